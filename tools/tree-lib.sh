@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Sourced after lib.sh by what works on the kernel tree under build/. The tree is a git
+# repository: first commit the unpacked source, then one commit per file of patches/. What the
+# tools remember about it is in .git/vb2/: base-id, base, applied (commits), patches (hash), links.
+# shellcheck shell=bash
+
+STATE=$TREE/.git/vb2
+PATCHES=$ROOT/patches
+
+# Neither the user's settings nor a hook must change what is read and written here.
+tgit()
+{
+	GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 \
+	GIT_COMMITTER_NAME="make tree" GIT_COMMITTER_EMAIL=tree@localhost \
+	git -c core.hooksPath=/dev/null -c gc.auto=0 -c maintenance.auto=false \
+		-c core.autocrlf=false -c advice.detachedHead=false "$@"
+}
+
+tree_exists() { [[ -f $STATE/applied ]]; }
+state() { cat "$STATE/$1"; }
+
+patch_files()
+{
+	[[ ! -d $PATCHES ]] || find "$PATCHES" -maxdepth 1 -name '*.patch' | LC_ALL=C sort
+}
+
+# patches_hash: of names and contents, in order
+patches_hash()
+{
+	local file
+	patch_files | while IFS= read -r file; do
+		basename "$file"
+		cat "$file"
+	done | sha256sum | cut -d' ' -f1
+}
+
+# base_id: names the source that the tree starts from
+base_id()
+{
+	if [[ -z $KDIR ]]; then
+		[[ -r $BASE_TARBALL ]] || die "no $BASE_TARBALL: run make setup, or give KDIR=/path/to/a/6.12.y/tree"
+		echo "debian $(sha256sum <"$BASE_TARBALL" | cut -d' ' -f1)"
+	elif kdir_is_git; then
+		echo "git $(git -C "$KDIR" rev-parse HEAD) $(git -C "$KDIR" diff HEAD | sha256sum | cut -d' ' -f1)"
+	else
+		echo "directory $KDIR $(stat -c %Y "$KDIR/Makefile")"
+	fi
+}
+
+kdir_is_git() { [[ $(git -C "$KDIR" rev-parse --show-toplevel 2>/dev/null) == "$KDIR" ]]; }
+
+# tree_version DIRECTORY
+tree_version()
+{
+	awk -F ' *= *' '$1 == "VERSION" { v = $2 } $1 == "PATCHLEVEL" { p = $2 }
+		$1 == "SUBLEVEL" { print v "." p "." $2; exit }' "$1/Makefile"
+}
+
+check_version()
+{
+	local version=
+	[[ ! -f $1/Makefile ]] || version=$(tree_version "$1")
+	[[ $version == 6.12.* ]] ||
+		die "$2 is Linux ${version:-(no kernel source)}; this project is for 6.12.y"
+}
+
+# own_edits: what the tree has that the patches did not put there, one line each
+own_edits()
+{
+	local applied
+	applied=$(state applied)
+	[[ $(tgit -C "$TREE" rev-parse HEAD) == "$applied" ]] ||
+		tgit -C "$TREE" log --format='commit %h %s' "$applied..HEAD" --
+	tgit -C "$TREE" diff --name-only HEAD --
+}
+
+# edits_hash: empty if there are none
+edits_hash()
+{
+	local applied
+	applied=$(state applied)
+	tgit -C "$TREE" diff --quiet "$applied" -- ||
+		tgit -C "$TREE" diff --full-index "$applied" -- | sha256sum | cut -d' ' -f1
+}
+
+# links_hash: names and contents of the linked files
+links_hash()
+{
+	linked_files | LC_ALL=C sort | (cd "$ROOT" && tr '\n' '\0' | xargs -0 -r sha256sum --) |
+		sha256sum | cut -d' ' -f1
+}
+
+# clone_tree DIRECTORY: the tree again, by hard links, own edits included, objects left out. The
+# project's files are copied, so that a patch can change them. Times are kept.
+clone_tree()
+{
+	local entry file
+	rm -rf "$1"
+	mkdir -p "$1"
+	for entry in "$TREE"/* "$TREE"/.[!.]*; do
+		case ${entry##*/} in
+		.git | obj*) ;;
+		*) cp -al "$entry" "$1/" ;;
+		esac
+	done
+	while IFS= read -r file; do
+		rm "$1/$file"
+		cp -p "$ROOT/$file" "$1/$file"
+	done <"$STATE/links"
+}
