@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What a consumer of a V4L2 dma-buf sees while the device is still writing, and afterwards.
+//!
+//! The crate keeps three things apart, so that each can be tested and reused by itself:
+//!
+//! - the kernel's interfaces: [`device`] (V4L2), [`dmabuf`], [`heap`], [`syncfile`], [`feature`]
+//!   (a driver's switch), [`clock`], [`poll`];
+//! - observing ([`observe`]), which runs a job and only writes down what it saw, as plain data
+//!   ([`observation`]);
+//! - judging ([`judge`]) and showing ([`show`], [`table`], [`report`]), which never touch a device.
+
+pub mod clock;
+pub mod device;
+pub mod dmabuf;
+pub mod feature;
+pub mod heap;
+pub mod observation;
+pub mod poll;
+pub mod syncfile;

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! poll(POLLIN): is it ready now, and when did each become ready?
+//!
+//! POLLIN only: on a memory-to-memory node POLLOUT is about the OUTPUT queue, on a dma-buf about
+//! readers too.
+
+use std::os::fd::BorrowedFd;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+
+use crate::clock::{self, Ns};
+use crate::observation::{Readiness, Woken};
+
+/// What `poll` said of one descriptor; `None` if it said nothing.
+fn readiness(revents: PollFlags) -> Option<Readiness> {
+    if revents.is_empty() {
+        None
+    } else if revents == PollFlags::IN {
+        Some(Readiness::Ready)
+    } else {
+        Some(Readiness::Error)
+    }
+}
+
+/// Asks without waiting.
+pub fn ready_now(fd: BorrowedFd<'_>) -> rustix::io::Result<Readiness> {
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+    poll_until(&mut fds, 0)?;
+    Ok(readiness(fds[0].revents()).unwrap_or(Readiness::NotReady))
+}
+
+/// Waits for all descriptors together; says when each one became ready, `None` for those that
+/// were not by `deadline`.
+pub fn wait_each(fds: &[BorrowedFd<'_>], deadline: Ns) -> rustix::io::Result<Vec<Option<Woken>>> {
+    let mut woken: Vec<Option<Woken>> = vec![None; fds.len()];
+    loop {
+        let waiting: Vec<usize> = (0..fds.len()).filter(|&i| woken[i].is_none()).collect();
+        if waiting.is_empty() {
+            return Ok(woken);
+        }
+        let mut set: Vec<PollFd<'_>> = waiting
+            .iter()
+            .map(|&i| PollFd::from_borrowed_fd(fds[i], PollFlags::IN))
+            .collect();
+        let count = poll_until(&mut set, deadline)?;
+        let at_ns = clock::now();
+        if count == 0 {
+            return Ok(woken);
+        }
+        for (&i, fd) in waiting.iter().zip(&set) {
+            woken[i] = readiness(fd.revents()).map(|readiness| Woken { at_ns, readiness });
+        }
+    }
+}
+
+/// `poll` with an absolute deadline, carried on after a signal.
+fn poll_until(fds: &mut [PollFd<'_>], deadline: Ns) -> rustix::io::Result<usize> {
+    loop {
+        let left = deadline.saturating_sub(clock::now());
+        let timeout = Timespec {
+            tv_sec: (left / 1_000_000_000).try_into().unwrap_or(i64::MAX),
+            tv_nsec: (left % 1_000_000_000) as _,
+        };
+        match rustix::event::poll(fds, Some(&timeout)) {
+            Err(Errno::INTR) => {}
+            other => return other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::MS;
+    use std::io::Write;
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn tells_ready_from_not_ready() {
+        let (reader, mut writer) = UnixStream::pair().unwrap();
+        assert_eq!(ready_now(reader.as_fd()).unwrap(), Readiness::NotReady);
+        writer.write_all(b"x").unwrap();
+        assert_eq!(ready_now(reader.as_fd()).unwrap(), Readiness::Ready);
+    }
+
+    #[test]
+    fn hang_up_is_not_readiness() {
+        let (reader, writer) = UnixStream::pair().unwrap();
+        drop(writer);
+        assert_eq!(ready_now(reader.as_fd()).unwrap(), Readiness::Error);
+    }
+
+    #[test]
+    fn waits_for_each_by_itself() {
+        let (early, mut early_writer) = UnixStream::pair().unwrap();
+        let (late, mut late_writer) = UnixStream::pair().unwrap();
+        let (never, _never_writer) = UnixStream::pair().unwrap();
+        let start = clock::now();
+        let writer = std::thread::spawn(move || {
+            early_writer.write_all(b"x").unwrap();
+            clock::sleep_until(start + 30 * MS);
+            late_writer.write_all(b"x").unwrap();
+            (early_writer, late_writer)
+        });
+        let fds = [late.as_fd(), never.as_fd(), early.as_fd()];
+        let woken = wait_each(&fds, start + 200 * MS).unwrap();
+        let _keep_open = writer.join().unwrap();
+        let late = woken[0].unwrap();
+        assert!(late.at_ns >= start + 30 * MS);
+        assert_eq!(woken[1], None);
+        assert!(woken[2].unwrap().at_ns <= late.at_ns);
+        assert!(clock::now() >= start + 200 * MS);
+    }
+}
