@@ -10,6 +10,7 @@
 //!   ([`observation`]);
 //! - judging ([`judge`]) and showing ([`show`], [`table`], [`report`]), which never touch a device.
 
+pub mod cli;
 pub mod clock;
 pub mod device;
 pub mod dmabuf;
@@ -19,5 +20,7 @@ pub mod judge;
 pub mod observation;
 pub mod observe;
 pub mod poll;
+pub mod report;
 pub mod show;
 pub mod syncfile;
+pub mod table;

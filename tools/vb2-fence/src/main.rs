@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The command: see [`vb2_fence`] for the parts.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use vb2_fence::cli::{Cli, Command};
+use vb2_fence::report;
+
+/// The program could not do what it was asked to: wrong usage, or something is missing here.
+const CANNOT: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match &cli.command {
+        Command::Report(args) => report::run(args),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(err) => {
+            eprintln!("vb2-fence: {err:#}");
+            ExitCode::from(CANNOT)
+        }
+    }
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `vb2-fence report`: the comparison of vim2m with release fences off and on.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+
+use anyhow::{bail, ensure, Context, Result};
+use serde::Serialize;
+
+use crate::cli::ReportArgs;
+use crate::device::{M2m, Node};
+use crate::feature::Switch;
+use crate::heap::SystemHeap;
+use crate::judge::{self, CaseRuns, Line, EARLY_TOLERANCE_MS, NODE_LIMIT_MS};
+use crate::observation::{Case, RoundResult, TICK_STALL_MS};
+use crate::observe::{Observer, LOOK_FRACTION};
+use crate::table;
+
+/// The driver that the report is about.
+const DRIVER: &str = "vim2m";
+
+/// How often a round is run again because the machine was too slow to look while the job ran.
+const RETRIES: u32 = 3;
+
+/// The JSON's form; raised when a reader of an older form would misread it.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// The whole report; its JSON has the same fields.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// See [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// This program's version.
+    pub program_version: &'static str,
+    /// The running kernel's release.
+    pub kernel: String,
+    /// The video node's path.
+    pub device: String,
+    /// The video node's driver.
+    pub driver: String,
+    /// How long a job takes.
+    pub job_ms: u32,
+    /// When the consumer looks, from the start of the job.
+    pub look_ms: u32,
+    /// How often each case was run in each half.
+    pub rounds: u32,
+    /// The limit within which dma-buf and video node become ready.
+    pub node_limit_ms: f64,
+    /// How much before the job's end is not too early.
+    pub early_tolerance_ms: f64,
+    /// How much shorter than planned a job may have been.
+    pub tick_stall_ms: u64,
+    /// What was seen and what it is worth.
+    pub cases: Vec<CaseReport>,
+    /// How many lines are right.
+    pub right: usize,
+    /// How many lines are judged.
+    pub judged: usize,
+}
+
+/// One case of the report.
+#[derive(Debug, Serialize)]
+pub struct CaseReport {
+    /// Its heading.
+    pub title: &'static str,
+    /// Its lines, as in the table.
+    pub lines: Vec<Line>,
+    /// Everything that was seen, round by round.
+    #[serde(flatten)]
+    pub runs: CaseRuns,
+}
+
+impl Report {
+    /// Whether every line that is judged is right, and there is one.
+    pub fn all_right(&self) -> bool {
+        self.judged > 0 && self.right == self.judged
+    }
+}
+
+/// Runs the command; says whether every line is right.
+pub fn run(args: &ReportArgs) -> Result<bool> {
+    let node = match &args.device {
+        Some(path) => Node::at(path)?,
+        None => Node::find(DRIVER)?,
+    };
+    let heap = SystemHeap::open()?;
+    can_run(&node, &heap, args.job_ms)?;
+    let switch = Switch::of_driver(&node.driver)?;
+    if args.feature.on() && switch.is_none() {
+        bail!(
+            "this kernel's {} cannot publish release fences (there is no {}): boot a kernel with \
+             CONFIG_VIDEOBUF2_RELEASE_FENCES=y, or see what this one does with --feature off",
+            node.driver,
+            Switch::path(&node.driver).display()
+        );
+    }
+    // Made first, so that a name that cannot be written does not cost a run.
+    let json = args.json.as_deref().map(create).transpose()?;
+    let observer = Observer {
+        node: &node.path,
+        heap: &heap,
+        job_ms: args.job_ms,
+    };
+
+    let runs = observe_halves(args, &observer, switch.as_ref());
+    // Puts the switch back before anything is said.
+    drop(switch);
+    let report = make_report(args, &node, runs?);
+
+    let mut stdout = std::io::stdout().lock();
+    write!(stdout, "{}", table::render(&report)).context("cannot write the report")?;
+    if let Some((path, file)) = json {
+        write_json(&report, file).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(report.all_right())
+}
+
+/// Tries what every round needs, so that what is missing here is not taken for a finding.
+fn can_run(node: &Node, heap: &SystemHeap, job_ms: u32) -> Result<()> {
+    let m2m = M2m::open(&node.path, job_ms)?;
+    heap.allocate(m2m.capture_size() as usize)?;
+    Ok(())
+}
+
+fn observe_halves(
+    args: &ReportArgs,
+    observer: &Observer<'_>,
+    switch: Option<&Switch>,
+) -> Result<Vec<CaseRuns>> {
+    let interrupted = catch_interrupts()?;
+    let half = |on: bool| -> Result<Vec<Vec<RoundResult>>> {
+        if let Some(switch) = switch {
+            switch.set(on)?;
+        }
+        let cases = Case::ALL.into_iter();
+        cases
+            .map(|case| rounds(observer, case, args.rounds, &interrupted))
+            .collect()
+    };
+    let off = args.feature.off().then(|| half(false)).transpose()?;
+    let on = args.feature.on().then(|| half(true)).transpose()?;
+
+    let (mut off, mut on) = (off.map(Vec::into_iter), on.map(Vec::into_iter));
+    let runs = Case::ALL.into_iter().map(|case| CaseRuns {
+        case,
+        off: off.as_mut().and_then(Iterator::next),
+        on: on.as_mut().and_then(Iterator::next),
+    });
+    Ok(runs.collect())
+}
+
+/// Ctrl-C and kill end the run at the next round, so that the switch is put back.
+fn catch_interrupts() -> Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&flag)).context("cannot catch signals")?;
+    }
+    Ok(flag)
+}
+
+fn rounds(
+    observer: &Observer<'_>,
+    case: Case,
+    count: u32,
+    interrupted: &AtomicBool,
+) -> Result<Vec<RoundResult>> {
+    let mut results = Vec::new();
+    for _ in 0..count {
+        results.push(round(observer, case, interrupted)?);
+    }
+    Ok(results)
+}
+
+fn round(observer: &Observer<'_>, case: Case, interrupted: &AtomicBool) -> Result<RoundResult> {
+    let mut retries = RETRIES;
+    loop {
+        ensure!(!interrupted.load(Ordering::Relaxed), "interrupted");
+        match observer.round(case) {
+            Ok(round) if round.looked_too_late(observer.job_ms) && retries > 0 => retries -= 1,
+            Ok(round) => return Ok(RoundResult::Seen(Box::new(round))),
+            Err(err) => return Ok(RoundResult::Failed(format!("{err:#}"))),
+        }
+    }
+}
+
+fn make_report(args: &ReportArgs, node: &Node, runs: Vec<CaseRuns>) -> Report {
+    let cases: Vec<CaseReport> = runs
+        .into_iter()
+        .map(|runs| CaseReport {
+            title: runs.case.title(),
+            lines: judge::judge(&runs, args.job_ms),
+            runs,
+        })
+        .collect();
+    let (right, judged) = judge::score(cases.iter().flat_map(|case| &case.lines));
+    Report {
+        schema_version: SCHEMA_VERSION,
+        program_version: env!("CARGO_PKG_VERSION"),
+        kernel: kernel_release(),
+        device: node.path.display().to_string(),
+        driver: node.driver.clone(),
+        job_ms: args.job_ms,
+        look_ms: args.job_ms / LOOK_FRACTION,
+        rounds: args.rounds,
+        node_limit_ms: NODE_LIMIT_MS,
+        early_tolerance_ms: EARLY_TOLERANCE_MS,
+        tick_stall_ms: TICK_STALL_MS,
+        cases,
+        right,
+        judged,
+    }
+}
+
+fn kernel_release() -> String {
+    let name = rustix::system::uname();
+    name.release().to_string_lossy().into_owned()
+}
+
+fn create(path: &Path) -> Result<(&Path, File)> {
+    let file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
+    Ok((path, file))
+}
+
+fn write_json(report: &Report, file: File) -> Result<()> {
+    let mut out = BufWriter::new(file);
+    serde_json::to_writer_pretty(&mut out, report)?;
+    writeln!(out)?;
+    out.flush()?;
+    Ok(())
+}
