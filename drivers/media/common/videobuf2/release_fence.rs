@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Release fences of videobuf2 buffers: every decision about them.
+//!
+//! A buffer's [`ReleaseFence`] goes from idle to prepared (QBUF: memory, may fail), to armed (the
+//! driver is about to start its hardware: published), and back to idle when the job ends. The C
+//! shim in `videobuf2-release-fence.c` converts between this file and the rest of videobuf2.
+//!
+//! C header: [`include/media/videobuf2-release-fence.h`](srctree/include/media/videobuf2-release-fence.h)
+
+use core::{
+    ptr::{self, NonNull},
+    sync::atomic::{AtomicPtr, AtomicU64, Ordering},
+};
+use kernel::{
+    bindings,
+    dma_buf::{
+        DriverFence, DriverFenceAllocation, FenceContext, Reservation, SignallingGuard, Usage,
+    },
+    error::to_result,
+    ffi::{c_char, c_int, c_uint, c_void},
+    new_spinlock,
+    prelude::*,
+    str::CStr,
+    sync::SpinLock,
+    time::msecs_to_jiffies,
+    types::Opaque,
+};
+
+/// The driver that all of these fences name; the timeline's name is that of the queue.
+const DRIVER: &CStr = kernel::c_str!("videobuf2");
+
+extern "C" {
+    fn vb2_release_fence_report_armed(vb: *mut c_void, context: u64, seqno: u64);
+    fn vb2_release_fence_report_signalled(vb: *mut c_void, context: u64, seqno: u64, result: c_int);
+    fn vb2_release_fence_report_timeout(vb: *mut c_void);
+}
+
+/// What the fences of one queue share.
+///
+/// Lives in `struct vb2_queue`, as memory that C does not look into.
+struct Timeline {
+    /// Used by all fences of a queue that completes in order.
+    fences: FenceContext,
+    /// The highest sequence number on `fences` that was signalled.
+    ended: AtomicU64,
+}
+
+// `struct vb2_release_timeline` has room for three `u64`; the shim checks the same of it.
+const _: () = assert!(core::mem::size_of::<Timeline>() == 24);
+const _: () = assert!(core::mem::align_of::<Timeline>() == 8);
+
+impl Timeline {
+    fn new() -> Self {
+        Self {
+            fences: FenceContext::new(),
+            ended: AtomicU64::new(0),
+        }
+    }
+
+    /// Notes that fence `seqno` has ended. Returns whether it was its turn.
+    fn end(&self, seqno: u64) -> bool {
+        seqno == self.ended.fetch_max(seqno, Ordering::Relaxed) + 1
+    }
+}
+
+/// Where a published fence waits for the end of its job.
+///
+/// Taking it out is one atomic exchange: of all who may end the job, in whatever context, one gets
+/// the fence, and nobody waits for anybody.
+///
+/// # Invariants
+///
+/// The pointer is NULL (idle), [`ArmedSlot::arming`], or comes from [`DriverFence::into_raw`] and is
+/// owned by the slot.
+struct ArmedSlot(AtomicPtr<bindings::dma_fence>);
+
+impl ArmedSlot {
+    const fn new() -> Self {
+        // INVARIANT: Idle.
+        Self(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    /// The mark of a slot whose fence is just being published; the address of no fence.
+    fn arming() -> *mut bindings::dma_fence {
+        static MARK: u8 = 0;
+        ptr::addr_of!(MARK).cast_mut().cast()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.0.load(Ordering::Relaxed).is_null()
+    }
+
+    /// Goes from idle to arming. Returns false if the slot is not idle.
+    fn begin(&self) -> bool {
+        self.replace(ptr::null_mut(), Self::arming())
+    }
+
+    /// Goes from arming to idle: nothing was published.
+    fn abandon(&self) {
+        self.replace(Self::arming(), ptr::null_mut());
+    }
+
+    /// Goes from arming to armed. Gives the fence back if the job has ended meanwhile.
+    fn finish(&self, fence: DriverFence) -> Result<(), DriverFence> {
+        let raw = fence.into_raw();
+        // INVARIANT: `raw` comes from `into_raw()`; the slot owns it if it is stored.
+        if self.replace(Self::arming(), raw.as_ptr()) {
+            Ok(())
+        } else {
+            // SAFETY: From `into_raw()` above, and not stored.
+            Err(unsafe { DriverFence::from_raw(raw) })
+        }
+    }
+
+    /// Goes to idle. Returns the fence if there was one.
+    fn take(&self) -> Option<DriverFence> {
+        // INVARIANT: Idle.
+        let raw = self.0.swap(ptr::null_mut(), Ordering::AcqRel);
+        if raw == Self::arming() {
+            return None;
+        }
+        // SAFETY: By the invariants `raw` comes from `into_raw()`, and the slot, which owned it, has
+        // just lost it.
+        NonNull::new(raw).map(|raw| unsafe { DriverFence::from_raw(raw) })
+    }
+
+    fn replace(&self, from: *mut bindings::dma_fence, to: *mut bindings::dma_fence) -> bool {
+        self.0
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    }
+}
+
+/// The release fence of one videobuf2 buffer.
+///
+/// # Invariants
+///
+/// - `vb` is the `struct vb2_buffer` that `self` belongs to; it outlives `self`.
+/// - `deadline` was set up with [`expired`], and is shut down before `self` is freed.
+#[pin_data(PinnedDrop)]
+struct ReleaseFence {
+    vb: *mut c_void,
+    #[pin]
+    prepared: SpinLock<Option<DriverFenceAllocation>>,
+    armed: ArmedSlot,
+    #[pin]
+    deadline: Opaque<bindings::timer_list>,
+}
+
+/// How a job ended, as far as its fence is concerned.
+enum End {
+    /// Nobody waits: the buffer had no fence.
+    NotArmed,
+    /// The fence was signalled.
+    Signalled { seqno: u64 },
+}
+
+impl ReleaseFence {
+    fn new(vb: *mut c_void) -> impl PinInit<Self> {
+        pin_init!(Self {
+            vb,
+            prepared <- new_spinlock!(None),
+            armed: ArmedSlot::new(),
+            // SAFETY: `slot` is memory for a timer, which stays where it is.
+            deadline <- Opaque::ffi_init(|slot| unsafe {
+                bindings::timer_setup(slot, Some(expired))
+            }),
+        })
+    }
+
+    /// Allocates the next fence, if that has not been done. Sleeps; fails with `ENOMEM`.
+    fn prepare(&self, queue: &CStr) -> Result {
+        if self.prepared.lock().is_some() {
+            return Ok(());
+        }
+        let alloc = DriverFenceAllocation::new(DRIVER, queue, GFP_KERNEL)?;
+        let unused = self.prepared.lock().replace(alloc);
+        // Empty, unless two threads prepare at the same time. Freed here, outside of the lock.
+        drop(unused);
+        Ok(())
+    }
+
+    /// Publishes a fence in all of `objs`, and watches that it ends within `timeout_ms`. Sleeps.
+    ///
+    /// A buffer that is armed already stays as it is. If it fails, nothing was published.
+    fn arm(
+        &self,
+        objs: &[&Reservation],
+        usage: Usage,
+        timeline: Option<&Timeline>,
+        queue: &CStr,
+        timeout_ms: c_uint,
+    ) -> Result {
+        if !self.armed.is_idle() {
+            return Ok(());
+        }
+        // A watch over the buffer's last fence that goes off late must not see this one.
+        self.stop_deadline_sync();
+
+        let prepared = self.prepared.lock().take();
+        let alloc = match prepared {
+            Some(alloc) => alloc,
+            // The buffer came back to the driver without a QBUF, as after a failed STREAMON.
+            None => DriverFenceAllocation::new(DRIVER, queue, GFP_KERNEL)?,
+        };
+        if !self.armed.begin() {
+            return Ok(());
+        }
+
+        let published = Reservation::lock_all(objs, |locked| -> Result<_> {
+            let slots = locked.reserve()?;
+            Ok(match timeline {
+                Some(timeline) => alloc.publish(&timeline.fences, slots, usage),
+                None => alloc.publish(&FenceContext::new(), slots, usage),
+            })
+        });
+        let (fence, _signalling) = match published.and_then(|published| published) {
+            Ok(published) => published,
+            Err(error) => {
+                self.armed.abandon();
+                return Err(error);
+            }
+        };
+
+        let (context, seqno) = (fence.as_fence().context(), fence.as_fence().seqno());
+        // SAFETY: `vb` is alive by the invariants.
+        unsafe { vb2_release_fence_report_armed(self.vb, context, seqno) };
+        match self.armed.finish(fence) {
+            Ok(()) => self.start_deadline(timeout_ms),
+            Err(fence) => self.signal(fence, Err(ECANCELED)),
+        }
+        Ok(())
+    }
+
+    /// Ends the job, if it has a fence: signals it with `result`. Any context.
+    fn end(&self, result: Result) -> End {
+        let Some(fence) = self.armed.take() else {
+            return End::NotArmed;
+        };
+        let seqno = fence.as_fence().seqno();
+        self.stop_deadline();
+        self.signal(fence, result);
+        End::Signalled { seqno }
+    }
+
+    fn signal(&self, fence: DriverFence, result: Result) {
+        let _signalling = SignallingGuard::new();
+        let (context, seqno) = (fence.as_fence().context(), fence.as_fence().seqno());
+        // Before the signal: nobody can be woken by it and find no event yet.
+        // SAFETY: `vb` is alive by the invariants.
+        unsafe { vb2_release_fence_report_signalled(self.vb, context, seqno, errno(result)) };
+        fence.signal(result);
+    }
+
+    fn start_deadline(&self, timeout_ms: c_uint) {
+        if timeout_ms == 0 {
+            return;
+        }
+        // SAFETY: A counter that is always there and that interrupts advance.
+        let now = unsafe { ptr::addr_of!(bindings::jiffies).read_volatile() };
+        let expires = now.wrapping_add(msecs_to_jiffies(timeout_ms));
+        // SAFETY: The timer is set up, by the invariants.
+        unsafe { bindings::mod_timer(self.deadline.get(), expires) };
+    }
+
+    /// Stops the watch. It may be going off at this moment, and then finds no fence. Any context.
+    fn stop_deadline(&self) {
+        // SAFETY: The timer is set up, by the invariants.
+        unsafe { bindings::timer_delete(self.deadline.get()) };
+    }
+
+    /// Stops the watch and waits until it is over. Sleeps.
+    fn stop_deadline_sync(&self) {
+        // SAFETY: The timer is set up, by the invariants; it takes no lock that a caller holds.
+        unsafe { bindings::timer_delete_sync(self.deadline.get()) };
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for ReleaseFence {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: The timer is set up, by the invariants. It will not be used again.
+        unsafe { bindings::timer_shutdown_sync(self.deadline.get()) };
+        // A driver that loses an armed buffer must not leave anybody waiting.
+        self.end(Err(ECANCELED));
+    }
+}
+
+/// The watch over an armed fence has gone off.
+///
+/// # Safety
+///
+/// `timer` must be the `deadline` of a [`ReleaseFence`] that is alive.
+unsafe extern "C" fn expired(timer: *mut bindings::timer_list) {
+    let timer: *const Opaque<bindings::timer_list> = timer.cast();
+    // SAFETY: By the safety requirements `timer` is a field of a `ReleaseFence`.
+    let this = unsafe { kernel::container_of!(timer, ReleaseFence, deadline) };
+    // SAFETY: It is alive, by the safety requirements: the timer is shut down before it is freed.
+    let this = unsafe { &*this };
+
+    if let End::Signalled { .. } = this.end(Err(ETIMEDOUT)) {
+        // SAFETY: `vb` is alive by the invariants.
+        unsafe { vb2_release_fence_report_timeout(this.vb) };
+    }
+}
+
+// What the C shim calls. The prototypes are in `videobuf2-release-fence.h` beside this file.
+
+/// Initialises a queue's timeline. Any context.
+///
+/// # Safety
+///
+/// `timeline` must point to a `struct vb2_release_timeline` that nobody else uses yet.
+#[no_mangle]
+unsafe extern "C" fn vb2_release_timeline_init(timeline: *mut Timeline) {
+    // SAFETY: Valid for writes by the safety requirements; size and alignment are checked above.
+    unsafe { timeline.write(Timeline::new()) };
+}
+
+/// Makes the fence state of a buffer. Sleeps. Returns NULL if there is no memory.
+///
+/// # Safety
+///
+/// `vb` must point to a `struct vb2_buffer` that outlives what is returned.
+#[no_mangle]
+unsafe extern "C" fn vb2_release_fence_new(vb: *mut c_void) -> *const ReleaseFence {
+    match KBox::pin_init(ReleaseFence::new(vb), GFP_KERNEL) {
+        // SAFETY: It is pinned in its allocation until `vb2_release_fence_free()`.
+        Ok(this) => KBox::into_raw(unsafe { Pin::into_inner_unchecked(this) }),
+        Err(_) => ptr::null(),
+    }
+}
+
+/// Frees the fence state of a buffer, cancelling the fence if it is armed. Sleeps.
+///
+/// # Safety
+///
+/// `this` must come from [`vb2_release_fence_new`]; nobody may use it any more.
+#[no_mangle]
+unsafe extern "C" fn vb2_release_fence_free(this: *mut ReleaseFence) {
+    // SAFETY: Made by `KBox::into_raw()`, and ours alone, by the safety requirements.
+    drop(unsafe { Pin::new_unchecked(KBox::from_raw(this)) });
+}
+
+/// Allocates what arming needs. Sleeps.
+///
+/// # Safety
+///
+/// `this` must come from [`vb2_release_fence_new`], and `queue` must be a C string.
+#[no_mangle]
+unsafe extern "C" fn vb2_release_fence_prepare(
+    this: *const ReleaseFence,
+    queue: *const c_char,
+) -> c_int {
+    // SAFETY: Alive by the safety requirements.
+    let this = unsafe { &*this };
+    // SAFETY: A C string by the safety requirements.
+    let queue = unsafe { CStr::from_char_ptr(queue) };
+    errno(this.prepare(queue))
+}
+
+/// Publishes a fence. Sleeps.
+///
+/// # Safety
+///
+/// - `this` must come from [`vb2_release_fence_new`], and `queue` must be a C string.
+/// - `objs` must point to `count` pointers to reservation objects, all valid during the call.
+/// - `timeline` must be NULL, or initialised by [`vb2_release_timeline_init`].
+#[no_mangle]
+unsafe extern "C" fn vb2_release_fence_arm(
+    this: *const ReleaseFence,
+    objs: *const *mut bindings::dma_resv,
+    count: c_uint,
+    write: bool,
+    timeline: *const Timeline,
+    queue: *const c_char,
+    timeout_ms: c_uint,
+) -> c_int {
+    // SAFETY: Alive by the safety requirements.
+    let this = unsafe { &*this };
+    // SAFETY: A C string by the safety requirements.
+    let queue = unsafe { CStr::from_char_ptr(queue) };
+    // SAFETY: NULL or initialised, by the safety requirements.
+    let timeline = unsafe { timeline.as_ref() };
+    // SAFETY: `count` valid pointers by the safety requirements; `&Reservation` has the layout of a
+    // pointer to a `dma_resv`.
+    let objs = unsafe { core::slice::from_raw_parts(objs.cast::<&Reservation>(), count as usize) };
+    let usage = if write { Usage::Write } else { Usage::Read };
+    errno(this.arm(objs, usage, timeline, queue, timeout_ms))
+}
+
+/// Returns whether the buffer has a fence that somebody may be waiting for. Any context.
+///
+/// # Safety
+///
+/// `this` must come from [`vb2_release_fence_new`].
+#[no_mangle]
+unsafe extern "C" fn vb2_release_fence_is_armed(this: *const ReleaseFence) -> bool {
+    // SAFETY: Alive by the safety requirements.
+    let this = unsafe { &*this };
+    !this.armed.is_idle()
+}
+
+/// Signals the buffer's fence, if it has one, with 0 or a negative error code. Any context.
+///
+/// Returns 0 if it had none, 1 if it was signalled, 2 if it was but others of `timeline`, which was
+/// said to complete in order, should have been first.
+///
+/// # Safety
+///
+/// - `this` must come from [`vb2_release_fence_new`].
+/// - `timeline` must be what the buffer was armed with.
+#[no_mangle]
+unsafe extern "C" fn vb2_release_fence_end(
+    this: *const ReleaseFence,
+    result: c_int,
+    timeline: *const Timeline,
+) -> c_int {
+    // SAFETY: Alive by the safety requirements.
+    let this = unsafe { &*this };
+    // SAFETY: NULL or initialised, by the safety requirements.
+    let timeline = unsafe { timeline.as_ref() };
+    let result = to_result(result);
+
+    match this.end(result) {
+        End::NotArmed => 0,
+        End::Signalled { seqno } => {
+            let in_turn = timeline.map_or(true, |timeline| timeline.end(seqno));
+            // A queue is cancelled in any order.
+            if in_turn || result == Err(ECANCELED) {
+                1
+            } else {
+                2
+            }
+        }
+    }
+}
+
+fn errno(result: Result) -> c_int {
+    result.map_or_else(|error| error.to_errno(), |()| 0)
+}

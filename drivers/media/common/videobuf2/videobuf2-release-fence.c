@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Release fences of videobuf2: the thin layer between C and release_fence.rs.
+ *
+ * release_fence.rs decides; this file finds out what it has to know of buffers and queues, and
+ * keeps the exports of a plane together.
+ */
+
+#include <linux/build_bug.h>
+#include <linux/dma-buf.h>
+#include <linux/dma-fence.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/moduleparam.h>
+
+#include "videobuf2-release-fence.h"
+
+#define CREATE_TRACE_POINTS
+#include <trace/events/vb2_release_fence.h>
+
+static unsigned int release_fence_timeout_ms = 10000;
+module_param(release_fence_timeout_ms, uint, 0644);
+MODULE_PARM_DESC(release_fence_timeout_ms,
+		 "signal a release fence with -ETIMEDOUT after so many ms (default 10000, 0: never)");
+
+/* The timeline that the fences of a queue share, or NULL if each has its own. */
+static struct vb2_release_timeline *ordered_timeline(struct vb2_queue *q)
+{
+	return q->release_fences_ordered ? &q->release_timeline : NULL;
+}
+
+void vb2_queue_init_release_fences(struct vb2_queue *q)
+{
+	/* The same in release_fence.rs. */
+	BUILD_BUG_ON(sizeof(struct vb2_release_timeline) != 24);
+
+	if (q->supports_release_fences)
+		vb2_release_timeline_init(&q->release_timeline);
+}
+
+int vb2_buffer_init_release_fence(struct vb2_buffer *vb)
+{
+	if (!vb->vb2_queue->supports_release_fences)
+		return 0;
+
+	vb->release_fence = vb2_release_fence_new(vb);
+	return vb->release_fence ? 0 : -ENOMEM;
+}
+
+void vb2_buffer_free_release_fence(struct vb2_buffer *vb)
+{
+	if (!vb->release_fence)
+		return;
+
+	vb2_release_fence_free(vb->release_fence);
+	vb->release_fence = NULL;
+}
+
+int vb2_buffer_prepare_release_fence(struct vb2_buffer *vb)
+{
+	if (!vb->release_fence)
+		return 0;
+
+	return vb2_release_fence_prepare(vb->release_fence, vb->vb2_queue->name);
+}
+
+static struct vb2_plane_resv *plane_resv(struct vb2_buffer *vb, unsigned int plane)
+{
+	struct vb2_queue *q = vb->vb2_queue;
+
+	if (!q->supports_release_fences || !q->mem_ops->plane_resv)
+		return NULL;
+
+	return q->mem_ops->plane_resv(vb->planes[plane].mem_priv);
+}
+
+int vb2_buffer_attach_release_fence(struct vb2_buffer *vb)
+{
+	struct vb2_queue *q = vb->vb2_queue;
+	struct dma_resv *objs[VB2_MAX_PLANES];
+	unsigned int plane, count = 0;
+
+	if (!q->supports_release_fences)
+		return 0;
+
+	might_sleep();
+
+	if (WARN_ON_ONCE(vb->state != VB2_BUF_STATE_ACTIVE))
+		return -EINVAL;
+
+	for (plane = 0; plane < vb->num_planes; ++plane) {
+		struct vb2_plane_resv *resv;
+
+		switch (vb->memory) {
+		case VB2_MEMORY_MMAP:
+			resv = plane_resv(vb, plane);
+			if (resv)
+				objs[count++] = &resv->obj;
+			break;
+		case VB2_MEMORY_DMABUF:
+			objs[count++] = vb->planes[plane].dbuf->resv;
+			break;
+		default:
+			break;
+		}
+	}
+	if (!count)
+		return 0;
+
+	return vb2_release_fence_arm(vb->release_fence, objs, count, !q->is_output,
+				     ordered_timeline(q), q->name,
+				     READ_ONCE(release_fence_timeout_ms));
+}
+EXPORT_SYMBOL_GPL(vb2_buffer_attach_release_fence);
+
+/*
+ * What comes before the signal, the cache maintenance above all, is a part of the promise too.
+ * Returns the cookie of the signalling section; true stands for "there is nothing to end".
+ */
+bool vb2_buffer_begin_release(struct vb2_buffer *vb)
+{
+	if (!vb->release_fence || !vb2_release_fence_is_armed(vb->release_fence))
+		return true;
+
+	return dma_fence_begin_signalling();
+}
+
+void vb2_buffer_end_release(struct vb2_buffer *vb, enum vb2_buffer_state state, bool cookie)
+{
+	struct vb2_queue *q = vb->vb2_queue;
+	int result, ended;
+
+	if (!vb->release_fence)
+		return;
+
+	if (state == VB2_BUF_STATE_DONE)
+		result = 0;
+	else if (state == VB2_BUF_STATE_QUEUED || READ_ONCE(q->release_fences_cancelled))
+		result = -ECANCELED;
+	else
+		result = -EIO;
+
+	ended = vb2_release_fence_end(vb->release_fence, result, ordered_timeline(q));
+	dma_fence_end_signalling(cookie);
+
+	/* A driver that has started its hardware cannot say that nothing has happened. */
+	WARN_ON_ONCE(ended && state == VB2_BUF_STATE_QUEUED);
+	/* A queue that is said to complete in order did not. */
+	WARN_ON_ONCE(ended == 2);
+}
+
+void vb2_release_fence_report_armed(struct vb2_buffer *vb, u64 context, u64 seqno)
+{
+	trace_vb2_release_fence_armed(vb, context, seqno);
+}
+
+void vb2_release_fence_report_signalled(struct vb2_buffer *vb, u64 context, u64 seqno, int result)
+{
+	trace_vb2_release_fence_signalled(vb, context, seqno, result);
+}
+
+void vb2_release_fence_report_timeout(struct vb2_buffer *vb)
+{
+	struct vb2_queue *q = vb->vb2_queue;
+
+	pr_err("videobuf2: %s: queue %s: buffer %u: the job did not end in time, its release fence is signalled with -ETIMEDOUT\n",
+	       q->dev ? dev_name(q->dev) : "no device", q->name, vb->index);
+}
+
+void vb2_plane_resv_init(struct vb2_plane_resv *resv, struct vb2_buffer *vb)
+{
+	if (!vb->vb2_queue->supports_release_fences)
+		return;
+
+	dma_resv_init(&resv->obj);
+	spin_lock_init(&resv->lock);
+	resv->in_use = true;
+}
+EXPORT_SYMBOL_GPL(vb2_plane_resv_init);
+
+void vb2_plane_resv_fini(struct vb2_plane_resv *resv)
+{
+	if (resv->in_use)
+		dma_resv_fini(&resv->obj);
+}
+EXPORT_SYMBOL_GPL(vb2_plane_resv_fini);
+
+/*
+ * Find the export of a plane with this access mode, and take a reference to it.
+ *
+ * An export whose last descriptor is being closed has no reference left to take, and clears its
+ * entry before it is freed, under the lock. By then its struct file may already serve another file,
+ * since the memory of these is reused: whether it is still ours can be told once we hold it.
+ */
+struct dma_buf *vb2_plane_find_export(struct vb2_buffer *vb, unsigned int plane, unsigned int mode)
+{
+	struct vb2_plane_resv *resv = plane_resv(vb, plane);
+	struct file *file = NULL;
+	struct dma_buf *dbuf;
+
+	if (!resv || mode >= ARRAY_SIZE(resv->exports))
+		return NULL;
+
+	spin_lock(&resv->lock);
+	dbuf = resv->exports[mode];
+	if (dbuf)
+		file = get_file_active(&dbuf->file);
+	if (file && file->private_data != dbuf)
+		dbuf = NULL;
+	spin_unlock(&resv->lock);
+
+	if (file && !dbuf)
+		fput(file);
+	return file ? dbuf : NULL;
+}
+
+void vb2_plane_add_export(struct vb2_buffer *vb, unsigned int plane, unsigned int mode,
+			  struct dma_buf *dbuf)
+{
+	struct vb2_plane_resv *resv = plane_resv(vb, plane);
+
+	if (!resv || mode >= ARRAY_SIZE(resv->exports))
+		return;
+
+	spin_lock(&resv->lock);
+	resv->exports[mode] = dbuf;
+	spin_unlock(&resv->lock);
+}
+
+void vb2_plane_resv_unexport(struct vb2_plane_resv *resv, struct dma_buf *dbuf)
+{
+	unsigned int mode;
+
+	if (!resv->in_use)
+		return;
+
+	spin_lock(&resv->lock);
+	for (mode = 0; mode < ARRAY_SIZE(resv->exports); ++mode) {
+		if (resv->exports[mode] == dbuf)
+			resv->exports[mode] = NULL;
+	}
+	spin_unlock(&resv->lock);
+}
+EXPORT_SYMBOL_GPL(vb2_plane_resv_unexport);

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Release fences inside of videobuf2: what videobuf2-core.c calls, and the border between the C
+ * shim and release_fence.rs, where each function is documented.
+ */
+#ifndef _VIDEOBUF2_RELEASE_FENCE_H
+#define _VIDEOBUF2_RELEASE_FENCE_H
+
+#include <media/videobuf2-core.h>
+
+struct vb2_release_fence;
+
+#ifdef CONFIG_VIDEOBUF2_RELEASE_FENCES
+
+/* release_fence.rs */
+void vb2_release_timeline_init(struct vb2_release_timeline *timeline);
+struct vb2_release_fence *vb2_release_fence_new(struct vb2_buffer *vb);
+void vb2_release_fence_free(struct vb2_release_fence *fence);
+int vb2_release_fence_prepare(struct vb2_release_fence *fence, const char *queue);
+int vb2_release_fence_arm(struct vb2_release_fence *fence, struct dma_resv *const *objs,
+			  unsigned int count, bool write, struct vb2_release_timeline *timeline,
+			  const char *queue, unsigned int timeout_ms);
+bool vb2_release_fence_is_armed(const struct vb2_release_fence *fence);
+int vb2_release_fence_end(struct vb2_release_fence *fence, int result,
+			  struct vb2_release_timeline *timeline);
+
+/* videobuf2-release-fence.c, for release_fence.rs */
+void vb2_release_fence_report_armed(struct vb2_buffer *vb, u64 context, u64 seqno);
+void vb2_release_fence_report_signalled(struct vb2_buffer *vb, u64 context, u64 seqno, int result);
+void vb2_release_fence_report_timeout(struct vb2_buffer *vb);
+
+/* videobuf2-release-fence.c, for videobuf2-core.c */
+void vb2_queue_init_release_fences(struct vb2_queue *q);
+int vb2_buffer_init_release_fence(struct vb2_buffer *vb);
+void vb2_buffer_free_release_fence(struct vb2_buffer *vb);
+int vb2_buffer_prepare_release_fence(struct vb2_buffer *vb);
+bool vb2_buffer_begin_release(struct vb2_buffer *vb);
+void vb2_buffer_end_release(struct vb2_buffer *vb, enum vb2_buffer_state state, bool cookie);
+struct dma_buf *vb2_plane_find_export(struct vb2_buffer *vb, unsigned int plane,
+				      unsigned int mode);
+void vb2_plane_add_export(struct vb2_buffer *vb, unsigned int plane, unsigned int mode,
+			  struct dma_buf *dbuf);
+
+static inline void vb2_queue_cancel_release_fences(struct vb2_queue *q, bool cancelling)
+{
+	WRITE_ONCE(q->release_fences_cancelled, cancelling);
+}
+
+#else
+
+static inline void vb2_queue_init_release_fences(struct vb2_queue *q) { }
+static inline int vb2_buffer_init_release_fence(struct vb2_buffer *vb) { return 0; }
+static inline void vb2_buffer_free_release_fence(struct vb2_buffer *vb) { }
+static inline int vb2_buffer_prepare_release_fence(struct vb2_buffer *vb) { return 0; }
+static inline bool vb2_buffer_begin_release(struct vb2_buffer *vb) { return false; }
+static inline void vb2_buffer_end_release(struct vb2_buffer *vb, enum vb2_buffer_state state,
+					  bool cookie) { }
+static inline struct dma_buf *vb2_plane_find_export(struct vb2_buffer *vb, unsigned int plane,
+						    unsigned int mode) { return NULL; }
+static inline void vb2_plane_add_export(struct vb2_buffer *vb, unsigned int plane,
+					unsigned int mode, struct dma_buf *dbuf) { }
+static inline void vb2_queue_cancel_release_fences(struct vb2_queue *q, bool cancelling) { }
+
+#endif /* CONFIG_VIDEOBUF2_RELEASE_FENCES */
+
+#endif /* _VIDEOBUF2_RELEASE_FENCE_H */

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Release fences: the dma-buf of a picture knows when the picture is ready.
+ *
+ * A driver opts in with vb2_queue_use_release_fences() before vb2_queue_init(), and calls
+ * vb2_buffer_attach_release_fence() or v4l2_m2m_attach_release_fence() as the last thing before it
+ * starts its hardware. vb2_buffer_done() signals. Included by videobuf2-core.h.
+ */
+#ifndef _MEDIA_VIDEOBUF2_RELEASE_FENCE_H
+#define _MEDIA_VIDEOBUF2_RELEASE_FENCE_H
+
+#include <linux/dma-resv.h>
+#include <linux/spinlock_types.h>
+#include <linux/types.h>
+
+struct dma_buf;
+struct vb2_buffer;
+struct vb2_queue;
+
+/**
+ * struct vb2_release_timeline - what the fences of a queue share
+ * @opaque:	memory for the Timeline of release_fence.rs
+ */
+struct vb2_release_timeline {
+	u64 opaque[3];
+};
+
+/**
+ * struct vb2_plane_resv - the reservation object of a plane's memory, and who shares it
+ * @obj:	the one reservation object of all exports of the plane
+ * @lock:	protects @exports
+ * @exports:	the living dma_buf for each access mode (O_RDONLY, O_WRONLY, O_RDWR), or NULL. No
+ *		reference is held: an entry is cleared when its dma_buf is released.
+ * @in_use:	whether the queue opted in
+ *
+ * Part of an allocator's buffer, so that it lives as long as any export of it.
+ */
+struct vb2_plane_resv {
+#ifdef CONFIG_VIDEOBUF2_RELEASE_FENCES
+	struct dma_resv obj;
+	spinlock_t lock;
+	struct dma_buf *exports[3];
+	bool in_use;
+#endif
+};
+
+#ifdef CONFIG_VIDEOBUF2_RELEASE_FENCES
+
+/**
+ * vb2_buffer_attach_release_fence() - publish a fence for the job that writes or reads a buffer
+ * @vb:		an active buffer, of which the driver is about to start the job
+ *
+ * Call it as the last thing before the hardware, and the watchdog, are started: from then on
+ * consumers wait for vb2_buffer_done(), which has to come within finite time whatever user space
+ * does. The fence goes to the reservation object of every plane, as %DMA_RESV_USAGE_WRITE for a
+ * CAPTURE buffer and as %DMA_RESV_USAGE_READ for an OUTPUT buffer.
+ *
+ * Must not run at the same time as vb2_buffer_done() for the same buffer. If the driver's queue did
+ * not opt in, if the memory is of user space (USERPTR) or if the buffer has its fence already,
+ * nothing happens.
+ *
+ * Context: Process context. Sleeps: takes the reservation objects' locks and allocates memory.
+ *
+ * Return: 0, or a negative error code: -ENOMEM, or -EINVAL for a buffer that is not active, which
+ * is a bug of the driver. After an error nothing is visible on any plane, and the job can go on
+ * unfenced; drivers may ignore it.
+ */
+int vb2_buffer_attach_release_fence(struct vb2_buffer *vb);
+
+/* For memory allocators: the life of a plane's reservation object and of its exports. */
+
+/**
+ * vb2_plane_resv_init() - initialise the reservation object of new, zeroed memory for a plane
+ * @resv:	to be initialised, if the queue of @vb opted in
+ * @vb:		the buffer that the plane is allocated for
+ */
+void vb2_plane_resv_init(struct vb2_plane_resv *resv, struct vb2_buffer *vb);
+
+/**
+ * vb2_plane_resv_fini() - clean up before the memory is freed
+ * @resv:	the plane's; nothing is exported any more
+ */
+void vb2_plane_resv_fini(struct vb2_plane_resv *resv);
+
+/**
+ * vb2_plane_resv_get() - the object that an export of a plane has to use
+ * @resv:	the plane's
+ *
+ * Return: what dma_buf_export_info.resv is set to: NULL, which lets every export have an object of
+ * its own, unless the queue opted in.
+ */
+static inline struct dma_resv *vb2_plane_resv_get(struct vb2_plane_resv *resv)
+{
+	return resv->in_use ? &resv->obj : NULL;
+}
+
+/**
+ * vb2_plane_resv_unexport() - forget an export that is being released
+ * @resv:	the plane's
+ * @dbuf:	the export, in its release operation, before the plane's reference is dropped
+ */
+void vb2_plane_resv_unexport(struct vb2_plane_resv *resv, struct dma_buf *dbuf);
+
+#else
+
+static inline int vb2_buffer_attach_release_fence(struct vb2_buffer *vb)
+{
+	return 0;
+}
+
+static inline void vb2_plane_resv_init(struct vb2_plane_resv *resv, struct vb2_buffer *vb) { }
+static inline void vb2_plane_resv_fini(struct vb2_plane_resv *resv) { }
+static inline struct dma_resv *vb2_plane_resv_get(struct vb2_plane_resv *resv)
+{
+	return NULL;
+}
+
+static inline void vb2_plane_resv_unexport(struct vb2_plane_resv *resv, struct dma_buf *dbuf) { }
+
+#endif /* CONFIG_VIDEOBUF2_RELEASE_FENCES */
+
+#endif /* _MEDIA_VIDEOBUF2_RELEASE_FENCE_H */

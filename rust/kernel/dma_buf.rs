@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Sharing buffers between devices: fences and reservation objects.
+//!
+//! A fence says when a device is done with a buffer. A reservation object holds the fences of one
+//! buffer, and everybody who shares the buffer looks there. This module lets a driver publish
+//! fences of its own:
+//!
+//! 1. where sleeping and failing are fine: [`DriverFenceAllocation::new`];
+//! 2. when the job is certain to run: lock ([`Reservation::lock`], [`Reservation::lock_all`]),
+//!    reserve ([`FenceSlots`]), [`DriverFenceAllocation::publish`], start the hardware;
+//! 3. when the hardware is done, in any context: [`DriverFence::signal`].
+//!
+//! The types allow no other order. Consumers get a [`Fence`], which cannot be signalled.
+//!
+//! Reference: <https://docs.kernel.org/driver-api/dma-buf.html>
+
+mod driver_fence;
+mod fence;
+mod reservation;
+
+pub use self::driver_fence::{DriverFence, DriverFenceAllocation, FenceContext, SignallingGuard};
+pub use self::fence::{Fence, Status};
+pub use self::reservation::{FenceSlots, LockedReservations, Reservation, ReservationGuard, Usage};

@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The producer's side of a fence.
+//!
+//! C header: [`include/linux/dma-fence.h`](srctree/include/linux/dma-fence.h)
+
+use super::{Fence, FenceSlots, Usage};
+use crate::{
+    alloc::{Flags, KBox},
+    bindings, c_str,
+    error::Result,
+    ffi::c_char,
+    prelude::*,
+    str::CStr,
+    types::{ARef, Opaque},
+};
+use core::{
+    marker::PhantomData,
+    mem::ManuallyDrop,
+    ptr::NonNull,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+/// The longest name that a fence keeps, in bytes, with the terminating NUL.
+const NAME_LEN: usize = 32;
+
+/// A name that lives in the fence, since consumers may ask for it when its driver is gone.
+///
+/// # Invariants
+///
+/// The last byte is NUL.
+#[repr(transparent)]
+struct Name([u8; NAME_LEN]);
+
+impl Name {
+    /// Copies `name`, cut to what fits.
+    fn new(name: &CStr) -> Self {
+        let mut bytes = [0; NAME_LEN];
+        for (to, from) in bytes[..NAME_LEN - 1].iter_mut().zip(name.as_bytes()) {
+            *to = *from;
+        }
+        // INVARIANT: The loop leaves the last byte alone.
+        Self(bytes)
+    }
+}
+
+/// The one allocation that holds everything that a fence needs for as long as anybody keeps it.
+///
+/// `dma_fence_free()`, the default release, frees it by `kfree_rcu()`. So nothing in it may need
+/// to be dropped, and `base` comes first: its address is the address that is freed.
+#[repr(C)]
+struct FenceData {
+    base: Opaque<bindings::dma_fence>,
+    lock: Opaque<bindings::spinlock_t>,
+    driver: Name,
+    timeline: Name,
+}
+
+const _: () = assert!(!core::mem::needs_drop::<FenceData>());
+const _: () = assert!(core::mem::offset_of!(FenceData, base) == 0);
+
+/// The operations of every [`DriverFence`].
+///
+/// It is neither generic nor in a module: the kernel crate is built in, so that the table is there
+/// for as long as anybody keeps a fence. No `release` and no `wait`: the defaults need no driver.
+static OPS: bindings::dma_fence_ops = bindings::dma_fence_ops {
+    use_64bit_seqno: true,
+    get_driver_name: Some(driver_name),
+    get_timeline_name: Some(timeline_name),
+    // SAFETY: All other members are function pointers, for which zero means "not there".
+    ..unsafe { core::mem::MaybeUninit::zeroed().assume_init() }
+};
+
+/// # Safety
+///
+/// `fence` must point to the `base` of a [`FenceData`]. The dma-fence core calls this for fences
+/// with [`OPS`] only, and those are made by [`DriverFenceAllocation::publish`] only.
+unsafe extern "C" fn driver_name(fence: *mut bindings::dma_fence) -> *const c_char {
+    // SAFETY: By the safety requirements this stays inside one allocation.
+    unsafe { core::ptr::addr_of!((*fence.cast::<FenceData>()).driver) }.cast()
+}
+
+/// # Safety
+///
+/// As for [`driver_name`].
+unsafe extern "C" fn timeline_name(fence: *mut bindings::dma_fence) -> *const c_char {
+    // SAFETY: By the safety requirements this stays inside one allocation.
+    unsafe { core::ptr::addr_of!((*fence.cast::<FenceData>()).timeline) }.cast()
+}
+
+/// A timeline: fences of one context signal in the order of their sequence numbers.
+///
+/// A producer whose jobs can end in any order gives each fence a context of its own, since a later
+/// fence replaces an earlier one of the same context in a reservation object.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::dma_buf::FenceContext;
+///
+/// let timeline = FenceContext::new();
+/// assert_ne!(timeline.id(), FenceContext::new().id());
+/// ```
+#[derive(Debug)]
+pub struct FenceContext {
+    id: u64,
+    last: AtomicU64,
+}
+
+impl Default for FenceContext {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl FenceContext {
+    /// Makes a new timeline. Any context.
+    pub fn new() -> Self {
+        Self {
+            // SAFETY: Has no preconditions.
+            id: unsafe { bindings::dma_fence_context_alloc(1) },
+            last: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns the number that tells this timeline from all others.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Takes the next sequence number; the first one is 1.
+    fn next(&self) -> u64 {
+        self.last.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// Memory for a fence, with its names, that is not a fence yet.
+///
+/// It is made where sleeping and failing are fine, so that nothing can fail later. Dropping it
+/// frees the memory: nobody has seen it.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{c_str, dma_buf::DriverFenceAllocation};
+///
+/// let unused = DriverFenceAllocation::new(c_str!("camera"), c_str!("capture"), GFP_KERNEL)?;
+/// drop(unused);
+/// # Ok::<(), Error>(())
+/// ```
+#[must_use = "memory that is not published is freed again"]
+pub struct DriverFenceAllocation(KBox<FenceData>);
+
+// SAFETY: Plain memory, which nobody else has a pointer to.
+unsafe impl Send for DriverFenceAllocation {}
+
+impl DriverFenceAllocation {
+    /// Allocates a fence with copies of the two names, cut to 31 bytes each.
+    ///
+    /// Sleeps if `flags` allow it. Fails with `ENOMEM`.
+    pub fn new(driver: &CStr, timeline: &CStr, flags: Flags) -> Result<Self> {
+        let data = FenceData {
+            base: Opaque::uninit(),
+            lock: Opaque::uninit(),
+            driver: Name::new(driver),
+            timeline: Name::new(timeline),
+        };
+        Ok(Self(KBox::new(data, flags)?))
+    }
+
+    /// Makes the fence and adds it to every reservation object that `slots` stands for.
+    ///
+    /// From here on consumers wait for the job, so it must be certain to end, and until then its
+    /// path may not wait for memory or for reservation objects. The guard that comes back tells
+    /// lockdep so; keep it beyond the unlock of the objects, until the hardware runs.
+    ///
+    /// Cannot fail, does not sleep, allocates nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::dma_buf::{DriverFenceAllocation, FenceContext, Reservation, Status, Usage};
+    /// use kernel::{c_str, stack_pin_init};
+    ///
+    /// stack_pin_init!(let buffer = Reservation::new());
+    /// let timeline = FenceContext::new();
+    /// let alloc = DriverFenceAllocation::new(c_str!("camera"), c_str!("capture"), GFP_KERNEL)?;
+    ///
+    /// let mut locked = buffer.lock();
+    /// let (job, signalling) = alloc.publish(&timeline, locked.reserve()?, Usage::Write);
+    /// drop(locked);
+    /// drop(signalling);
+    ///
+    /// // A consumer that reads waits for the writer ...
+    /// let seen = job.fence();
+    /// assert_eq!(seen.status(), Status::Pending);
+    /// assert!(!buffer.is_signaled(Usage::Write));
+    ///
+    /// // ... until the job ends.
+    /// job.signal(Err(EIO));
+    /// assert_eq!(seen.status(), Status::Complete(Err(EIO)));
+    /// assert!(buffer.is_signaled(Usage::Write));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn publish(
+        self,
+        timeline: &FenceContext,
+        slots: FenceSlots<'_>,
+        usage: Usage,
+    ) -> (DriverFence, SignallingGuard) {
+        let seqno = timeline.next();
+        let data = NonNull::from(KBox::leak(self.0));
+        // SAFETY: `data` was just leaked, so that this is the only reference to it.
+        let (base, lock) = unsafe { (data.as_ref().base.get(), data.as_ref().lock.get()) };
+
+        // SAFETY: `lock` is memory for a spinlock that nobody else knows yet; name and key are
+        // static.
+        unsafe {
+            bindings::__spin_lock_init(
+                lock,
+                c_str!("DriverFence").as_char_ptr(),
+                crate::static_lock_class!().as_ptr(),
+            )
+        };
+        // SAFETY: `base` is memory for a fence that nobody else knows yet. The lock, and the names
+        // that `OPS` returns, live in the same allocation; `OPS` is static and built in.
+        unsafe { bindings::dma_fence_init(base, &OPS, lock, timeline.id, seqno) };
+
+        // INVARIANT: `base` is initialised, pending, and its first reference goes to `fence`.
+        let fence = DriverFence(data.cast());
+        // The section starts with the first reader that can find the fence.
+        let signalling = SignallingGuard::new();
+        slots.fill(fence.as_fence(), usage);
+        (fence, signalling)
+    }
+}
+
+/// A published fence, in the hands of the one who will signal it.
+///
+/// It is not `Clone`, and [`signal`](Self::signal) takes it by value: a fence is signalled exactly
+/// once. One that is dropped is signalled with `ECANCELED`, and the log says so, since nobody may
+/// be left waiting for a job that has lost its owner.
+///
+/// # Invariants
+///
+/// `self.0` is the `base` of a [`FenceData`], initialised, not signalled, and `self` owns one
+/// reference to it.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::dma_buf::{DriverFenceAllocation, FenceContext, Reservation, Status, Usage};
+/// use kernel::{c_str, stack_pin_init};
+///
+/// stack_pin_init!(let buffer = Reservation::new());
+/// let alloc = DriverFenceAllocation::new(c_str!("camera"), c_str!("capture"), GFP_KERNEL)?;
+/// let mut locked = buffer.lock();
+/// let (job, _) = alloc.publish(&FenceContext::new(), locked.reserve()?, Usage::Write);
+/// drop(locked);
+///
+/// let seen = job.fence();
+/// drop(job); // Forgotten.
+/// assert_eq!(seen.status(), Status::Complete(Err(ECANCELED)));
+/// # Ok::<(), Error>(())
+/// ```
+#[must_use = "dropping a fence cancels it: signal it when its job ends"]
+pub struct DriverFence(NonNull<bindings::dma_fence>);
+
+// SAFETY: A fence may be signalled, and its reference put, in any context on any CPU.
+unsafe impl Send for DriverFence {}
+
+// SAFETY: `&DriverFence` gives access to `&Fence` only, which is `Sync`.
+unsafe impl Sync for DriverFence {}
+
+impl DriverFence {
+    /// Signals the fence: the job has ended, well or with an error.
+    ///
+    /// Any context, interrupts on or off; does not sleep. Callbacks of consumers run in it, with
+    /// the fence's lock held, so the caller must not hold a lock that they could want.
+    pub fn signal(self, result: Result) {
+        let mut this = ManuallyDrop::new(self);
+        this.end(result);
+    }
+
+    /// Returns what consumers may have of it.
+    pub fn as_fence(&self) -> &Fence {
+        // SAFETY: By the invariants the fence is initialised, and `self` holds a reference.
+        unsafe { Fence::from_raw(self.0.as_ptr()) }
+    }
+
+    /// Returns a reference for a consumer, which may outlive `self`.
+    pub fn fence(&self) -> ARef<Fence> {
+        self.as_fence().into()
+    }
+
+    /// Hands the fence over to C, or to an atomic pointer.
+    pub fn into_raw(self) -> NonNull<bindings::dma_fence> {
+        ManuallyDrop::new(self).0
+    }
+
+    /// Takes a fence back.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must come from [`into_raw`](Self::into_raw), and each value that it returned must be
+    /// taken back at most once.
+    pub unsafe fn from_raw(ptr: NonNull<bindings::dma_fence>) -> Self {
+        // INVARIANT: `into_raw()` was given a `DriverFence` and nobody else has taken it back.
+        Self(ptr)
+    }
+
+    /// Sets the error, signals, and puts the reference of `self`. Must be the last use of `self`.
+    fn end(&mut self, result: Result) {
+        let fence = self.0.as_ptr();
+
+        // SAFETY: The fence is initialised by the invariants, so its lock is too.
+        let flags = unsafe { bindings::dma_fence_lock(fence) };
+        if let Err(error) = result {
+            // SAFETY: Not signalled by the invariants; `Error` is in the range that is allowed.
+            unsafe { bindings::dma_fence_set_error(fence, error.to_errno()) };
+        }
+        // SAFETY: The lock is held. In the same critical section as the error, so that nobody can
+        // see one without the other.
+        unsafe { bindings::dma_fence_signal_locked(fence) };
+        // SAFETY: Locked above, by this function, with these flags.
+        unsafe { bindings::dma_fence_unlock(fence, flags) };
+
+        // SAFETY: `self` owns a reference by the invariants, and this is its last use.
+        unsafe { bindings::dma_fence_put(fence) };
+    }
+}
+
+impl Drop for DriverFence {
+    fn drop(&mut self) {
+        static SAID: AtomicBool = AtomicBool::new(false);
+
+        if !SAID.swap(true, Ordering::Relaxed) {
+            pr_warn!("a fence was dropped before it was signalled; cancelling it\n");
+        }
+        self.end(Err(ECANCELED));
+    }
+}
+
+/// The fence signalling critical section, for lockdep.
+///
+/// While it exists, the thread is one that somebody's fence wait depends on: to allocate memory
+/// that may need reclaim, or to take a reservation lock, is reported as the deadlock that it is.
+/// Sections nest. Costs nothing without lockdep.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::dma_buf::SignallingGuard;
+///
+/// let section = SignallingGuard::new();
+/// // Here a fence is completed.
+/// drop(section);
+/// ```
+#[must_use = "the section ends when the guard is dropped"]
+pub struct SignallingGuard {
+    cookie: bool,
+    _not_send: PhantomData<*mut ()>,
+}
+
+impl Default for SignallingGuard {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SignallingGuard {
+    /// Begins a section. Any context.
+    pub fn new() -> Self {
+        Self {
+            // SAFETY: Has no preconditions; `drop()` ends the section, in the same thread.
+            cookie: unsafe { bindings::dma_fence_begin_signalling() },
+            _not_send: PhantomData,
+        }
+    }
+}
+
+impl Drop for SignallingGuard {
+    fn drop(&mut self) {
+        // SAFETY: The cookie of the section that `new()` began; the guard cannot change threads.
+        unsafe { bindings::dma_fence_end_signalling(self.cookie) };
+    }
+}

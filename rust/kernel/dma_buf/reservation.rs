@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reservation objects: where the fences of a buffer are kept.
+//!
+//! C header: [`include/linux/dma-resv.h`](srctree/include/linux/dma-resv.h)
+
+use super::Fence;
+use crate::{
+    bindings,
+    error::{to_result, Error, Result},
+    init::PinInit,
+    prelude::*,
+    types::Opaque,
+};
+use core::{marker::PhantomData, slice};
+
+/// What a fence's job does with the buffer, and so who has to wait for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Usage {
+    /// The job writes: readers and writers wait for it.
+    Write,
+    /// The job reads: writers wait for it.
+    Read,
+}
+
+impl Usage {
+    fn as_raw(self) -> bindings::dma_resv_usage {
+        match self {
+            Usage::Write => bindings::dma_resv_usage_DMA_RESV_USAGE_WRITE,
+            Usage::Read => bindings::dma_resv_usage_DMA_RESV_USAGE_READ,
+        }
+    }
+}
+
+/// A reservation object.
+///
+/// # Invariants
+///
+/// `self.obj` is an initialised `struct dma_resv` for as long as `self` is borrowed.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{dma_buf::{Reservation, Usage}, stack_pin_init};
+///
+/// stack_pin_init!(let buffer = Reservation::new());
+/// // Nobody is working on it.
+/// assert!(buffer.is_signaled(Usage::Read));
+/// ```
+#[pin_data(PinnedDrop)]
+#[repr(transparent)]
+pub struct Reservation {
+    #[pin]
+    obj: Opaque<bindings::dma_resv>,
+}
+
+// SAFETY: A `dma_resv` may be used and destroyed by any thread.
+unsafe impl Send for Reservation {}
+
+// SAFETY: All methods take `&self`, and call C functions that lock or use RCU.
+unsafe impl Sync for Reservation {}
+
+impl Reservation {
+    /// The most objects that [`lock_all`](Self::lock_all) takes.
+    pub const MAX_LOCKED: usize = u64::BITS as usize;
+
+    /// Makes an empty reservation object.
+    pub fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            // SAFETY: `slot` is memory for a `dma_resv`, which stays where it is.
+            obj <- Opaque::ffi_init(|slot| unsafe { bindings::dma_resv_init(slot) }),
+        })
+    }
+
+    /// Borrows a reservation object from its C pointer.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must point to an initialised `struct dma_resv` that lives for all of `'a`.
+    pub unsafe fn from_raw<'a>(ptr: *mut bindings::dma_resv) -> &'a Self {
+        // SAFETY: By the safety requirements `ptr` is valid for `'a`; `Reservation` is transparent
+        // over `dma_resv`. INVARIANT: So is the object initialised.
+        unsafe { &*ptr.cast() }
+    }
+
+    fn as_raw(&self) -> *mut bindings::dma_resv {
+        self.obj.get()
+    }
+
+    /// Returns whether somebody who wants to use the buffer has nothing to wait for.
+    ///
+    /// [`Usage::Write`] asks for a reader, who waits for writers; [`Usage::Read`] asks for a
+    /// writer, who waits for all. Any context; takes no lock but those of the fences.
+    pub fn is_signaled(&self, usage: Usage) -> bool {
+        // SAFETY: `self` is an initialised object by its invariants.
+        unsafe { bindings::dma_resv_test_signaled(self.as_raw(), usage.as_raw()) }
+    }
+
+    /// Locks this object alone. Sleeps.
+    ///
+    /// A thread that has to hold several at once uses [`lock_all`](Self::lock_all).
+    pub fn lock(&self) -> ReservationGuard<'_> {
+        // SAFETY: `self` is an initialised object by its invariants. Without an acquire context
+        // the lock is an uninterruptible mutex, so that the result is 0.
+        unsafe { bindings::dma_resv_lock(self.as_raw(), core::ptr::null_mut()) };
+        // INVARIANT: Locked just now, and unlocked by `drop()` only.
+        ReservationGuard {
+            obj: self,
+            _not_send: PhantomData,
+        }
+    }
+
+    /// Locks all of `objs`, runs `f`, and unlocks them. Sleeps.
+    ///
+    /// The order does not matter, and an object may be named more than once: threads that lock
+    /// each other's objects in another order back off and try again.
+    ///
+    /// Fails with `EINVAL` for more than [`MAX_LOCKED`](Self::MAX_LOCKED) objects; then nothing was
+    /// locked and `f` did not run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::dma_buf::{DriverFenceAllocation, FenceContext, Reservation, Usage};
+    /// use kernel::{c_str, stack_pin_init};
+    ///
+    /// // Two planes in one buffer, a third one in another.
+    /// stack_pin_init!(let luma = Reservation::new());
+    /// stack_pin_init!(let alpha = Reservation::new());
+    /// let planes = [&*luma, &*luma, &*alpha];
+    ///
+    /// let timeline = FenceContext::new();
+    /// let alloc = DriverFenceAllocation::new(c_str!("camera"), c_str!("capture"), GFP_KERNEL)?;
+    /// let (job, _) = Reservation::lock_all(&planes, |locked| {
+    ///     Ok::<_, Error>(alloc.publish(&timeline, locked.reserve()?, Usage::Write))
+    /// })??;
+    /// assert!(!luma.is_signaled(Usage::Write));
+    /// assert!(!alpha.is_signaled(Usage::Write));
+    ///
+    /// job.signal(Ok(()));
+    /// assert!(luma.is_signaled(Usage::Write));
+    /// assert!(alpha.is_signaled(Usage::Write));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn lock_all<R>(
+        objs: &[&Reservation],
+        f: impl FnOnce(&mut LockedReservations<'_>) -> R,
+    ) -> Result<R> {
+        if objs.len() > Self::MAX_LOCKED {
+            return Err(EINVAL);
+        }
+        // The ticket by which threads that wait for each other's locks find out who backs off.
+        let acquire = Opaque::uninit();
+        // SAFETY: Memory for a `ww_acquire_ctx`, which does not move: `locked` borrows it.
+        unsafe { bindings::ww_acquire_init(acquire.get()) };
+
+        let mut locked = LockedReservations {
+            objs,
+            held: 0,
+            acquire: &acquire,
+        };
+        let result = locked.lock().map(|()| f(&mut locked));
+        drop(locked);
+
+        // SAFETY: Initialised above; `locked` has unlocked everything.
+        unsafe { bindings::ww_acquire_fini(acquire.get()) };
+        result
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Reservation {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: Initialised by the invariants. Whoever borrowed it is gone, and a value that is
+        // dropped was made by `new()`: a borrow from C is never dropped.
+        unsafe { bindings::dma_resv_fini(self.as_raw()) };
+    }
+}
+
+/// One locked reservation object.
+///
+/// # Invariants
+///
+/// `obj` is locked by this thread, without an acquire context.
+#[must_use = "the object is unlocked when the guard is dropped"]
+pub struct ReservationGuard<'a> {
+    obj: &'a Reservation,
+    // The thread that locked must unlock.
+    _not_send: PhantomData<*mut ()>,
+}
+
+impl ReservationGuard<'_> {
+    /// Reserves a slot for one fence. Sleeps; fails with `ENOMEM`.
+    pub fn reserve(&mut self) -> Result<FenceSlots<'_>> {
+        // SAFETY: `obj` is locked by the invariants, and stays so while `self` is borrowed.
+        unsafe { FenceSlots::reserve(slice::from_ref(&self.obj)) }
+    }
+}
+
+impl Drop for ReservationGuard<'_> {
+    fn drop(&mut self) {
+        // SAFETY: Locked by this thread, by the invariants.
+        unsafe { bindings::dma_resv_unlock(self.obj.as_raw()) };
+    }
+}
+
+/// Several locked reservation objects.
+///
+/// It exists in [`Reservation::lock_all`] only, which drops it before the acquire context; nobody
+/// else can own one, and so forget it.
+///
+/// # Invariants
+///
+/// - `acquire` is initialised.
+/// - Bit `i` of `held` is set if and only if locking `objs[i]` locked it, with `acquire`, and it
+///   was not unlocked since.
+pub struct LockedReservations<'a> {
+    objs: &'a [&'a Reservation],
+    held: u64,
+    acquire: &'a Opaque<bindings::ww_acquire_ctx>,
+}
+
+impl LockedReservations<'_> {
+    /// Reserves a slot for one fence in each object. Sleeps; fails with `ENOMEM`.
+    pub fn reserve(&mut self) -> Result<FenceSlots<'_>> {
+        // SAFETY: `f` of `lock_all()` runs between `lock()` and `drop()` only, so all are locked,
+        // and stay so while `self` is borrowed.
+        unsafe { FenceSlots::reserve(self.objs) }
+    }
+
+    /// Locks all objects, backing off as often as it takes.
+    fn lock(&mut self) -> Result {
+        while let Err(contended) = self.try_lock()? {
+            self.unlock();
+            // SAFETY: The object is initialised; nothing is held with `acquire`, as is required
+            // after `-EDEADLK`.
+            unsafe {
+                bindings::dma_resv_lock_slow(self.objs[contended].as_raw(), self.acquire.get())
+            };
+            // INVARIANT: Locked just now.
+            self.held |= 1 << contended;
+        }
+        Ok(())
+    }
+
+    /// Locks what is not held yet, up to the first object for which it has to back off.
+    fn try_lock(&mut self) -> Result<core::result::Result<(), usize>> {
+        const EALREADY: i32 = -(bindings::EALREADY as i32);
+        const EDEADLK: i32 = -(bindings::EDEADLK as i32);
+
+        for (i, obj) in self.objs.iter().enumerate() {
+            if self.held & (1 << i) != 0 {
+                continue;
+            }
+            // SAFETY: The object and `acquire` are initialised by the invariants.
+            match unsafe { bindings::dma_resv_lock(obj.as_raw(), self.acquire.get()) } {
+                // INVARIANT: Locked just now.
+                0 => self.held |= 1 << i,
+                // The same object stands elsewhere in the list, and is held for that place.
+                EALREADY => {}
+                EDEADLK => return Ok(Err(i)),
+                error => return Err(Error::from_errno(error)),
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn unlock(&mut self) {
+        for (i, obj) in self.objs.iter().enumerate() {
+            if self.held & (1 << i) != 0 {
+                // SAFETY: Held, by the invariants.
+                unsafe { bindings::dma_resv_unlock(obj.as_raw()) };
+            }
+        }
+        // INVARIANT: Nothing is held any more.
+        self.held = 0;
+    }
+}
+
+impl Drop for LockedReservations<'_> {
+    fn drop(&mut self) {
+        self.unlock();
+    }
+}
+
+/// The proof that there is room for one fence in each of some locked reservation objects.
+///
+/// It borrows the lock, and publishing uses it up: room that was reserved is gone once the lock
+/// is, or a fence has taken it.
+///
+/// # Invariants
+///
+/// Each of `objs` is locked by this thread and has a slot reserved since it was locked.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{dma_buf::Reservation, stack_pin_init};
+///
+/// stack_pin_init!(let buffer = Reservation::new());
+/// let mut locked = buffer.lock();
+/// let slots = locked.reserve()?;
+/// drop(slots); // Not used after all.
+/// # Ok::<(), Error>(())
+/// ```
+#[must_use = "slots that are not used are given up with the lock"]
+pub struct FenceSlots<'guard> {
+    objs: &'guard [&'guard Reservation],
+    _not_send: PhantomData<*mut ()>,
+}
+
+impl<'guard> FenceSlots<'guard> {
+    /// # Safety
+    ///
+    /// Each of `objs` must be locked by this thread for all of `'guard`, and nobody else may
+    /// reserve or add under these locks during `'guard`.
+    unsafe fn reserve(objs: &'guard [&'guard Reservation]) -> Result<Self> {
+        for obj in objs {
+            // SAFETY: Initialised by the type's invariants, locked by the safety requirements.
+            to_result(unsafe { bindings::dma_resv_reserve_fences(obj.as_raw(), 1) })
+                .map_err(|_| ENOMEM)?;
+        }
+        // INVARIANT: Locked by the safety requirements, reserved just now.
+        Ok(Self {
+            objs,
+            _not_send: PhantomData,
+        })
+    }
+
+    /// Adds `fence` to every object.
+    ///
+    /// An object that is listed twice needs one slot: a fence replaces itself.
+    pub(super) fn fill(self, fence: &Fence, usage: Usage) {
+        for obj in self.objs {
+            // SAFETY: Locked, and with a slot, by the invariants; the object takes a reference of
+            // its own.
+            unsafe { bindings::dma_resv_add_fence(obj.as_raw(), fence.as_raw(), usage.as_raw()) };
+        }
+    }
+}
