@@ -58,9 +58,9 @@ impl Timeline {
         }
     }
 
-    /// Notes that fence `seqno` has ended. Returns whether it was its turn.
+    /// Notes that fence `seqno` has ended. Returns whether no later one had.
     fn end(&self, seqno: u64) -> bool {
-        seqno == self.ended.fetch_max(seqno, Ordering::Relaxed) + 1
+        seqno > self.ended.fetch_max(seqno, Ordering::Relaxed)
     }
 }
 
@@ -404,8 +404,8 @@ unsafe extern "C" fn vb2_release_fence_is_armed(this: *const ReleaseFence) -> bo
 
 /// Signals the buffer's fence, if it has one, with 0 or a negative error code. Any context.
 ///
-/// Returns 0 if it had none, 1 if it was signalled, 2 if it was but others of `timeline`, which was
-/// said to complete in order, should have been first.
+/// Returns 0 if it had none, 1 if it was signalled, 2 if it was but a later one of `timeline`, which
+/// was said to complete in order, had been before.
 ///
 /// # Safety
 ///

@@ -64,14 +64,17 @@ int vb2_buffer_prepare_release_fence(struct vb2_buffer *vb)
 	return vb2_release_fence_prepare(vb->release_fence, vb->vb2_queue->name);
 }
 
+/* The reservation object of an MMAP plane, or NULL if its memory has none. */
 static struct vb2_plane_resv *plane_resv(struct vb2_buffer *vb, unsigned int plane)
 {
-	struct vb2_queue *q = vb->vb2_queue;
+	const struct vb2_mem_ops *mem_ops = vb->vb2_queue->mem_ops;
+	struct vb2_plane_resv *resv;
 
-	if (!q->supports_release_fences || !q->mem_ops->plane_resv)
+	if (!vb->release_fence || !mem_ops->plane_resv)
 		return NULL;
 
-	return q->mem_ops->plane_resv(vb->planes[plane].mem_priv);
+	resv = mem_ops->plane_resv(vb->planes[plane].mem_priv);
+	return resv->in_use ? resv : NULL;
 }
 
 int vb2_buffer_attach_release_fence(struct vb2_buffer *vb)
@@ -80,7 +83,7 @@ int vb2_buffer_attach_release_fence(struct vb2_buffer *vb)
 	struct dma_resv *objs[VB2_MAX_PLANES];
 	unsigned int plane, count = 0;
 
-	if (!q->supports_release_fences)
+	if (!vb->release_fence)
 		return 0;
 
 	might_sleep();
