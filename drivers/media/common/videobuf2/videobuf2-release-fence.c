@@ -6,6 +6,7 @@
  * keeps the exports of a plane together.
  */
 
+#include <kunit/visibility.h>
 #include <linux/build_bug.h>
 #include <linux/dma-buf.h>
 #include <linux/dma-fence.h>
@@ -18,8 +19,9 @@
 #define CREATE_TRACE_POINTS
 #include <trace/events/vb2_release_fence.h>
 
-static unsigned int release_fence_timeout_ms = 10000;
-module_param(release_fence_timeout_ms, uint, 0644);
+VISIBLE_IF_KUNIT unsigned int vb2_release_fence_timeout_ms = 10000;
+EXPORT_SYMBOL_IF_KUNIT(vb2_release_fence_timeout_ms);
+module_param_named(release_fence_timeout_ms, vb2_release_fence_timeout_ms, uint, 0644);
 MODULE_PARM_DESC(release_fence_timeout_ms,
 		 "signal a release fence with -ETIMEDOUT after so many ms (default 10000, 0: never)");
 
@@ -112,7 +114,7 @@ int vb2_buffer_attach_release_fence(struct vb2_buffer *vb)
 
 	return vb2_release_fence_arm(vb->release_fence, objs, count, !q->is_output,
 				     ordered_timeline(q), q->name,
-				     READ_ONCE(release_fence_timeout_ms));
+				     READ_ONCE(vb2_release_fence_timeout_ms));
 }
 EXPORT_SYMBOL_GPL(vb2_buffer_attach_release_fence);
 

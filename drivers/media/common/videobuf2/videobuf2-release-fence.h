@@ -24,6 +24,10 @@ bool vb2_release_fence_is_armed(const struct vb2_release_fence *fence);
 int vb2_release_fence_end(struct vb2_release_fence *fence, int result,
 			  struct vb2_release_timeline *timeline);
 
+#if IS_ENABLED(CONFIG_KUNIT)
+extern unsigned int vb2_release_fence_timeout_ms;
+#endif
+
 /* videobuf2-release-fence.c, for release_fence.rs */
 void vb2_release_fence_report_armed(struct vb2_buffer *vb, u64 context, u64 seqno);
 void vb2_release_fence_report_signalled(struct vb2_buffer *vb, u64 context, u64 seqno, int result);
