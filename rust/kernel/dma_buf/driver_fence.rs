@@ -294,6 +294,29 @@ impl DriverFence {
     }
 
     /// Hands the fence over to C, or to an atomic pointer.
+    ///
+    /// It stays pending until [`from_raw`](Self::from_raw) takes it back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kernel::dma_buf::{DriverFenceAllocation, FenceContext, Reservation, Status, Usage};
+    /// # use kernel::{c_str, dma_buf::DriverFence, stack_pin_init};
+    /// # stack_pin_init!(let buffer = Reservation::new());
+    /// # let alloc = DriverFenceAllocation::new(c_str!("camera"), c_str!("capture"), GFP_KERNEL)?;
+    /// # let mut locked = buffer.lock();
+    /// # let (job, _) = alloc.publish(&FenceContext::new(), locked.reserve()?, Usage::Write);
+    /// # drop(locked);
+    /// let seen = job.fence();
+    /// let raw = job.into_raw();
+    /// assert_eq!(seen.status(), Status::Pending);
+    ///
+    /// // SAFETY: `raw` comes from `into_raw()`, and is taken back here only.
+    /// let job = unsafe { DriverFence::from_raw(raw) };
+    /// job.signal(Ok(()));
+    /// assert_eq!(seen.status(), Status::Complete(Ok(())));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn into_raw(self) -> NonNull<bindings::dma_fence> {
         ManuallyDrop::new(self).0
     }

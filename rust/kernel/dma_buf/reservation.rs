@@ -15,6 +15,26 @@ use crate::{
 use core::{marker::PhantomData, slice};
 
 /// What a fence's job does with the buffer, and so who has to wait for it.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::dma_buf::{DriverFenceAllocation, FenceContext, Reservation, Usage};
+/// use kernel::{c_str, stack_pin_init};
+///
+/// stack_pin_init!(let buffer = Reservation::new());
+/// let alloc = DriverFenceAllocation::new(c_str!("codec"), c_str!("output"), GFP_KERNEL)?;
+/// let mut locked = buffer.lock();
+/// let (job, _) = alloc.publish(&FenceContext::new(), locked.reserve()?, Usage::Read);
+/// drop(locked);
+///
+/// // While the device reads, others may read as well, but not write.
+/// assert!(buffer.is_signaled(Usage::Write));
+/// assert!(!buffer.is_signaled(Usage::Read));
+/// job.signal(Ok(()));
+/// assert!(buffer.is_signaled(Usage::Read));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Usage {
     /// The job writes: readers and writers wait for it.
@@ -182,6 +202,16 @@ impl PinnedDrop for Reservation {
 /// # Invariants
 ///
 /// `obj` is locked by this thread, without an acquire context.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{dma_buf::Reservation, stack_pin_init};
+///
+/// stack_pin_init!(let buffer = Reservation::new());
+/// drop(buffer.lock());
+/// drop(buffer.lock()); // It was unlocked.
+/// ```
 #[must_use = "the object is unlocked when the guard is dropped"]
 pub struct ReservationGuard<'a> {
     obj: &'a Reservation,
@@ -214,6 +244,21 @@ impl Drop for ReservationGuard<'_> {
 /// - `acquire` is initialised.
 /// - Bit `i` of `held` is set if and only if locking `objs[i]` locked it, with `acquire`, and it
 ///   was not unlocked since.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{dma_buf::Reservation, stack_pin_init};
+///
+/// stack_pin_init!(let buffer = Reservation::new());
+/// // The same object in every place.
+/// let most = [&*buffer; Reservation::MAX_LOCKED];
+/// assert!(Reservation::lock_all(&most, |locked| locked.reserve().is_ok())?);
+///
+/// let too_many = [&*buffer; Reservation::MAX_LOCKED + 1];
+/// assert_eq!(Reservation::lock_all(&too_many, |_| ()), Err(EINVAL));
+/// # Ok::<(), Error>(())
+/// ```
 pub struct LockedReservations<'a> {
     objs: &'a [&'a Reservation],
     held: u64,
