@@ -62,28 +62,40 @@ um) ARCH_IMAGE=linux ;;
 *) die "ARCH=$ARCH: known are x86_64, arm64 and um" ;;
 esac
 
-# The compilers. A rustc without its own source cannot build a kernel, and the first one in PATH
-# often is such a one: /usr/bin/rustc comes first.
-if [[ -z ${RUSTC:-} ]]; then
-	RUSTC=/usr/bin/rustc
-	[[ -x $RUSTC ]] || RUSTC=$(command -v rustc || echo /usr/bin/rustc)
-elif [[ $RUSTC != /* ]]; then
-	RUSTC=$(command -v "$RUSTC" || echo "$RUSTC")
-fi
-RUST_BIN=$(dirname "$RUSTC")
-if [[ -z ${LLVM:-} ]]; then
-	LLVM=1
-	[[ ! -x /usr/lib/llvm-19/bin/clang ]] || LLVM=/usr/lib/llvm-19/bin/
-fi
-case $LLVM in
-*/) CLANG=${LLVM}clang LLVM_PREFIX=$LLVM LLVM_SUFFIX='' ;;
--*) CLANG=clang$LLVM LLVM_PREFIX='' LLVM_SUFFIX=$LLVM ;;
-*) CLANG=clang LLVM_PREFIX='' LLVM_SUFFIX='' ;;
-esac
 BINDGEN_HOME=$CACHE/bindgen-$BINDGEN_VERSION
 VENV=$CACHE/venv-$VIRTME_VERSION
-[[ -x $BINDGEN_HOME/bin/bindgen ]] && BINDGEN=$BINDGEN_HOME/bin/bindgen || BINDGEN=bindgen
-[[ $LLVM_PREFIX != /* ]] || PATH=${LLVM_PREFIX%/}:$PATH
+GIVEN_RUSTC=${RUSTC:-}
+GIVEN_LLVM=${LLVM:-}
+# Only what was given is handed down to other scripts, as given.
+[[ -n $GIVEN_RUSTC ]] || export -n RUSTC
+[[ -n $GIVEN_LLVM ]] || export -n LLVM
+
+# The compilers: given, or those of the packages. A rustc without its own source cannot build a
+# kernel, and the first one in PATH often is such a one: /usr/bin/rustc comes before it.
+find_compilers()
+{
+	RUSTC=${GIVEN_RUSTC:-/usr/bin/rustc}
+	if [[ ! -x $RUSTC || $RUSTC != /* ]]; then
+		RUSTC=$(command -v "${GIVEN_RUSTC:-rustc}" || echo "$RUSTC")
+	fi
+	RUST_BIN=$(dirname "$RUSTC")
+	LLVM=${GIVEN_LLVM:-1}
+	if [[ -z $GIVEN_LLVM && -x /usr/lib/llvm-19/bin/clang ]]; then
+		LLVM=/usr/lib/llvm-19/bin/
+	fi
+	case $LLVM in
+	*/) LLVM_PREFIX=$LLVM LLVM_SUFFIX='' ;;
+	-*) LLVM_PREFIX='' LLVM_SUFFIX=$LLVM ;;
+	*) LLVM_PREFIX='' LLVM_SUFFIX='' ;;
+	esac
+	CLANG=${LLVM_PREFIX}clang$LLVM_SUFFIX
+	BINDGEN=bindgen
+	[[ ! -x $BINDGEN_HOME/bin/bindgen ]] || BINDGEN=$BINDGEN_HOME/bin/bindgen
+	# bindgen finds libclang by the first llvm-config in PATH.
+	[[ $LLVM_PREFIX != /* || :$PATH: == *:${LLVM_PREFIX%/}:* ]] || PATH=${LLVM_PREFIX%/}:$PATH
+	export PATH
+}
+find_compilers
 
 # KDIR: the user's own tree is copied, never written to; its path names the copy.
 if [[ -n ${KDIR:-} ]]; then
@@ -94,7 +106,6 @@ else
 	KDIR=
 	TREE=$BUILD/linux
 fi
-export PATH
 
 # A make above would hand down its own flags and job server.
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES GNUMAKEFLAGS
@@ -152,7 +163,7 @@ with_progress()
 		count=$(steps_in "$log")
 		# shellcheck disable=SC2059
 		printf "%s: %s%s steps, %d:%02d min$end" "$me" "$count" "${total:+ of about $total}" \
-			$(((SECONDS - started) / 60)) $(((SECONDS - started) % 60)) >&2
+			$(((SECONDS - started) / 60)) $(((SECONDS - started) % 60)) >&"${PROGRESS_FD:-2}"
 	done
 	wait "$pid" || status=$?
 	trap - INT TERM HUP

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The front door. Every target is a script of tools/; what others rely on are the targets' names.
+# KDIR, RUSTC, LLVM and ARCH may be given, in the environment or as arguments.
+
+export KDIR RUSTC LLVM ARCH
+
+.PHONY: help setup tree refresh kernel image vm kunit run test clean
+
+help:
+	@echo 'make run       from a bare machine to the report of the main job, set-up included'
+	@echo 'make test      from a bare machine through the whole test suite, set-up included'
+	@echo 'make setup     install the packages and tools that are missing'
+	@echo 'make tree      unpack Linux 6.12 into build/, apply patches/, link the files of the project in'
+	@echo 'make refresh   write the commits of that tree back to patches/'
+	@echo 'make kernel    build the image of the virtual machine; make -s image prints its path'
+	@echo "make vm CMD='...'  run a command in the virtual machine; tools/vm passes its exit status on"
+	@echo 'make kunit     run the KUnit suites and doctests [FILTER=suite.case]'
+	@echo 'make clean     remove build/; the cache is in ~/.cache/vb2-release-fences'
+	@echo
+	@echo 'KDIR=/path/to/a/6.12.y/tree, RUSTC=, LLVM=, ARCH=x86_64|arm64|um can be given.'
+
+setup:
+	@tools/setup
+
+tree: setup
+	@tools/tree
+
+refresh:
+	@tools/refresh
+
+kernel: setup
+	@tools/kernel >/dev/null
+
+image: setup
+	@tools/kernel
+
+vm: setup
+	@test -n "$(CMD)" || { echo "make vm: give CMD='command'" >&2; exit 1; }
+	@tools/vm -- sh -c '$(subst ','\'',$(CMD))'
+
+kunit: setup
+	@tools/kunit $(if $(FILTER),'$(FILTER)')
+
+run: setup
+	@tools/run
+
+test: setup
+	@tools/test
+
+clean:
+	rm -rf build
