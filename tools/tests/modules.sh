@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash disable=SC2164
+#
+# Media as modules: builds, loads, does the main job, and can be unloaded.
+
+modules_configs=()
+for part in vm "vm-$ARCH" debug release-fences modules; do
+	modules_configs+=(--config "$ROOT/tools/configs/$part.config")
+done
+
+modules_build()
+{
+	"$ROOT/tools/kernel" --name modules "${modules_configs[@]}" >"$TEST_LOGS/modules-image"
+	! grep -E 'WARNING: modpost|undefined!' "$LOGS/kernel-modules.log"
+}
+
+modules_run()
+{
+	local image home
+	image=$(<"$TEST_LOGS/modules-image")
+	home=${image%/"$ARCH_IMAGE"}
+	"$ROOT/tools/program"
+	"$ROOT/tools/vm" --image "$image" -- sh -ec "
+		modprobe -d '$home' vim2m
+		modprobe -d '$home' visl
+		'$BUILD/cargo/release/vb2-fence' report --json \$VM_SCRATCH/modules.json
+		modprobe -d '$home' -r vim2m visl
+		! grep -q videobuf2 /proc/modules"
+}
+
+rm -f "$TEST_LOGS/modules-image"
+check "modules: videobuf2 and the drivers build as modules" modules_build
+check "modules: they load, do the main job and unload" modules_run

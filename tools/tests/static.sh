@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash disable=SC2164
+#
+# What needs no running kernel: style, lints, warnings, documentation, licences.
+
+# touched: files of the kernel that the patches (or edits in the tree) change
+touched() { tgit -C "$TREE" diff --name-only --diff-filter=M "$(state base)" --; }
+# ours SUFFIX...: new files, with one of these endings
+ours()
+{
+	local IFS='|'
+	grep -E "\.($*)\$" "$STATE/links" || [[ $? == 1 ]]
+}
+
+style_patches()
+{
+	local files
+	mapfile -t files < <(patch_files)
+	((${#files[@]})) || { echo "no patches"; return 1; }
+	cd "$TREE"
+	perl scripts/checkpatch.pl --strict --no-summary --terse "${files[@]}"
+}
+
+style_files()
+{
+	local files
+	mapfile -t files < <(ours c h rs rst)
+	((${#files[@]})) || { echo "no new files"; return 1; }
+	cd "$TREE"
+	perl scripts/checkpatch.pl --strict --no-summary --terse -f "${files[@]}"
+}
+
+style_rust()
+{
+	local file bad=0
+	cd "$TREE"
+	while IFS= read -r file; do
+		"$RUST_BIN/rustfmt" --check --edition 2021 --config-path .rustfmt.toml <"$file" || {
+			echo "$file"
+			bad=1
+		}
+	done < <(ours rs; touched | grep '\.rs$' || [[ $? == 1 ]])
+	return "$bad"
+}
+
+style_program()
+{
+	cd "$ROOT/tools"
+	env -u RUSTC cargo fmt --check
+}
+
+lint_program()
+{
+	cd "$ROOT/tools"
+	env -u RUSTC cargo clippy --quiet --locked --all-targets --target-dir "$BUILD/cargo" -- -D warnings
+	env -u RUSTC cargo test --quiet --locked --target-dir "$BUILD/cargo"
+}
+
+lint_scripts()
+{
+	cd "$ROOT"
+	git ls-files --cached --others --exclude-standard --deduplicate -- tools .ci |
+		while IFS= read -r file; do
+			[[ ! -f $file ]] || ! head -n 3 "$file" | grep -q -E '^#!.*bash|shellcheck shell=bash' ||
+				printf '%s\0' "$file"
+		done | xargs -0 shellcheck -x
+}
+
+# Every file names its licence in its first two lines, in the form that the kernel asks for.
+licences()
+{
+	local file bad=0 texts
+	cd "$ROOT"
+	texts=$(ls LICENSES/preferred LICENSES/exceptions 2>/dev/null)
+	while IFS= read -r file; do
+		case $file in
+		LICENSES/* | patches/* | *.patch | */Cargo.lock | *.json | *.md5) continue ;;
+		esac
+		[[ -s $file ]] || continue
+		head -n 2 "$file" | grep -q -E 'SPDX-License-Identifier: \(?GPL-2\.0' || {
+			echo "no SPDX line: $file"
+			bad=1
+		}
+		! grep -q -m 1 'WITH Linux-syscall-note' "$file" || [[ $texts == *syscall-note* ]] || {
+			echo "$file: its exception is not in LICENSES"
+			bad=1
+		}
+	done < <(git ls-files --cached --others --exclude-standard --deduplicate)
+	return "$bad"
+}
+
+# documentation: what kernel-doc says of a touched file and did not say before the patches
+documentation()
+{
+	local file dir bad=0
+	dir=$(mktemp -d)
+	cd "$TREE"
+	while IFS= read -r file; do
+		mkdir -p "$dir/$(dirname "$file")"
+		tgit show "$(state base):$file" >"$dir/$file"
+		comm -13 <(kernel_doc "$dir" "$file") <(kernel_doc "$TREE" "$file")
+	done < <(touched | grep '\.[ch]$') >"$dir/new"
+	while IFS= read -r file; do
+		kernel_doc "$TREE" "$file"
+	done < <(ours c h) >>"$dir/new"
+	cat "$dir/new"
+	[[ ! -s $dir/new ]] || bad=1
+	rm -rf "$dir"
+	return "$bad"
+}
+
+kernel_doc()
+{
+	(cd "$1" && perl "$TREE/scripts/kernel-doc" -none -Wall "$2" 2>&1 | sed 's/:[0-9]*:/:/' | sort) ||
+		[[ $? == 1 ]]
+}
+
+# compile_checked FLAG...: the kernel crate and every touched or new object, into check.log
+compile_checked()
+{
+	local targets file
+	local obj=obj-check
+	mapfile -t targets < <({
+		touched
+		ours c rs
+	} | sed -n -E 's,^(drivers/.*)\.(c|rs)$,\1.o,p' | sort -u)
+	mkdir -p "$LOGS"
+	kmake "$TREE" "$obj" "$@" prepare "${targets[@]}"
+}
+
+# complaints LOG: lines of a compiler or checker about our files
+complaints()
+{
+	{
+		touched
+		cat "$STATE/links"
+	} | sed 's/[.[\*^$]/\\&/g' | awk '{ print "(^|--> )(\\.\\./)*" $0 ":[0-9]+" }' >"$1.patterns"
+	grep -E -f "$1.patterns" "$1" >"$1.found" || [[ $? == 1 ]]
+	sort -u "$1.found"
+	[[ ! -s $1.found ]]
+}
+
+compile_check()
+{
+	local log=$TEST_LOGS/compile-$1.txt
+	shift
+	"$ROOT/tools/kernel" --name check "${check_configs[@]}" --configure
+	compile_checked "$@" >"$log" 2>&1 || {
+		show_errors "$log"
+		return 1
+	}
+	complaints "$log"
+}
+
+check_configs=(--config "$ROOT/tools/configs/vm.config" --config "$ROOT/tools/configs/vm-$ARCH.config"
+	--config "$ROOT/tools/configs/release-fences.config" --config "$ROOT/tools/configs/check.config")
+
+check "static: checkpatch --strict on the patches" style_patches
+check "static: checkpatch --strict on the new files" style_files
+check "static: rustfmt" style_rust
+check "static: the program's rustfmt" style_program
+check "static: the program's clippy and unit tests" lint_program
+check "static: shellcheck" lint_scripts
+check "static: SPDX lines and licence texts" licences
+check "static: kernel-doc" documentation
+static_key=$(key static "$(cat "$ROOT"/tools/configs/*.config)")
+check_once "static: clippy and W=1" "$static_key-w" compile_check clippy CLIPPY=1 W=1
+check_once "static: sparse" "$static_key-c" compile_check sparse CLIPPY=1 W=1 C=2

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash disable=SC1003,SC2016,SC2164
+#
+# tools/vm and the scanner of kernel logs: what they say is what all other checks rely on.
+
+vm_status()
+{
+	local want=$1
+	shift
+	expect "$want" "$ROOT/tools/vm" "$@"
+}
+
+vm_arguments()
+{
+	local out
+	out=$("$ROOT/tools/vm" -- printf '<%s>' 'a b' '' ';' '"' "'" '$HOME' '\' $'line\nbreak' '*' 'é')
+	[[ $out == '<a b><><;><"><'"'"'><$HOME><\><'$'line\nbreak''><*><é>' ]] || {
+		echo "got: $out"
+		return 1
+	}
+}
+
+vm_streams()
+{
+	local dir status=0
+	dir=$(mktemp -d)
+	echo before >"$dir/out"
+	"$ROOT/tools/vm" -- sh -c 'echo to stdout; echo to stderr >&2; pwd; echo kept >"$VM_SCRATCH/file"; exit 7' \
+		>>"$dir/out" 2>"$dir/err" || status=$?
+	cat "$dir/out" "$dir/err"
+	[[ $status == 7 ]]
+	diff "$dir/out" <(printf '%s\n' before 'to stdout' "$PWD")
+	grep -qx 'to stderr' "$dir/err"
+	[[ $(<"$BUILD/vm/scratch/file") == kept ]]
+	rm -rf "$dir" "$BUILD/vm/scratch/file"
+}
+
+vm_read_only()
+{
+	expect 0 "$ROOT/tools/vm" -- sh -c "! touch '$ROOT/tools/touched' 2>/dev/null && ! touch /usr/touched 2>/dev/null"
+}
+
+vm_warning()
+{
+	vm_status 90 -- sh -c 'echo WARNING >/sys/kernel/debug/provoke-crash/DIRECT'
+	has "WARNING: CPU:"
+}
+
+vm_panic()
+{
+	vm_status 90 -- sh -c 'echo PANIC >/sys/kernel/debug/provoke-crash/DIRECT'
+	has "Kernel panic"
+}
+
+
+vm_timeout()
+{
+	local started=$SECONDS
+	vm_status 124 --timeout 20 -- sleep 999
+	((SECONDS - started <= 30))
+}
+
+vm_does_not_boot()
+{
+	local image
+	image=$(mktemp)
+	head -c 4M /dev/zero >"$image"
+	vm_status 125 --timeout 20 --image "$image" -- true || vm_status 124 --timeout 20 --image "$image" -- true
+	rm "$image"
+}
+
+check "klog: reports in a kernel log, and expected ones" "$TESTS/klog-test"
+check "vm: true ends with 0" vm_status 0 -- true
+check "vm: false ends with 1" vm_status 1 -- false
+check "vm: arguments arrive as they are" vm_arguments
+check "vm: stdout, stderr, status, scratch directory" vm_streams
+check "vm: the root file system is read-only" vm_read_only
+check "vm: a WARNING ends with 90" vm_warning
+check "vm: a panic ends with 90" vm_panic
+check "vm: the time limit ends with 124" vm_timeout
+check "vm: an image that does not boot is not a success" vm_does_not_boot
