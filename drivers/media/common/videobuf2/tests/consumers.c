@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What consumers do with a fence: wait, poll, get a call, keep it in a sync_file, ask for names.
+ */
+
+#include <linux/delay.h>
+#include <linux/dma-fence-unwrap.h>
+#include <linux/fdtable.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/kthread.h>
+#include <linux/mman.h>
+#include <linux/poll.h>
+#include <linux/sync_file.h>
+#include <linux/uaccess.h>
+#include <uapi/linux/dma-buf.h>
+#include <uapi/linux/sync_file.h>
+
+#include "mock.h"
+
+/* Longer than anything takes on an emulated processor. */
+#define LONG	(20 * HZ)
+
+/* A fence, and nothing else of the queue that it came from. */
+static struct dma_fence *orphan_fence(struct kunit *test, const char *name, bool done)
+{
+	struct mock_queue *mq = MOCK_START(test, .name = name);
+	struct dma_buf *dbuf = mock_export(mq, 0, 0);
+	struct dma_fence *fence;
+
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	fence = mock_seen(test, dbuf);
+	if (done)
+		mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	mock_release(mq);
+	mock_close(test, dbuf);
+	/* So that a use of what is gone is noticed. */
+	memset(mq, 0x5a, sizeof(*mq));
+	return fence;
+}
+
+struct callback {
+	struct dma_fence_cb cb;
+	unsigned int calls;
+	int status;
+};
+
+static void called_back(struct dma_fence *fence, struct dma_fence_cb *cb)
+{
+	struct callback *callback = container_of(cb, struct callback, cb);
+
+	++callback->calls;
+	callback->status = dma_fence_get_status_locked(fence);
+}
+
+static void fence_outlives_queue(struct kunit *test)
+{
+	struct dma_fence *fence = orphan_fence(test, "gone", true);
+	struct callback callback = { };
+
+	KUNIT_EXPECT_EQ(test, 1, dma_fence_get_status(fence));
+	KUNIT_EXPECT_TRUE(test, dma_fence_is_signaled(fence));
+	KUNIT_EXPECT_STREQ(test, "videobuf2", fence->ops->get_driver_name(fence));
+	KUNIT_EXPECT_STREQ(test, "gone", fence->ops->get_timeline_name(fence));
+	KUNIT_EXPECT_EQ(test, -ENOENT, dma_fence_add_callback(fence, &callback.cb, called_back));
+	KUNIT_EXPECT_FALSE(test, dma_fence_remove_callback(fence, &callback.cb));
+	KUNIT_EXPECT_GT(test, dma_fence_wait_timeout(fence, false, LONG), 0);
+	KUNIT_EXPECT_EQ(test, 0, callback.calls);
+}
+
+static void cancelled_fence_outlives_queue(struct kunit *test)
+{
+	struct dma_fence *fence = orphan_fence(test, "gone", false);
+
+	KUNIT_EXPECT_EQ(test, -ECANCELED, dma_fence_get_status(fence));
+	KUNIT_EXPECT_STREQ(test, "gone", fence->ops->get_timeline_name(fence));
+}
+
+static void put_file(void *file)
+{
+	__fput_sync(file);
+}
+
+static void sync_file_outlives_queue(struct kunit *test)
+{
+	struct dma_fence *fence = orphan_fence(test, "gone", true), *from_file;
+	struct sync_file *sync_file = sync_file_create(fence);
+	int fd;
+
+	KUNIT_ASSERT_NOT_NULL(test, sync_file);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, put_file, sync_file->file));
+	fd = get_unused_fd_flags(O_CLOEXEC);
+	KUNIT_ASSERT_GE(test, fd, 0);
+	fd_install(fd, get_file(sync_file->file));
+	from_file = sync_file_get_fence(fd);
+	close_fd(fd);
+	KUNIT_ASSERT_PTR_EQ(test, fence, from_file);
+	KUNIT_EXPECT_EQ(test, 1, dma_fence_get_status(from_file));
+	dma_fence_put(from_file);
+}
+
+/* The arguments of ioctls, in user memory. */
+struct ioctls {
+	struct dma_buf_export_sync_file export;
+	struct sync_file_info info;
+	struct sync_fence_info fence;
+};
+
+static long file_info(struct kunit *test, struct file *file, struct ioctls __user *user,
+		      struct ioctls *args)
+{
+	long ret;
+
+	memset(args, 0, sizeof(*args));
+	args->info.num_fences = 1;
+	args->info.sync_fence_info = (unsigned long)&user->fence;
+	KUNIT_ASSERT_EQ(test, 0, copy_to_user(user, args, sizeof(*args)));
+	ret = vfs_ioctl(file, SYNC_IOC_FILE_INFO, (unsigned long)&user->info);
+	KUNIT_ASSERT_EQ(test, 0, copy_from_user(args, user, sizeof(*args)));
+	return ret;
+}
+
+/* From EXPORT_SYNC_FILE on a dma-buf to SYNC_IOC_FILE_INFO, as a compositor does it. */
+static void export_sync_file(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test, .name = "hantro-capture");
+	struct dma_buf *dbuf = mock_export(mq, 0, 0);
+	struct ioctls *args = kunit_kzalloc(test, sizeof(*args), GFP_KERNEL);
+	struct ioctls __user *user;
+	struct file *file;
+	unsigned long addr;
+
+	KUNIT_ASSERT_NOT_NULL(test, args);
+	addr = kunit_vm_mmap(test, NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
+			     MAP_ANONYMOUS | MAP_PRIVATE, 0);
+	if (!addr || IS_ERR_VALUE(addr))
+		kunit_skip(test, "no user memory in this kernel");
+	user = (struct ioctls __user *)addr;
+
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	args->export.flags = DMA_BUF_SYNC_READ;
+	KUNIT_ASSERT_EQ(test, 0, copy_to_user(user, args, sizeof(*args)));
+	KUNIT_ASSERT_EQ(test, 0, vfs_ioctl(dbuf->file, DMA_BUF_IOCTL_EXPORT_SYNC_FILE,
+					   (unsigned long)&user->export));
+	KUNIT_ASSERT_EQ(test, 0, copy_from_user(args, user, sizeof(*args)));
+	file = fget(args->export.fd);
+	KUNIT_ASSERT_NOT_NULL(test, file);
+	close_fd(args->export.fd);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, put_file, file));
+
+	KUNIT_ASSERT_EQ(test, 0, file_info(test, file, user, args));
+	KUNIT_EXPECT_EQ(test, 0, args->info.status);
+	KUNIT_ASSERT_EQ(test, 1, args->info.num_fences);
+	KUNIT_EXPECT_STREQ(test, "videobuf2", args->fence.driver_name);
+	KUNIT_EXPECT_STREQ(test, "hantro-capture", args->fence.obj_name);
+	KUNIT_EXPECT_EQ(test, 0, args->fence.status);
+
+	mock_done(mq, 0, VB2_BUF_STATE_ERROR);
+	mock_release(mq);
+	mock_close(test, dbuf);
+	KUNIT_ASSERT_EQ(test, 0, file_info(test, file, user, args));
+	KUNIT_EXPECT_EQ(test, -EIO, args->info.status);
+	KUNIT_EXPECT_STREQ(test, "hantro-capture", args->fence.obj_name);
+	KUNIT_EXPECT_EQ(test, -EIO, args->fence.status);
+	KUNIT_EXPECT_NE(test, 0, args->fence.timestamp_ns);
+}
+
+static void merged(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test, .buffers = 2);
+	struct dma_fence *first, *second, *both;
+
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 1));
+	first = mock_seen(test, mock_export(mq, 0, 0));
+	second = mock_seen(test, mock_export(mq, 1, 0));
+	both = dma_fence_unwrap_merge(first, second);
+	KUNIT_ASSERT_NOT_NULL(test, both);
+	dma_fence_enable_sw_signaling(both);
+
+	mock_done(mq, 0, VB2_BUF_STATE_ERROR);
+	KUNIT_EXPECT_EQ(test, 0, dma_fence_get_status(both));
+	mock_done(mq, 1, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_GT(test, dma_fence_wait_timeout(both, false, LONG), 0);
+	KUNIT_EXPECT_EQ(test, -EIO, dma_fence_get_status(both));
+	dma_fence_put(both);
+}
+
+static void callbacks(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test);
+	struct callback one = { }, two = { }, removed = { };
+	struct dma_fence *fence;
+
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	fence = mock_seen(test, mock_export(mq, 0, 0));
+	KUNIT_ASSERT_EQ(test, 0, dma_fence_add_callback(fence, &one.cb, called_back));
+	KUNIT_ASSERT_EQ(test, 0, dma_fence_add_callback(fence, &removed.cb, called_back));
+	KUNIT_ASSERT_EQ(test, 0, dma_fence_add_callback(fence, &two.cb, called_back));
+	KUNIT_EXPECT_TRUE(test, dma_fence_remove_callback(fence, &removed.cb));
+
+	/* The error is there before anybody is told. */
+	mock_done(mq, 0, VB2_BUF_STATE_ERROR);
+	KUNIT_EXPECT_EQ(test, 1, one.calls);
+	KUNIT_EXPECT_EQ(test, -EIO, one.status);
+	KUNIT_EXPECT_EQ(test, 1, two.calls);
+	KUNIT_EXPECT_EQ(test, 0, removed.calls);
+
+	/* Once only, whatever comes. */
+	mock_release(mq);
+	KUNIT_EXPECT_EQ(test, 1, one.calls);
+}
+
+static __poll_t poll_for(struct dma_buf *dbuf, __poll_t events)
+{
+	poll_table table = { ._key = events };
+
+	return vfs_poll(dbuf->file, &table) & events;
+}
+
+static void poll_capture(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test);
+	struct dma_buf *dbuf = mock_export(mq, 0, 0);
+
+	KUNIT_EXPECT_EQ(test, EPOLLIN, poll_for(dbuf, EPOLLIN));
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	KUNIT_EXPECT_EQ(test, 0, poll_for(dbuf, EPOLLIN));
+	KUNIT_EXPECT_EQ(test, 0, poll_for(dbuf, EPOLLOUT));
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_EQ(test, EPOLLIN | EPOLLOUT, poll_for(dbuf, EPOLLIN | EPOLLOUT));
+}
+
+static void poll_output(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test, .output = true);
+	struct dma_buf *dbuf = mock_export_mode(mq, 0, 0, O_RDWR);
+
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	KUNIT_EXPECT_EQ(test, EPOLLIN, poll_for(dbuf, EPOLLIN));
+	KUNIT_EXPECT_EQ(test, 0, poll_for(dbuf, EPOLLOUT));
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_EQ(test, EPOLLIN | EPOLLOUT, poll_for(dbuf, EPOLLIN | EPOLLOUT));
+}
+
+struct waiter {
+	struct dma_resv *resv;
+	struct completion started, ended;
+	long ret;
+};
+
+static int wait_for_reader(void *data)
+{
+	struct waiter *waiter = data;
+
+	complete(&waiter->started);
+	waiter->ret = dma_resv_wait_timeout(waiter->resv, dma_resv_usage_rw(false), false, LONG);
+	complete(&waiter->ended);
+	return 0;
+}
+
+static void wait_is_woken(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test);
+	struct dma_buf *dbuf = mock_export(mq, 0, 0);
+	struct waiter waiter = { .resv = dbuf->resv };
+	struct task_struct *task;
+
+	init_completion(&waiter.started);
+	init_completion(&waiter.ended);
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	KUNIT_EXPECT_EQ(test, 0, dma_resv_wait_timeout(dbuf->resv, dma_resv_usage_rw(false), false,
+						       msecs_to_jiffies(50)));
+
+	task = kthread_run(wait_for_reader, &waiter, "vb2-mock-reader");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	wait_for_completion(&waiter.started);
+	msleep(50);
+	KUNIT_EXPECT_FALSE(test, completion_done(&waiter.ended));
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	/* Always comes: the wait has a limit. */
+	wait_for_completion(&waiter.ended);
+	KUNIT_EXPECT_GT(test, waiter.ret, 0);
+}
+
+static void names(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test, .name = "rga-output");
+	struct dma_fence *fence;
+
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	fence = mock_seen(test, mock_export(mq, 0, 0));
+	KUNIT_EXPECT_STREQ(test, "videobuf2", fence->ops->get_driver_name(fence));
+	KUNIT_EXPECT_STREQ(test, "rga-output", fence->ops->get_timeline_name(fence));
+
+	/* They are the fence's own. */
+	memset(mq->q.name, 'x', sizeof(mq->q.name) - 1);
+	KUNIT_EXPECT_STREQ(test, "rga-output", fence->ops->get_timeline_name(fence));
+}
+
+static void long_name(struct kunit *test)
+{
+	static const char name[] = "a name that is longer than what a queue has room for";
+	struct mock_queue *mq = MOCK_START(test, .name = name);
+	struct dma_fence *fence;
+
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	fence = mock_seen(test, mock_export(mq, 0, 0));
+	KUNIT_EXPECT_STREQ(test, "a name that is longer than what", mq->q.name);
+	KUNIT_EXPECT_STREQ(test, mq->q.name, fence->ops->get_timeline_name(fence));
+}
+
+static void default_name(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test);
+	struct dma_fence *fence;
+
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	fence = mock_seen(test, mock_export(mq, 0, 0));
+	KUNIT_EXPECT_TRUE(test, strstarts(mq->q.name, "cap-"));
+	KUNIT_EXPECT_STREQ(test, mq->q.name, fence->ops->get_timeline_name(fence));
+}
+
+struct event {
+	unsigned int count;
+	struct vb2_buffer *vb;
+	u64 context, seqno;
+	int result;
+};
+
+static void probe_armed(void *data, struct vb2_buffer *vb, u64 context, u64 seqno)
+{
+	struct event *event = data;
+
+	*event = (struct event){ event->count + 1, vb, context, seqno };
+}
+
+static void probe_signalled(void *data, struct vb2_buffer *vb, u64 context, u64 seqno, int result)
+{
+	struct event *event = data;
+
+	*event = (struct event){ event->count + 1, vb, context, seqno, result };
+}
+
+static void trace_events(struct kunit *test)
+{
+	struct event *armed = kunit_kzalloc(test, 2 * sizeof(*armed), GFP_KERNEL);
+	struct mock_queue *mq = MOCK_START(test);
+	struct event *signalled = armed + 1;
+	struct dma_fence *fence;
+
+	KUNIT_ASSERT_NOT_NULL(test, armed);
+	mock_trace(test, "vb2_release_fence_armed", probe_armed, armed);
+	mock_trace(test, "vb2_release_fence_signalled", probe_signalled, signalled);
+
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	fence = mock_seen(test, mock_export(mq, 0, 0));
+	KUNIT_EXPECT_EQ(test, 1, armed->count);
+	KUNIT_EXPECT_PTR_EQ(test, mock_vb(mq, 0), armed->vb);
+	KUNIT_EXPECT_EQ(test, fence->context, armed->context);
+	KUNIT_EXPECT_EQ(test, fence->seqno, armed->seqno);
+	KUNIT_EXPECT_EQ(test, 0, signalled->count);
+
+	mock_done(mq, 0, VB2_BUF_STATE_ERROR);
+	KUNIT_EXPECT_EQ(test, 1, signalled->count);
+	KUNIT_EXPECT_PTR_EQ(test, mock_vb(mq, 0), signalled->vb);
+	KUNIT_EXPECT_EQ(test, fence->context, signalled->context);
+	KUNIT_EXPECT_EQ(test, fence->seqno, signalled->seqno);
+	KUNIT_EXPECT_EQ(test, -EIO, signalled->result);
+}
+
+static struct kunit_case consumers_cases[] = {
+	KUNIT_CASE(fence_outlives_queue),
+	KUNIT_CASE(cancelled_fence_outlives_queue),
+	KUNIT_CASE(sync_file_outlives_queue),
+	KUNIT_CASE(export_sync_file),
+	KUNIT_CASE(merged),
+	KUNIT_CASE(callbacks),
+	KUNIT_CASE(poll_capture),
+	KUNIT_CASE(poll_output),
+	KUNIT_CASE(wait_is_woken),
+	KUNIT_CASE(names),
+	KUNIT_CASE(long_name),
+	KUNIT_CASE(default_name),
+	KUNIT_CASE(trace_events),
+	{ }
+};
+
+static struct kunit_suite consumers_suite = {
+	.name = "vb2-release-fence-consumers",
+	.suite_init = mock_suite_init,
+	.suite_exit = mock_suite_exit,
+	.init = mock_init,
+	.test_cases = consumers_cases,
+};
+
+kunit_test_suite(consumers_suite);
