@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A job that does not end: its fence does, after the deadline.
+ */
+
+#include <linux/delay.h>
+#include <linux/kthread.h>
+
+#include "mock.h"
+
+#define LONG	(20 * HZ)
+
+static void timed_out(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test, .planes = 2);
+	struct dma_buf *dbuf = mock_export(mq, 0, 0);
+	struct dma_fence *fence;
+	ktime_t begin;
+
+	mock_set_deadline(test, 150);
+	begin = ktime_get();
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	fence = mock_seen(test, dbuf);
+
+	KUNIT_ASSERT_GT(test, dma_fence_wait_timeout(fence, false, LONG), 0);
+	KUNIT_EXPECT_GE(test, ktime_ms_delta(ktime_get(), begin), 149);
+	KUNIT_EXPECT_EQ(test, -ETIMEDOUT, dma_fence_get_status(fence));
+	KUNIT_EXPECT_FALSE(test, mock_writer_waits(dbuf));
+	KUNIT_EXPECT_FALSE(test, mock_writer_waits(mock_export(mq, 0, 1)));
+
+	/* The hardware is done after all. The buffer goes its way, the fence has had its end. */
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_EQ(test, -ETIMEDOUT, dma_fence_get_status(fence));
+	KUNIT_EXPECT_EQ(test, 0, mock_dqbuf(mq));
+}
+
+static void usable_afterwards(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test);
+	struct dma_fence *late, *next;
+
+	mock_set_deadline(test, 50);
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	late = mock_seen(test, mock_export(mq, 0, 0));
+	KUNIT_ASSERT_GT(test, dma_fence_wait_timeout(late, false, LONG), 0);
+	mock_done(mq, 0, VB2_BUF_STATE_ERROR);
+	KUNIT_ASSERT_EQ(test, 0, mock_dqbuf(mq));
+
+	mock_set_deadline(test, 10000);
+	mock_qbuf(mq, 0);
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	next = mock_seen(test, mock_export(mq, 0, 0));
+	KUNIT_EXPECT_PTR_NE(test, late, next);
+	KUNIT_EXPECT_EQ(test, 0, dma_fence_wait_timeout(next, false, msecs_to_jiffies(150)));
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_EQ(test, 1, dma_fence_get_status(next));
+}
+
+static void only_the_one_that_is_late(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test, .buffers = 2);
+	struct dma_fence *late, *other;
+
+	mock_set_deadline(test, 60);
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	mock_set_deadline(test, 10000);
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 1));
+	late = mock_seen(test, mock_export(mq, 0, 0));
+	other = mock_seen(test, mock_export(mq, 1, 0));
+	KUNIT_ASSERT_GT(test, dma_fence_wait_timeout(late, false, LONG), 0);
+	KUNIT_EXPECT_EQ(test, 0, dma_fence_get_status(other));
+	mock_done(mq, 1, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_EQ(test, 1, dma_fence_get_status(other));
+}
+
+static void off(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test);
+	struct dma_fence *fence;
+
+	mock_set_deadline(test, 0);
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	fence = mock_seen(test, mock_export(mq, 0, 0));
+	KUNIT_EXPECT_EQ(test, 0, dma_fence_wait_timeout(fence, false, msecs_to_jiffies(300)));
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_EQ(test, 1, dma_fence_get_status(fence));
+}
+
+/* Every job has the full time, whatever is left of that of the job before. */
+static void stopped_by_done(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test);
+	struct dma_fence *fence;
+
+	mock_set_deadline(test, 200);
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	KUNIT_ASSERT_EQ(test, 0, mock_dqbuf(mq));
+
+	mock_set_deadline(test, 10000);
+	mock_qbuf(mq, 0);
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	fence = mock_seen(test, mock_export(mq, 0, 0));
+	KUNIT_EXPECT_EQ(test, 0, dma_fence_wait_timeout(fence, false, msecs_to_jiffies(600)));
+}
+
+static void stopped_by_release(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test, .buffers = 4);
+	struct dma_fence *fence;
+	unsigned int i;
+
+	mock_set_deadline(test, 60);
+	for (i = 0; i < 4; ++i)
+		KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, i));
+	fence = mock_seen(test, mock_export(mq, 3, 0));
+	mock_release(mq);
+	KUNIT_EXPECT_EQ(test, -ECANCELED, dma_fence_get_status(fence));
+	/* Nothing goes off in memory that is gone. */
+	msleep(200);
+}
+
+#define RACES	200
+
+/* A thread on another processor waits for the tick of the deadline, and ends the job just then. */
+struct race {
+	struct vb2_buffer *vb;
+	unsigned long deadline;
+	unsigned int delay_ns;
+	struct completion go, ended;
+};
+
+static int end_at_deadline(void *data)
+{
+	struct race *race = data;
+
+	for (;;) {
+		unsigned long limit = jiffies + HZ;
+
+		wait_for_completion(&race->go);
+		if (kthread_should_stop())
+			return 0;
+		/* Sleeping would be too late. */
+		while (time_before(READ_ONCE(jiffies), race->deadline) &&
+		       time_before(READ_ONCE(jiffies), limit))
+			cpu_relax();
+		ndelay(race->delay_ns);
+		vb2_buffer_done(race->vb, VB2_BUF_STATE_DONE);
+		complete(&race->ended);
+	}
+}
+
+/* Returns how the job ended, or 0 if something else is wrong. */
+static int race_once(struct mock_queue *mq, struct race *race, struct dma_buf *dbuf)
+{
+	struct dma_fence *fence;
+	int status;
+
+	mock_set_deadline(mq->test, jiffies_to_msecs(2));
+	race->deadline = jiffies + 2;
+	if (mock_attach(mq, 0) || dma_resv_get_singleton(dbuf->resv, DMA_RESV_USAGE_READ, &fence))
+		return 0;
+	complete(&race->go);
+	wait_for_completion(&race->ended);
+	/* NULL if the deadline was there before we could look. */
+	status = fence ? dma_fence_get_status(fence) : -ETIMEDOUT;
+	dma_fence_put(fence);
+	if (mock_writer_waits(dbuf))
+		return 0;
+
+	/* The watch may be going off only now: it must not take the next job for its own. */
+	mock_set_deadline(mq->test, 10000);
+	mock_dqbuf(mq);
+	mock_qbuf(mq, 0);
+	if (mock_attach(mq, 0))
+		return 0;
+	udelay(race->delay_ns % 100);
+	if (!mock_writer_waits(dbuf))
+		return 0;
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	mock_dqbuf(mq);
+	mock_qbuf(mq, 0);
+	return status;
+}
+
+static void races_with_done(struct kunit *test)
+{
+	struct race *race = kunit_kzalloc(test, sizeof(*race), GFP_KERNEL);
+	struct mock_queue *mq = MOCK_START(test);
+	struct dma_buf *dbuf = mock_export(mq, 0, 0);
+	unsigned int round, done = 0, late = 0;
+	struct task_struct *task;
+
+	KUNIT_ASSERT_NOT_NULL(test, race);
+	race->vb = mock_vb(mq, 0);
+	init_completion(&race->go);
+	init_completion(&race->ended);
+	task = kthread_create(end_at_deadline, race, "vb2-mock-race");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	kthread_bind(task, cpumask_last(cpu_online_mask));
+	set_cpus_allowed_ptr(current, cpumask_of(cpumask_first(cpu_online_mask)));
+	wake_up_process(task);
+
+	for (round = 0; round < RACES; ++round) {
+		int status;
+
+		race->delay_ns = round * 997 % 20000;
+		status = race_once(mq, race, dbuf);
+		if (status != 1 && status != -ETIMEDOUT)
+			break;
+		done += status == 1;
+		late += status == -ETIMEDOUT;
+	}
+	complete(&race->go);
+	kthread_stop(task);
+	KUNIT_EXPECT_EQ(test, RACES, round);
+	kunit_info(test, "%u jobs were done, %u were late\n", done, late);
+}
+
+static struct kunit_case deadline_cases[] = {
+	KUNIT_CASE(timed_out),
+	KUNIT_CASE(usable_afterwards),
+	KUNIT_CASE(only_the_one_that_is_late),
+	KUNIT_CASE(off),
+	KUNIT_CASE(stopped_by_done),
+	KUNIT_CASE(stopped_by_release),
+	KUNIT_CASE_SLOW(races_with_done),
+	{ }
+};
+
+static struct kunit_suite deadline_suite = {
+	.name = "vb2-release-fence-deadline",
+	.suite_init = mock_suite_init,
+	.suite_exit = mock_suite_exit,
+	.init = mock_init,
+	.test_cases = deadline_cases,
+};
+
+kunit_test_suite(deadline_suite);

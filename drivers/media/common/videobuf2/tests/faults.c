@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * No memory: each allocation of an operation fails in turn, until it needs no more of them. Nothing
+ * is visible after a failure, and the queue can be used.
+ */
+
+#include <linux/fdtable.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/kprobes.h>
+
+#include "mock.h"
+
+/* More than any of the operations allocates. */
+#define MANY	200
+
+/* The injection: for one task, and only where it may sleep, as all of these operations may. */
+static struct {
+	struct task_struct *task;
+	unsigned int nth, seen;
+} fault;
+
+static const char *no_faults;
+
+#if defined(CONFIG_KRETPROBES) && defined(CONFIG_FAILSLAB)
+/* Memory that debugging tools want for themselves: they must not be blinded by a test. */
+#define GFP_NESTED	(__GFP_NORETRY | __GFP_NOMEMALLOC | __GFP_NOWARN)
+
+static int enter_failslab(struct kretprobe_instance *ri, struct pt_regs *regs)
+{
+	gfp_t gfp = regs_get_kernel_argument(regs, 1);
+
+	/* An interrupt that comes meanwhile has other flags. */
+	if (current != READ_ONCE(fault.task) || !(gfp & __GFP_DIRECT_RECLAIM) ||
+	    gfp & __GFP_NOFAIL || (gfp & GFP_NESTED) == GFP_NESTED)
+		return 1;
+	/* Anything but 0: the return is of no interest. */
+	return ++fault.seen != fault.nth;
+}
+
+static int leave_failslab(struct kretprobe_instance *ri, struct pt_regs *regs)
+{
+	regs_set_return_value(regs, -ENOMEM);
+	return 0;
+}
+
+static struct kretprobe failslab_probe;
+
+static int faults_suite_init(struct kunit_suite *suite)
+{
+	failslab_probe = (struct kretprobe){
+		.kp.symbol_name = "should_failslab",
+		.entry_handler = enter_failslab,
+		.handler = leave_failslab,
+	};
+	if (register_kretprobe(&failslab_probe))
+		no_faults = "should_failslab() cannot be probed";
+	return mock_suite_init(suite);
+}
+
+static void faults_suite_exit(struct kunit_suite *suite)
+{
+	mock_suite_exit(suite);
+	if (!no_faults)
+		unregister_kretprobe(&failslab_probe);
+}
+#else
+static int faults_suite_init(struct kunit_suite *suite)
+{
+	no_faults = "needs KRETPROBES and FAILSLAB";
+	return mock_suite_init(suite);
+}
+
+static void faults_suite_exit(struct kunit_suite *suite)
+{
+	mock_suite_exit(suite);
+}
+#endif
+
+static int faults_init(struct kunit *test)
+{
+	if (no_faults)
+		kunit_skip(test, "%s", no_faults);
+	return mock_init(test);
+}
+
+static void begin_fault(unsigned int nth)
+{
+	fault.nth = nth;
+	fault.seen = 0;
+	WRITE_ONCE(fault.task, current);
+}
+
+/* Returns whether there were as many allocations, so that one has failed. */
+static bool end_fault(void)
+{
+	WRITE_ONCE(fault.task, NULL);
+	return fault.seen >= fault.nth;
+}
+
+/* An operation must have failed at least once, or the sweep has missed it. */
+static void swept(struct kunit *test, unsigned int nth, unsigned int failures)
+{
+	KUNIT_EXPECT_LT(test, nth, MANY);
+	KUNIT_EXPECT_GT(test, failures, 0);
+	kunit_info(test, "%u allocations, %u failures\n", nth - 1, failures);
+}
+
+/* One frame, to show that the queue is usable. */
+static void one_frame(struct mock_queue *mq, struct dma_buf *dbuf)
+{
+	struct kunit *test = mq->test;
+
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	KUNIT_ASSERT_TRUE(test, mock_reader_waits(dbuf));
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	KUNIT_ASSERT_FALSE(test, mock_reader_waits(dbuf));
+	KUNIT_ASSERT_EQ(test, 0, mock_dqbuf(mq));
+	mock_qbuf(mq, 0);
+}
+
+static void setup(struct kunit *test)
+{
+	unsigned int nth, failures = 0;
+	bool failed = true;
+
+	for (nth = 1; failed && nth < MANY; ++nth) {
+		struct mock_queue *mq = MOCK_OPEN(test, .planes = 2);
+		unsigned int count = 3, got = count;
+		int ret;
+
+		mock_reqbufs(mq, VB2_MEMORY_MMAP, 0);
+		begin_fault(nth);
+		ret = vb2_core_reqbufs(&mq->q, VB2_MEMORY_MMAP, 0, &got);
+		failed = end_fault();
+		/* Fewer buffers than were asked for are no error. */
+		if (!ret && got == count)
+			KUNIT_ASSERT_FALSE(test, failed);
+		else
+			++failures;
+		if (ret) {
+			KUNIT_ASSERT_EQ(test, -ENOMEM, ret);
+			mock_reqbufs(mq, VB2_MEMORY_MMAP, count);
+		}
+		mock_run(mq);
+		one_frame(mq, mock_export(mq, 0, 0));
+	}
+	swept(test, nth, failures);
+}
+
+static void prepare(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test, .planes = 2, .buffers = 2);
+	struct dma_buf *dbuf = mock_export(mq, 0, 0);
+	unsigned int nth, failures = 0;
+	bool failed = true;
+
+	for (nth = 1; failed && nth < MANY; ++nth) {
+		int ret;
+
+		/* The fence of the last QBUF is used up. */
+		one_frame(mq, dbuf);
+		KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+		mock_done(mq, 0, VB2_BUF_STATE_DONE);
+		KUNIT_ASSERT_EQ(test, 0, mock_dqbuf(mq));
+
+		begin_fault(nth);
+		ret = vb2_core_qbuf(&mq->q, mock_vb(mq, 0), NULL, NULL);
+		failed = end_fault();
+		if (failed) {
+			KUNIT_ASSERT_EQ(test, -ENOMEM, ret);
+			KUNIT_ASSERT_EQ(test, 0, mock_count(test, dbuf));
+			mock_qbuf(mq, 0);
+			++failures;
+		} else {
+			KUNIT_ASSERT_EQ(test, 0, ret);
+		}
+	}
+	swept(test, nth, failures);
+}
+
+/* What attaching needs fails, and leaves no plane with a fence. */
+static void sweep_attach(struct mock_queue *mq, struct dma_buf **dbuf, void (*begin)(void *data),
+			 void *data)
+{
+	struct kunit *test = mq->test;
+	unsigned int nth, plane, failures = 0;
+	bool failed = true;
+
+	for (nth = 1; failed && nth < MANY; ++nth) {
+		int ret;
+
+		if (begin)
+			begin(data);
+		begin_fault(nth);
+		ret = mock_attach(mq, 0);
+		failed = end_fault();
+		if (failed) {
+			KUNIT_ASSERT_EQ(test, -ENOMEM, ret);
+			++failures;
+		} else {
+			KUNIT_ASSERT_EQ(test, 0, ret);
+		}
+		for (plane = 0; plane < mq->planes; ++plane) {
+			KUNIT_ASSERT_EQ(test, !failed, mock_reader_waits(dbuf[plane]));
+			KUNIT_ASSERT_EQ(test, !failed, mock_writer_waits(dbuf[plane]));
+		}
+
+		/* The job goes on all the same. */
+		mock_done(mq, 0, VB2_BUF_STATE_DONE);
+		KUNIT_ASSERT_FALSE(test, mock_writer_waits(dbuf[0]));
+		KUNIT_ASSERT_EQ(test, 0, mock_dqbuf(mq));
+		mock_qbuf(mq, 0);
+	}
+	one_frame(mq, dbuf[0]);
+	swept(test, nth, failures);
+}
+
+static void attach(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test, .planes = VB2_MAX_PLANES);
+	struct dma_buf *dbuf[VB2_MAX_PLANES];
+	unsigned int plane;
+
+	for (plane = 0; plane < VB2_MAX_PLANES; ++plane)
+		dbuf[plane] = mock_export(mq, 0, plane);
+	sweep_attach(mq, dbuf, NULL, NULL);
+}
+
+static void attach_ordered(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test, .planes = 2, .ordered = true);
+	struct dma_buf *dbuf[] = { mock_export(mq, 0, 0), mock_export(mq, 0, 1) };
+
+	/* A fence that was not published leaves no gap in the order: no warning. */
+	sweep_attach(mq, dbuf, NULL, NULL);
+}
+
+static void attach_imported(struct kunit *test)
+{
+	struct dma_resv *resv = mock_resv(test);
+	struct dma_buf *dbuf[] = {
+		mock_dmabuf(test, resv), mock_dmabuf(test, NULL), mock_dmabuf(test, resv),
+	};
+	struct mock_queue *mq = MOCK_OPEN(test, .memory = VB2_MEMORY_DMABUF, .planes = 3);
+
+	memcpy(mock_buffer(mq, 0)->import, dbuf, sizeof(dbuf));
+	mock_run(mq);
+	sweep_attach(mq, dbuf, NULL, NULL);
+}
+
+/* A job that ends with QUEUED, unarmed, leaves an ACTIVE buffer without memory for its fence. */
+static void use_up(void *data)
+{
+	struct mock_queue *mq = data;
+
+	mock_streamoff(mq);
+	mq->start_error = -EBUSY;
+	mq->attach_on_start = false;
+	mock_qbuf(mq, 0);
+	KUNIT_ASSERT_EQ(mq->test, -EBUSY, vb2_core_streamon(&mq->q, mq->q.type));
+	mq->start_error = 0;
+	KUNIT_ASSERT_EQ(mq->test, 0, vb2_core_streamon(&mq->q, mq->q.type));
+}
+
+static void attach_after_failed_start(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test);
+	struct dma_buf *dbuf[] = { mock_export(mq, 0, 0) };
+
+	sweep_attach(mq, dbuf, use_up, mq);
+}
+
+/* A list that has to grow while others' fences are in it. */
+static void attach_full_list(struct kunit *test)
+{
+	struct dma_resv *resv = mock_resv(test);
+	struct dma_buf *dbuf = mock_dmabuf(test, resv);
+	struct mock_queue *mq = MOCK_OPEN(test, .memory = VB2_MEMORY_DMABUF);
+	unsigned int i, nth, failures = 0;
+	bool failed = true;
+
+	for (i = 0; i < 21; ++i)
+		mock_add_fence(test, resv, mock_fence(test), DMA_RESV_USAGE_READ);
+	mock_buffer(mq, 0)->import[0] = dbuf;
+	mock_run(mq);
+	for (nth = 1; failed && nth < MANY; ++nth) {
+		int ret;
+
+		begin_fault(nth);
+		ret = mock_attach(mq, 0);
+		failed = end_fault();
+		KUNIT_ASSERT_EQ(test, failed ? -ENOMEM : 0, ret);
+		KUNIT_ASSERT_EQ(test, 21 + !failed, mock_count(test, dbuf));
+		failures += failed;
+	}
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_EQ(test, 21, mock_count(test, dbuf));
+	swept(test, nth, failures);
+}
+
+static void export(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test);
+	unsigned int nth, failures = 0;
+	struct dma_buf *dbuf;
+	bool failed = true;
+
+	for (nth = 1; failed && nth < MANY; ++nth) {
+		int fd = -1, ret;
+
+		begin_fault(nth);
+		ret = vb2_core_expbuf(&mq->q, &fd, mq->q.type, mock_vb(mq, 0), 0, O_CLOEXEC);
+		failed = end_fault();
+		if (ret) {
+			KUNIT_ASSERT_TRUE(test, failed);
+			++failures;
+		} else {
+			close_fd(fd);
+		}
+		flush_delayed_fput();
+
+		/* What has failed is not remembered as an export. */
+		dbuf = mock_export(mq, 0, 0);
+		KUNIT_ASSERT_EQ(test, 1, file_count(dbuf->file));
+		mock_close(test, dbuf);
+	}
+	one_frame(mq, mock_export(mq, 0, 0));
+	swept(test, nth, failures);
+}
+
+static void import(struct kunit *test)
+{
+	struct dma_buf *dbuf = mock_dmabuf(test, NULL);
+	struct mock_queue *mq = MOCK_OPEN(test, .memory = VB2_MEMORY_DMABUF, .buffers = 2);
+	unsigned int nth, failures = 0;
+	bool failed = true;
+	int fd;
+
+	/* Descriptors are not what this is about: one is there for all. */
+	get_dma_buf(dbuf);
+	fd = dma_buf_fd(dbuf, O_CLOEXEC);
+	KUNIT_ASSERT_GE(test, fd, 0);
+	mock_buffer(mq, 0)->fd[0] = fd;
+
+	for (nth = 1; failed && nth < MANY; ++nth) {
+		long held = file_count(dbuf->file);
+		int ret;
+
+		begin_fault(nth);
+		ret = vb2_core_qbuf(&mq->q, mock_vb(mq, 0), NULL, NULL);
+		failed = end_fault();
+		if (failed) {
+			KUNIT_EXPECT_EQ(test, -ENOMEM, ret);
+			KUNIT_EXPECT_EQ(test, 0, mock_count(test, dbuf));
+			++failures;
+			/* Not ours: videobuf2 forgets the dma-buf that it could not attach to. */
+			if (file_count(dbuf->file) > held)
+				dma_buf_put(dbuf);
+		}
+	}
+	close_fd(fd);
+	KUNIT_ASSERT_EQ(test, 0, vb2_core_streamon(&mq->q, mq->q.type));
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	KUNIT_EXPECT_TRUE(test, mock_reader_waits(dbuf));
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_FALSE(test, mock_reader_waits(dbuf));
+	swept(test, nth, failures);
+}
+
+/* From the hardware's start to the end of the job nothing is allocated. */
+static void end_of_job(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test, .planes = 2);
+	struct dma_buf *dbuf = mock_export(mq, 0, 0);
+
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	begin_fault(1);
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_FALSE(test, end_fault());
+	KUNIT_EXPECT_FALSE(test, mock_writer_waits(dbuf));
+}
+
+static struct kunit_case faults_cases[] = {
+	KUNIT_CASE(setup),
+	KUNIT_CASE(prepare),
+	KUNIT_CASE(attach),
+	KUNIT_CASE(attach_ordered),
+	KUNIT_CASE(attach_imported),
+	KUNIT_CASE(attach_after_failed_start),
+	KUNIT_CASE(attach_full_list),
+	KUNIT_CASE(export),
+	KUNIT_CASE(import),
+	KUNIT_CASE(end_of_job),
+	{ }
+};
+
+static struct kunit_suite faults_suite = {
+	.name = "vb2-release-fence-faults",
+	.suite_init = faults_suite_init,
+	.suite_exit = faults_suite_exit,
+	.init = faults_init,
+	.test_cases = faults_cases,
+};
+
+kunit_test_suite(faults_suite);

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Threads that get in each other's way.
+ */
+
+#include <linux/delay.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/hrtimer.h>
+#include <linux/kthread.h>
+#include <linux/ww_mutex.h>
+
+#include "mock.h"
+
+#define ROUNDS	2000
+
+/* A thread that the case stops; it counts its rounds. */
+struct rival {
+	struct kunit *test;
+	struct mock_queue *mq;
+	struct dma_resv *resv[2];
+	struct dma_buf *dbuf;
+	atomic_t rounds, errors;
+};
+
+static void stop_rival(void *task)
+{
+	kthread_stop(task);
+}
+
+static struct rival *start_rival(struct kunit *test, int (*thread)(void *data),
+				 const struct rival *what)
+{
+	struct rival *rival = kunit_kzalloc(test, sizeof(*rival), GFP_KERNEL);
+	struct task_struct *task;
+
+	KUNIT_ASSERT_NOT_NULL(test, rival);
+	*rival = *what;
+	rival->test = test;
+	task = kthread_run(thread, rival, "vb2-mock-rival");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, stop_rival, task));
+	return rival;
+}
+
+/* Locks the second object first, as a GPU driver may. */
+static int lock_in_other_order(void *data)
+{
+	struct rival *rival = data;
+
+	while (!kthread_should_stop()) {
+		struct dma_resv *first = rival->resv[1], *second = rival->resv[0];
+		struct ww_acquire_ctx ctx;
+		int ret;
+
+		ww_acquire_init(&ctx, &reservation_ww_class);
+		ret = dma_resv_lock(first, &ctx);
+		if (!ret) {
+			/* Gives the other thread time to take the other one. */
+			ndelay(20 * NSEC_PER_USEC);
+			while ((ret = dma_resv_lock(second, &ctx)) == -EDEADLK) {
+				atomic_inc(&rival->errors);
+				dma_resv_unlock(first);
+				dma_resv_lock_slow(second, &ctx);
+				swap(first, second);
+			}
+			dma_resv_unlock(first);
+			if (!ret)
+				dma_resv_unlock(second);
+		}
+		ww_acquire_fini(&ctx);
+		atomic_inc(&rival->rounds);
+		cond_resched();
+	}
+	return 0;
+}
+
+static void contention(struct kunit *test)
+{
+	struct dma_buf *dbuf[2] = { mock_dmabuf(test, NULL), mock_dmabuf(test, NULL) };
+	struct mock_queue *mq = MOCK_OPEN(test, .memory = VB2_MEMORY_DMABUF, .planes = 2);
+	struct rival *rival;
+	unsigned int round;
+
+	memcpy(mock_buffer(mq, 0)->import, dbuf, sizeof(dbuf));
+	mock_run(mq);
+	rival = start_rival(test, lock_in_other_order,
+			    &(struct rival){ .resv = { dbuf[0]->resv, dbuf[1]->resv } });
+
+	for (round = 0; round < ROUNDS || atomic_read(&rival->rounds) < ROUNDS; ++round) {
+		KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+		KUNIT_ASSERT_TRUE(test, mock_reader_waits(dbuf[0]));
+		KUNIT_ASSERT_TRUE(test, mock_reader_waits(dbuf[1]));
+		mock_done(mq, 0, VB2_BUF_STATE_DONE);
+		KUNIT_ASSERT_FALSE(test, mock_reader_waits(dbuf[0]));
+		KUNIT_ASSERT_FALSE(test, mock_reader_waits(dbuf[1]));
+		mock_dqbuf(mq);
+		mock_qbuf(mq, 0);
+	}
+	kunit_info(test, "%u rounds, the rival backed off %d times in %d\n", round,
+		   atomic_read(&rival->errors), atomic_read(&rival->rounds));
+}
+
+static int attach_and_end(void *data)
+{
+	struct rival *rival = data;
+	struct vb2_queue *q = &rival->mq->q;
+	struct vb2_buffer *vb = vb2_get_buffer(q, 0);
+
+	while (!kthread_should_stop()) {
+		unsigned int index;
+
+		if (vb2_buffer_attach_release_fence(vb))
+			atomic_inc(&rival->errors);
+		vb2_buffer_done(vb, VB2_BUF_STATE_DONE);
+		if (vb2_core_dqbuf(q, &index, NULL, true) || vb2_core_qbuf(q, vb, NULL, NULL))
+			atomic_inc(&rival->errors);
+		atomic_inc(&rival->rounds);
+		cond_resched();
+	}
+	return 0;
+}
+
+/* Two queues with the same two dma-bufs as planes, in opposite order. */
+static void two_queues(struct kunit *test)
+{
+	struct mock_queue *camera = MOCK_OPEN(test, .planes = 2);
+	struct dma_buf *dbuf[2] = { mock_export(camera, 0, 0), mock_export(camera, 0, 1) };
+	struct mock_queue *other = MOCK_OPEN(test, .memory = VB2_MEMORY_DMABUF, .planes = 2);
+	struct rival *rival;
+	unsigned int round;
+
+	mock_buffer(other, 0)->import[0] = dbuf[1];
+	mock_buffer(other, 0)->import[1] = dbuf[0];
+	mock_run(other);
+	mock_run(camera);
+	rival = start_rival(test, attach_and_end, &(struct rival){ .mq = camera });
+
+	for (round = 0; round < ROUNDS || atomic_read(&rival->rounds) < ROUNDS; ++round) {
+		KUNIT_ASSERT_EQ(test, 0, mock_attach(other, 0));
+		KUNIT_ASSERT_TRUE(test, mock_reader_waits(dbuf[0]));
+		KUNIT_ASSERT_TRUE(test, mock_reader_waits(dbuf[1]));
+		mock_done(other, 0, VB2_BUF_STATE_DONE);
+		mock_dqbuf(other);
+		mock_qbuf(other, 0);
+	}
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&rival->errors));
+}
+
+static int consume(void *data)
+{
+	struct rival *rival = data;
+
+	while (!kthread_should_stop()) {
+		struct dma_fence *fence = NULL;
+
+		/* All that a compositor does with a picture that it was just handed. */
+		dma_resv_test_signaled(rival->dbuf->resv, DMA_RESV_USAGE_WRITE);
+		if (dma_resv_get_singleton(rival->dbuf->resv, DMA_RESV_USAGE_WRITE, &fence))
+			atomic_inc(&rival->errors);
+		if (fence) {
+			int status;
+
+			if (strcmp(fence->ops->get_driver_name(fence), "videobuf2") ||
+			    dma_fence_wait_timeout(fence, false, 20 * HZ) <= 0)
+				atomic_inc(&rival->errors);
+			/* Never signalled without the error that belongs to it. */
+			status = dma_fence_get_status(fence);
+			if (status != -EIO)
+				atomic_inc(&rival->errors);
+			dma_fence_put(fence);
+			atomic_inc(&rival->rounds);
+		}
+		cond_resched();
+	}
+	return 0;
+}
+
+static void consumer(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test);
+	struct dma_buf *dbuf = mock_export(mq, 0, 0);
+	struct rival *rival = start_rival(test, consume, &(struct rival){ .dbuf = dbuf });
+	unsigned long limit = jiffies + 20 * HZ;
+
+	while (atomic_read(&rival->rounds) < ROUNDS / 2 && time_before(jiffies, limit)) {
+		KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+		ndelay(50 * NSEC_PER_USEC);
+		mock_done(mq, 0, VB2_BUF_STATE_ERROR);
+		mock_dqbuf(mq);
+		mock_qbuf(mq, 0);
+		cond_resched();
+	}
+	KUNIT_EXPECT_GE(test, atomic_read(&rival->rounds), ROUNDS / 2);
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&rival->errors));
+}
+
+static int close_at_once(void *data)
+{
+	struct rival *rival = data;
+
+	while (!kthread_should_stop()) {
+		struct dma_buf *dbuf = READ_ONCE(rival->dbuf);
+
+		if (dbuf) {
+			__fput_sync(dbuf->file);
+			WRITE_ONCE(rival->dbuf, NULL);
+		}
+		cpu_relax();
+	}
+	return 0;
+}
+
+/* The last descriptor is being closed by one thread while another one asks for it. */
+static void export_while_closing(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_OPEN(test);
+	struct rival *rival = start_rival(test, close_at_once, &(struct rival){ });
+	struct dma_buf *dbuf;
+	unsigned int round, same = 0;
+
+	for (round = 0; round < ROUNDS; ++round) {
+		struct dma_buf *again;
+
+		dbuf = mock_export(mq, 0, 0);
+		get_dma_buf(dbuf);
+		mock_close(test, dbuf);
+		/* Now it is the only reference, and the rival's. */
+		WRITE_ONCE(rival->dbuf, dbuf);
+		ndelay(round * 97 % 5000);
+		again = mock_export(mq, 0, 0);
+		same += again == dbuf;
+		KUNIT_ASSERT_GE(test, file_count(again->file), 1);
+		KUNIT_ASSERT_PTR_EQ(test, again, again->file->private_data);
+		while (READ_ONCE(rival->dbuf))
+			cond_resched();
+		KUNIT_ASSERT_PTR_EQ(test, again, mock_export(mq, 0, 0));
+		mock_close(test, again);
+		mock_close(test, again);
+	}
+	kunit_info(test, "%u of %u were caught alive\n", same, round);
+}
+
+struct interrupt {
+	struct hrtimer timer;
+	struct vb2_buffer *vb;
+	atomic_t *taken;
+};
+
+/* The driver's own business: the interrupt and stop_streaming() agree on who ends a job. */
+static atomic_t job_taken;
+
+static enum hrtimer_restart end_by_interrupt(struct hrtimer *timer)
+{
+	struct interrupt *interrupt = container_of(timer, struct interrupt, timer);
+
+	if (!atomic_xchg(&job_taken, 1))
+		vb2_buffer_done(interrupt->vb, VB2_BUF_STATE_DONE);
+	return HRTIMER_NORESTART;
+}
+
+static struct interrupt interrupt;
+
+static void stop_interrupt(struct mock_queue *mq)
+{
+	if (!atomic_xchg(&job_taken, 1))
+		vb2_buffer_done(interrupt.vb, VB2_BUF_STATE_ERROR);
+	/* Whoever was first: nothing of the job goes on after this. */
+	hrtimer_cancel(&interrupt.timer);
+}
+
+static void interrupt_and_streamoff(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test);
+	struct dma_buf *dbuf = mock_export(mq, 0, 0);
+	unsigned int round, done = 0, cancelled = 0;
+
+	mq->before_stop = stop_interrupt;
+	interrupt.vb = mock_vb(mq, 0);
+	hrtimer_init(&interrupt.timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL);
+	interrupt.timer.function = end_by_interrupt;
+
+	for (round = 0; round < ROUNDS / 4; ++round) {
+		struct dma_fence *fence;
+		int status;
+
+		KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+		KUNIT_ASSERT_EQ(test, 0, dma_resv_get_singleton(dbuf->resv, DMA_RESV_USAGE_READ,
+								&fence));
+		KUNIT_ASSERT_NOT_NULL(test, fence);
+		atomic_set(&job_taken, 0);
+		hrtimer_start(&interrupt.timer, ns_to_ktime(round * 997 % 200000),
+			      HRTIMER_MODE_REL);
+		udelay(round % 100);
+		mock_streamoff(mq);
+		status = dma_fence_get_status(fence);
+		dma_fence_put(fence);
+		KUNIT_ASSERT_TRUE(test, status == 1 || status == -ECANCELED);
+		done += status == 1;
+		cancelled += status == -ECANCELED;
+		KUNIT_ASSERT_FALSE(test, mock_writer_waits(dbuf));
+		mock_run(mq);
+	}
+	kunit_info(test, "%u jobs were done, %u were cancelled\n", done, cancelled);
+}
+
+static struct kunit_case races_cases[] = {
+	KUNIT_CASE_SLOW(contention),
+	KUNIT_CASE_SLOW(two_queues),
+	KUNIT_CASE_SLOW(consumer),
+	KUNIT_CASE_SLOW(export_while_closing),
+	KUNIT_CASE_SLOW(interrupt_and_streamoff),
+	{ }
+};
+
+static struct kunit_suite races_suite = {
+	.name = "vb2-release-fence-races",
+	.suite_init = mock_suite_init,
+	.suite_exit = mock_suite_exit,
+	.init = mock_init,
+	.test_cases = races_cases,
+};
+
+kunit_test_suite(races_suite);
