@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What drivers do wrong is reported, and consumers are not left waiting.
+ *
+ * These warnings are given once in a boot: each of them is provoked by one case only, and this
+ * suite is the last one, so that in all others an unexpected one still comes.
+ */
+
+#include "mock.h"
+
+static void attach_after_the_end(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test);
+	struct dma_buf *dbuf = mock_export(mq, 0, 0);
+
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	mock_expect_warning(test, "vb2_buffer_attach_release_fence");
+	KUNIT_EXPECT_EQ(test, -EINVAL, mock_attach(mq, 0));
+	mock_expected_warning(test);
+	KUNIT_EXPECT_EQ(test, 0, mock_count(test, dbuf));
+
+	/* In user space's hands it is as wrong; it was reported already. */
+	KUNIT_ASSERT_EQ(test, 0, mock_dqbuf(mq));
+	KUNIT_EXPECT_EQ(test, -EINVAL, mock_attach(mq, 0));
+	KUNIT_EXPECT_EQ(test, 0, mock_count(test, dbuf));
+}
+
+static void returned_as_queued(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_OPEN(test);
+	struct dma_buf *dbuf = mock_export(mq, 0, 0);
+	struct dma_fence *fence;
+
+	/* start_streaming() fails after the first job has started. */
+	mock_qbuf(mq, 0);
+	mq->attach_on_start = true;
+	mq->start_error = -EBUSY;
+	mock_expect_warning(test, "vb2_buffer_end_release");
+	KUNIT_EXPECT_EQ(test, -EBUSY, vb2_core_streamon(&mq->q, mq->q.type));
+	mock_expected_warning(test);
+	KUNIT_EXPECT_FALSE(test, mock_writer_waits(dbuf));
+
+	/* The buffer is queued still, and has its fence the next time. */
+	mq->attach_on_start = false;
+	mq->start_error = 0;
+	KUNIT_ASSERT_EQ(test, 0, vb2_core_streamon(&mq->q, mq->q.type));
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	fence = mock_seen(test, dbuf);
+
+	/* Once more, to see what becomes of the fence. */
+	mock_done(mq, 0, VB2_BUF_STATE_QUEUED);
+	KUNIT_EXPECT_EQ(test, -ECANCELED, dma_fence_get_status(fence));
+}
+
+static void out_of_order(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test, .buffers = 2, .ordered = true);
+	struct dma_fence *first, *second;
+
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 1));
+	first = mock_seen(test, mock_export(mq, 0, 0));
+	second = mock_seen(test, mock_export(mq, 1, 0));
+
+	/* It is the first one that comes too late. */
+	mock_done(mq, 1, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_EQ(test, 1, dma_fence_get_status(second));
+	mock_expect_warning(test, "vb2_buffer_end_release");
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	mock_expected_warning(test);
+	KUNIT_EXPECT_EQ(test, 1, dma_fence_get_status(first));
+}
+
+static void left_active(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test);
+	struct dma_fence *fence;
+
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	fence = mock_seen(test, mock_export(mq, 0, 0));
+	/* videobuf2 takes back what stop_streaming() forgets. */
+	mq->stop_state = VB2_BUF_STATE_ACTIVE;
+	mock_expect_warning(test, "__vb2_queue_cancel");
+	mock_streamoff(mq);
+	mock_expected_warning(test);
+	KUNIT_EXPECT_EQ(test, -ECANCELED, dma_fence_get_status(fence));
+}
+
+static struct kunit_case driver_bugs_cases[] = {
+	KUNIT_CASE(attach_after_the_end),
+	KUNIT_CASE(returned_as_queued),
+	KUNIT_CASE(out_of_order),
+	KUNIT_CASE(left_active),
+	{ }
+};
+
+static struct kunit_suite driver_bugs_suite = {
+	.name = "vb2-release-fence-driver-bugs",
+	.suite_init = mock_suite_init,
+	.suite_exit = mock_suite_exit,
+	.init = mock_init,
+	.test_cases = driver_bugs_cases,
+};
+
+kunit_test_suite(driver_bugs_suite);
