@@ -22,7 +22,7 @@ struct vb2_queue;
  * @opaque:	memory for the Timeline of release_fence.rs
  */
 struct vb2_release_timeline {
-	u64 opaque[3];
+	u64 opaque[3] __aligned(8);
 };
 
 /**
@@ -47,13 +47,15 @@ struct vb2_plane_resv {
 #ifdef CONFIG_VIDEOBUF2_RELEASE_FENCES
 
 /**
- * vb2_buffer_attach_release_fence() - publish a fence for the job that writes or reads a buffer
+ * vb2_buffer_attach_release_fence() - publish a fence for the job of a single buffer
  * @vb:		an active buffer, of which the driver is about to start the job
  *
  * Call it as the last thing before the hardware, and the watchdog, are started: from then on
  * consumers wait for vb2_buffer_done(), which has to come within finite time whatever user space
  * does. The fence goes to the reservation object of every plane, as %DMA_RESV_USAGE_WRITE for a
  * CAPTURE buffer and as %DMA_RESV_USAGE_READ for an OUTPUT buffer.
+ *
+ * A job with two buffers has to attach both at once, by vb2_job_attach_release_fences().
  *
  * Must not run at the same time as vb2_buffer_done() for the same buffer. If the driver's queue did
  * not opt in, if the memory is of user space (USERPTR) or if the buffer has its fence already,
@@ -63,9 +65,24 @@ struct vb2_plane_resv {
  *
  * Return: 0, or a negative error code: -ENOMEM, or -EINVAL for a buffer that is not active, which
  * is a bug of the driver. After an error nothing is visible on any plane, and the job can go on
- * unfenced; drivers may ignore it.
+ * unfenced; drivers may ignore it. -ECANCELED, another bug of the driver: vb2_buffer_done() was
+ * called meanwhile, and the fence is signalled with this error.
  */
 int vb2_buffer_attach_release_fence(struct vb2_buffer *vb);
+
+/**
+ * vb2_job_attach_release_fences() - publish the fences of a job that ends two buffers
+ * @dst:	the CAPTURE buffer, or NULL
+ * @src:	the OUTPUT buffer, or NULL
+ *
+ * As vb2_buffer_attach_release_fence(), for both. To attach one after the other would be wrong:
+ * once the first fence is out, the job must not wait for the locks or the memory of the second.
+ *
+ * Context: Process context. Sleeps.
+ *
+ * Return: as vb2_buffer_attach_release_fence(); after an error neither buffer has a fence.
+ */
+int vb2_job_attach_release_fences(struct vb2_buffer *dst, struct vb2_buffer *src);
 
 /* For memory allocators: the life of a plane's reservation object and of its exports. */
 
@@ -104,6 +121,11 @@ void vb2_plane_resv_unexport(struct vb2_plane_resv *resv, struct dma_buf *dbuf);
 #else
 
 static inline int vb2_buffer_attach_release_fence(struct vb2_buffer *vb)
+{
+	return 0;
+}
+
+static inline int vb2_job_attach_release_fences(struct vb2_buffer *dst, struct vb2_buffer *src)
 {
 	return 0;
 }

@@ -3,6 +3,7 @@
 #include <linux/dma-fence.h>
 #include <linux/spinlock.h>
 
+#ifdef CONFIG_DMA_SHARED_BUFFER
 void rust_helper_dma_fence_get(struct dma_fence *fence)
 {
 	dma_fence_get(fence);
@@ -44,3 +45,4 @@ void rust_helper_dma_fence_end_signalling(bool cookie)
 {
 	dma_fence_end_signalling(cookie);
 }
+#endif /* CONFIG_DMA_SHARED_BUFFER */

@@ -2,6 +2,7 @@
 
 #include <linux/dma-resv.h>
 
+#ifdef CONFIG_DMA_SHARED_BUFFER
 int rust_helper_dma_resv_lock(struct dma_resv *obj, struct ww_acquire_ctx *ctx)
 {
 	return dma_resv_lock(obj, ctx);
@@ -27,3 +28,4 @@ void rust_helper_ww_acquire_fini(struct ww_acquire_ctx *ctx)
 {
 	ww_acquire_fini(ctx);
 }
+#endif /* CONFIG_DMA_SHARED_BUFFER */

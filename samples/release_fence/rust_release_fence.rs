@@ -40,7 +40,8 @@ impl kernel::Module for ReleaseFenceSample {
 
         // The job is certain to run: lock, reserve, publish.
         let mut locked = buffer.lock();
-        let (fence, signalling) = alloc.publish(&timeline, locked.reserve()?, Usage::Write);
+        let [slots] = locked.reserve()?;
+        let (fence, signalling) = alloc.publish(&timeline, slots, Usage::Write);
         drop(locked);
         // A driver starts its hardware here.
         drop(signalling);

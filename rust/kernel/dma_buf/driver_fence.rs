@@ -90,8 +90,9 @@ unsafe extern "C" fn timeline_name(fence: *mut bindings::dma_fence) -> *const c_
 
 /// A timeline: fences of one context signal in the order of their sequence numbers.
 ///
-/// A producer whose jobs can end in any order gives each fence a context of its own, since a later
-/// fence replaces an earlier one of the same context in a reservation object.
+/// Whoever uses one has to keep that order: a later fence replaces an earlier one of the same
+/// context in a reservation object, signalled or not, and consumers then miss the earlier one. A
+/// producer whose jobs can end in any order gives each fence a context of its own.
 ///
 /// # Examples
 ///
@@ -187,7 +188,8 @@ impl DriverFenceAllocation {
     /// let alloc = DriverFenceAllocation::new(c_str!("camera"), c_str!("capture"), GFP_KERNEL)?;
     ///
     /// let mut locked = buffer.lock();
-    /// let (job, signalling) = alloc.publish(&timeline, locked.reserve()?, Usage::Write);
+    /// let [slots] = locked.reserve()?;
+    /// let (job, signalling) = alloc.publish(&timeline, slots, Usage::Write);
     /// drop(locked);
     /// drop(signalling);
     ///
@@ -239,7 +241,8 @@ impl DriverFenceAllocation {
 ///
 /// It is not `Clone`, and [`signal`](Self::signal) takes it by value: a fence is signalled exactly
 /// once. One that is dropped is signalled with `ECANCELED`, and the log says so, since nobody may
-/// be left waiting for a job that has lost its owner.
+/// be left waiting for a job that has lost its owner. Only one that is leaked on purpose, by
+/// [`into_raw`](Self::into_raw) or `mem::forget`, stays pending.
 ///
 /// # Invariants
 ///
@@ -255,7 +258,8 @@ impl DriverFenceAllocation {
 /// stack_pin_init!(let buffer = Reservation::new());
 /// let alloc = DriverFenceAllocation::new(c_str!("camera"), c_str!("capture"), GFP_KERNEL)?;
 /// let mut locked = buffer.lock();
-/// let (job, _) = alloc.publish(&FenceContext::new(), locked.reserve()?, Usage::Write);
+/// let [slots] = locked.reserve()?;
+/// let (job, _) = alloc.publish(&FenceContext::new(), slots, Usage::Write);
 /// drop(locked);
 ///
 /// let seen = job.fence();
@@ -305,7 +309,8 @@ impl DriverFence {
     /// # stack_pin_init!(let buffer = Reservation::new());
     /// # let alloc = DriverFenceAllocation::new(c_str!("camera"), c_str!("capture"), GFP_KERNEL)?;
     /// # let mut locked = buffer.lock();
-    /// # let (job, _) = alloc.publish(&FenceContext::new(), locked.reserve()?, Usage::Write);
+    /// # let [slots] = locked.reserve()?;
+    /// # let (job, _) = alloc.publish(&FenceContext::new(), slots, Usage::Write);
     /// # drop(locked);
     /// let seen = job.fence();
     /// let raw = job.into_raw();
@@ -334,6 +339,7 @@ impl DriverFence {
 
     /// Sets the error, signals, and puts the reference of `self`. Must be the last use of `self`.
     fn end(&mut self, result: Result) {
+        let _signalling = SignallingGuard::new();
         let fence = self.0.as_ptr();
 
         // SAFETY: The fence is initialised by the invariants, so its lock is too.

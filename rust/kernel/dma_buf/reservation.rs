@@ -12,7 +12,7 @@ use crate::{
     prelude::*,
     types::Opaque,
 };
-use core::{marker::PhantomData, slice};
+use core::{marker::PhantomData, ops::Range, slice};
 
 /// What a fence's job does with the buffer, and so who has to wait for it.
 ///
@@ -25,7 +25,8 @@ use core::{marker::PhantomData, slice};
 /// stack_pin_init!(let buffer = Reservation::new());
 /// let alloc = DriverFenceAllocation::new(c_str!("codec"), c_str!("output"), GFP_KERNEL)?;
 /// let mut locked = buffer.lock();
-/// let (job, _) = alloc.publish(&FenceContext::new(), locked.reserve()?, Usage::Read);
+/// let [slots] = locked.reserve()?;
+/// let (job, _) = alloc.publish(&FenceContext::new(), slots, Usage::Read);
 /// drop(locked);
 ///
 /// // While the device reads, others may read as well, but not write.
@@ -152,7 +153,8 @@ impl Reservation {
     /// let timeline = FenceContext::new();
     /// let alloc = DriverFenceAllocation::new(c_str!("camera"), c_str!("capture"), GFP_KERNEL)?;
     /// let (job, _) = Reservation::lock_all(&planes, |locked| {
-    ///     Ok::<_, Error>(alloc.publish(&timeline, locked.reserve()?, Usage::Write))
+    ///     let [slots] = locked.reserve()?;
+    ///     Ok::<_, Error>(alloc.publish(&timeline, slots, Usage::Write))
     /// })??;
     /// assert!(!luma.is_signaled(Usage::Write));
     /// assert!(!alpha.is_signaled(Usage::Write));
@@ -220,9 +222,10 @@ pub struct ReservationGuard<'a> {
 }
 
 impl ReservationGuard<'_> {
-    /// Reserves a slot for one fence. Sleeps; fails with `ENOMEM`.
-    pub fn reserve(&mut self) -> Result<FenceSlots<'_>> {
-        // SAFETY: `obj` is locked by the invariants, and stays so while `self` is borrowed.
+    /// Reserves slots for `N` fences. Sleeps; fails with `ENOMEM`.
+    pub fn reserve<const N: usize>(&mut self) -> Result<[FenceSlots<'_>; N]> {
+        // SAFETY: `obj` is locked by the invariants, and stays so, and out of reach of others,
+        // while `self` is borrowed.
         unsafe { FenceSlots::reserve(slice::from_ref(&self.obj)) }
     }
 }
@@ -253,7 +256,7 @@ impl Drop for ReservationGuard<'_> {
 /// stack_pin_init!(let buffer = Reservation::new());
 /// // The same object in every place.
 /// let most = [&*buffer; Reservation::MAX_LOCKED];
-/// assert!(Reservation::lock_all(&most, |locked| locked.reserve().is_ok())?);
+/// assert!(Reservation::lock_all(&most, |locked| locked.reserve::<2>().is_ok())?);
 ///
 /// let too_many = [&*buffer; Reservation::MAX_LOCKED + 1];
 /// assert_eq!(Reservation::lock_all(&too_many, |_| ()), Err(EINVAL));
@@ -266,10 +269,13 @@ pub struct LockedReservations<'a> {
 }
 
 impl LockedReservations<'_> {
-    /// Reserves a slot for one fence in each object. Sleeps; fails with `ENOMEM`.
-    pub fn reserve(&mut self) -> Result<FenceSlots<'_>> {
+    /// Reserves slots for `N` fences, for each one in every object. Sleeps; fails with `ENOMEM`.
+    ///
+    /// Fences that depend on the same start of the hardware are reserved for, and published,
+    /// under one lock: once the first one is out, nothing may wait for another lock or for memory.
+    pub fn reserve<const N: usize>(&mut self) -> Result<[FenceSlots<'_>; N]> {
         // SAFETY: `f` of `lock_all()` runs between `lock()` and `drop()` only, so all are locked,
-        // and stay so while `self` is borrowed.
+        // and stay so, and out of reach of others, while `self` is borrowed.
         unsafe { FenceSlots::reserve(self.objs) }
     }
 
@@ -335,17 +341,35 @@ impl Drop for LockedReservations<'_> {
 ///
 /// # Invariants
 ///
-/// Each of `objs` is locked by this thread and has a slot reserved since it was locked.
+/// Each of `objs` is locked by this thread and has, since it was locked, got a slot reserved that
+/// is nobody else's.
 ///
 /// # Examples
 ///
-/// ```
-/// use kernel::{dma_buf::Reservation, stack_pin_init};
+/// A job that reads one buffer and writes another, with a fence for each:
 ///
-/// stack_pin_init!(let buffer = Reservation::new());
-/// let mut locked = buffer.lock();
-/// let slots = locked.reserve()?;
-/// drop(slots); // Not used after all.
+/// ```
+/// use kernel::dma_buf::{DriverFenceAllocation, FenceContext, Reservation, Usage};
+/// use kernel::{c_str, stack_pin_init};
+///
+/// stack_pin_init!(let input = Reservation::new());
+/// stack_pin_init!(let output = Reservation::new());
+/// let read = DriverFenceAllocation::new(c_str!("codec"), c_str!("output"), GFP_KERNEL)?;
+/// let write = DriverFenceAllocation::new(c_str!("codec"), c_str!("capture"), GFP_KERNEL)?;
+///
+/// let (reading, writing) = Reservation::lock_all(&[&*input, &*output], |locked| {
+///     let [first, second] = locked.reserve()?;
+///     let (reading, _) = read.publish(&FenceContext::new(), first.only(0..1), Usage::Read);
+///     let (writing, _) = write.publish(&FenceContext::new(), second.only(1..2), Usage::Write);
+///     Ok::<_, Error>((reading, writing))
+/// })??;
+/// assert!(input.is_signaled(Usage::Write));
+/// assert!(!output.is_signaled(Usage::Write));
+///
+/// writing.signal(Ok(()));
+/// assert!(output.is_signaled(Usage::Read));
+/// assert!(!input.is_signaled(Usage::Read));
+/// reading.signal(Ok(()));
 /// # Ok::<(), Error>(())
 /// ```
 #[must_use = "slots that are not used are given up with the lock"]
@@ -359,17 +383,32 @@ impl<'guard> FenceSlots<'guard> {
     ///
     /// Each of `objs` must be locked by this thread for all of `'guard`, and nobody else may
     /// reserve or add under these locks during `'guard`.
-    unsafe fn reserve(objs: &'guard [&'guard Reservation]) -> Result<Self> {
-        for obj in objs {
+    unsafe fn reserve<const N: usize>(objs: &'guard [&'guard Reservation]) -> Result<[Self; N]> {
+        let fences = u32::try_from(N)?;
+
+        for obj in objs.iter().filter(|_| fences > 0) {
             // SAFETY: Initialised by the type's invariants, locked by the safety requirements.
-            to_result(unsafe { bindings::dma_resv_reserve_fences(obj.as_raw(), 1) })
-                .map_err(|_| ENOMEM)?;
+            to_result(unsafe { bindings::dma_resv_reserve_fences(obj.as_raw(), fences) })?;
         }
-        // INVARIANT: Locked by the safety requirements, reserved just now.
-        Ok(Self {
+        // INVARIANT: Locked by the safety requirements; `N` slots were reserved in each just now.
+        Ok(core::array::from_fn(|_| Self {
             objs,
             _not_send: PhantomData,
-        })
+        }))
+    }
+
+    /// Leaves out all objects but those in `range` of the list that was locked.
+    ///
+    /// What of it is beyond the end of the list is ignored.
+    pub fn only(self, range: Range<usize>) -> Self {
+        let end = range.end.min(self.objs.len());
+        let start = range.start.min(end);
+
+        // INVARIANT: A part of what has slots.
+        Self {
+            objs: &self.objs[start..end],
+            ..self
+        }
     }
 
     /// Adds `fence` to every object.

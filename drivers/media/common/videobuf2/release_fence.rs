@@ -4,21 +4,23 @@
 //!
 //! A buffer's [`ReleaseFence`] goes from idle to prepared (QBUF: memory, may fail), to armed (the
 //! driver is about to start its hardware: published), and back to idle when the job ends. The C
-//! shim in `videobuf2-release-fence.c` converts between this file and the rest of videobuf2.
+//! shim in `videobuf2-release-fence.c` converts between this file and the rest of videobuf2; what it
+//! calls is in `release_fence_shim.rs`.
 //!
 //! C header: [`include/media/videobuf2-release-fence.h`](srctree/include/media/videobuf2-release-fence.h)
 
 use core::{
+    ops::Range,
     ptr::{self, NonNull},
     sync::atomic::{AtomicPtr, AtomicU64, Ordering},
 };
 use kernel::{
     bindings,
     dma_buf::{
-        DriverFence, DriverFenceAllocation, FenceContext, Reservation, SignallingGuard, Usage,
+        DriverFence, DriverFenceAllocation, FenceContext, FenceSlots, Reservation, SignallingGuard,
+        Usage,
     },
-    error::to_result,
-    ffi::{c_char, c_int, c_uint, c_void},
+    ffi::{c_int, c_uint, c_void},
     new_spinlock,
     prelude::*,
     str::CStr,
@@ -29,6 +31,9 @@ use kernel::{
 
 /// The driver that all of these fences name; the timeline's name is that of the queue.
 const DRIVER: &CStr = kernel::c_str!("videobuf2");
+
+#[path = "release_fence_shim.rs"]
+mod shim;
 
 extern "C" {
     fn vb2_release_fence_report_armed(vb: *mut c_void, context: u64, seqno: u64);
@@ -91,12 +96,13 @@ impl ArmedSlot {
         self.0.load(Ordering::Relaxed).is_null()
     }
 
-    /// Goes from idle to arming. Returns false if the slot is not idle.
-    fn begin(&self) -> bool {
+    /// Goes from idle to arming. Returns nothing if the slot is not idle.
+    fn begin(&self) -> Option<ArmingSlot<'_>> {
         self.replace(ptr::null_mut(), Self::arming())
+            .then(|| ArmingSlot(self))
     }
 
-    /// Goes from arming to idle: nothing was published.
+    /// Goes from arming to idle: nothing was published. Does nothing if it is armed by now.
     fn abandon(&self) {
         self.replace(Self::arming(), ptr::null_mut());
     }
@@ -181,56 +187,14 @@ impl ReleaseFence {
         Ok(())
     }
 
-    /// Publishes a fence in all of `objs`, and watches that it ends within `timeout_ms`. Sleeps.
-    ///
-    /// A buffer that is armed already stays as it is. If it fails, nothing was published.
-    fn arm(
-        &self,
-        objs: &[&Reservation],
-        usage: Usage,
-        timeline: Option<&Timeline>,
-        queue: &CStr,
-        timeout_ms: c_uint,
-    ) -> Result {
-        if !self.armed.is_idle() {
-            return Ok(());
-        }
-        // A watch over the buffer's last fence that goes off late must not see this one.
-        self.stop_deadline_sync();
-
+    /// Takes the memory for the next fence. Sleeps; fails with `ENOMEM`.
+    fn take_prepared(&self, queue: &CStr) -> Result<DriverFenceAllocation> {
         let prepared = self.prepared.lock().take();
-        let alloc = match prepared {
-            Some(alloc) => alloc,
+        match prepared {
+            Some(alloc) => Ok(alloc),
             // The buffer came back to the driver without a QBUF, as after a failed STREAMON.
-            None => DriverFenceAllocation::new(DRIVER, queue, GFP_KERNEL)?,
-        };
-        if !self.armed.begin() {
-            return Ok(());
+            None => DriverFenceAllocation::new(DRIVER, queue, GFP_KERNEL),
         }
-
-        let published = Reservation::lock_all(objs, |locked| -> Result<_> {
-            let slots = locked.reserve()?;
-            Ok(match timeline {
-                Some(timeline) => alloc.publish(&timeline.fences, slots, usage),
-                None => alloc.publish(&FenceContext::new(), slots, usage),
-            })
-        });
-        let (fence, _signalling) = match published.and_then(|published| published) {
-            Ok(published) => published,
-            Err(error) => {
-                self.armed.abandon();
-                return Err(error);
-            }
-        };
-
-        let (context, seqno) = (fence.as_fence().context(), fence.as_fence().seqno());
-        // SAFETY: `vb` is alive by the invariants.
-        unsafe { vb2_release_fence_report_armed(self.vb, context, seqno) };
-        match self.armed.finish(fence) {
-            Ok(()) => self.start_deadline(timeout_ms),
-            Err(fence) => self.signal(fence, Err(ECANCELED)),
-        }
-        Ok(())
     }
 
     /// Ends the job, if it has a fence: signals it with `result`. Any context.
@@ -287,6 +251,77 @@ impl PinnedDrop for ReleaseFence {
     }
 }
 
+/// The slot of a buffer that is being armed. Dropped before it is armed, it goes back to idle.
+struct ArmingSlot<'a>(&'a ArmedSlot);
+
+impl Drop for ArmingSlot<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
+/// One buffer of a job that is about to start, with all that it takes to publish its fence.
+struct Arming<'a> {
+    fence: &'a ReleaseFence,
+    slot: ArmingSlot<'a>,
+    alloc: DriverFenceAllocation,
+    /// Where the buffer's objects stand in the list of all objects of the job.
+    objs: Range<usize>,
+    usage: Usage,
+    /// What the fences of the queue share, if it completes in order.
+    timeline: Option<&'a Timeline>,
+    timeout_ms: c_uint,
+}
+
+impl Arming<'_> {
+    /// Publishes, leaves the fence to whoever ends the job, and has that watched.
+    ///
+    /// Fails with `ECANCELED` if the job has ended before it began, which is a bug of the driver.
+    fn publish(self, slots: FenceSlots<'_>) -> Result {
+        let slots = slots.only(self.objs);
+        let (fence, _section) = match self.timeline {
+            Some(timeline) => self.alloc.publish(&timeline.fences, slots, self.usage),
+            None => self.alloc.publish(&FenceContext::new(), slots, self.usage),
+        };
+
+        let (context, seqno) = (fence.as_fence().context(), fence.as_fence().seqno());
+        // SAFETY: `vb` is alive by the invariants of `ReleaseFence`.
+        unsafe { vb2_release_fence_report_armed(self.fence.vb, context, seqno) };
+        // Before the fence can be taken, so that the watch cannot begin after the job has ended.
+        self.fence.start_deadline(self.timeout_ms);
+        self.slot.0.finish(fence).map_err(|fence| {
+            self.fence.signal(fence, Err(ECANCELED));
+            ECANCELED
+        })
+    }
+}
+
+/// Publishes the fences of all buffers of a job, which have their objects in `objs`. Sleeps.
+///
+/// With the first fence that is out, consumers wait for the job, so that nothing may wait for a
+/// lock or for memory any more. All locks and all slots come before that, for all buffers.
+///
+/// If it fails, nothing was published, but for the bug that [`Arming::publish`] tells of.
+fn arm<const N: usize>(job: [Arming<'_>; N], objs: &[&Reservation]) -> Result {
+    let published = Reservation::lock_all(objs, |locked| -> Result<_> {
+        let slots = locked.reserve::<N>()?;
+        let section = SignallingGuard::new();
+        let mut result = Ok(());
+        for (buffer, slots) in job.into_iter().zip(slots) {
+            result = result.and(buffer.publish(slots));
+        }
+        Ok((section, result))
+    });
+    // The section ends here, when all locks are released.
+    let (_section, result) = published??;
+    result
+}
+
+/// What C wants to hear of a result.
+fn errno(result: Result) -> c_int {
+    result.map_or_else(|error| error.to_errno(), |()| 0)
+}
+
 /// The watch over an armed fence has gone off.
 ///
 /// # Safety
@@ -303,140 +338,4 @@ unsafe extern "C" fn expired(timer: *mut bindings::timer_list) {
         // SAFETY: `vb` is alive by the invariants.
         unsafe { vb2_release_fence_report_timeout(this.vb) };
     }
-}
-
-// What the C shim calls. The prototypes are in `videobuf2-release-fence.h` beside this file.
-
-/// Initialises a queue's timeline. Any context.
-///
-/// # Safety
-///
-/// `timeline` must point to a `struct vb2_release_timeline` that nobody else uses yet.
-#[no_mangle]
-unsafe extern "C" fn vb2_release_timeline_init(timeline: *mut Timeline) {
-    // SAFETY: Valid for writes by the safety requirements; size and alignment are checked above.
-    unsafe { timeline.write(Timeline::new()) };
-}
-
-/// Makes the fence state of a buffer. Sleeps. Returns NULL if there is no memory.
-///
-/// # Safety
-///
-/// `vb` must point to a `struct vb2_buffer` that outlives what is returned.
-#[no_mangle]
-unsafe extern "C" fn vb2_release_fence_new(vb: *mut c_void) -> *const ReleaseFence {
-    match KBox::pin_init(ReleaseFence::new(vb), GFP_KERNEL) {
-        // SAFETY: It is pinned in its allocation until `vb2_release_fence_free()`.
-        Ok(this) => KBox::into_raw(unsafe { Pin::into_inner_unchecked(this) }),
-        Err(_) => ptr::null(),
-    }
-}
-
-/// Frees the fence state of a buffer, cancelling the fence if it is armed. Sleeps.
-///
-/// # Safety
-///
-/// `this` must come from [`vb2_release_fence_new`]; nobody may use it any more.
-#[no_mangle]
-unsafe extern "C" fn vb2_release_fence_free(this: *mut ReleaseFence) {
-    // SAFETY: Made by `KBox::into_raw()`, and ours alone, by the safety requirements.
-    drop(unsafe { Pin::new_unchecked(KBox::from_raw(this)) });
-}
-
-/// Allocates what arming needs. Sleeps.
-///
-/// # Safety
-///
-/// `this` must come from [`vb2_release_fence_new`], and `queue` must be a C string.
-#[no_mangle]
-unsafe extern "C" fn vb2_release_fence_prepare(
-    this: *const ReleaseFence,
-    queue: *const c_char,
-) -> c_int {
-    // SAFETY: Alive by the safety requirements.
-    let this = unsafe { &*this };
-    // SAFETY: A C string by the safety requirements.
-    let queue = unsafe { CStr::from_char_ptr(queue) };
-    errno(this.prepare(queue))
-}
-
-/// Publishes a fence. Sleeps.
-///
-/// # Safety
-///
-/// - `this` must come from [`vb2_release_fence_new`], and `queue` must be a C string.
-/// - `objs` must point to `count` pointers to reservation objects, all valid during the call.
-/// - `timeline` must be NULL, or initialised by [`vb2_release_timeline_init`].
-#[no_mangle]
-unsafe extern "C" fn vb2_release_fence_arm(
-    this: *const ReleaseFence,
-    objs: *const *mut bindings::dma_resv,
-    count: c_uint,
-    write: bool,
-    timeline: *const Timeline,
-    queue: *const c_char,
-    timeout_ms: c_uint,
-) -> c_int {
-    // SAFETY: Alive by the safety requirements.
-    let this = unsafe { &*this };
-    // SAFETY: A C string by the safety requirements.
-    let queue = unsafe { CStr::from_char_ptr(queue) };
-    // SAFETY: NULL or initialised, by the safety requirements.
-    let timeline = unsafe { timeline.as_ref() };
-    // SAFETY: `count` valid pointers by the safety requirements; `&Reservation` has the layout of a
-    // pointer to a `dma_resv`.
-    let objs = unsafe { core::slice::from_raw_parts(objs.cast::<&Reservation>(), count as usize) };
-    let usage = if write { Usage::Write } else { Usage::Read };
-    errno(this.arm(objs, usage, timeline, queue, timeout_ms))
-}
-
-/// Returns whether the buffer has a fence that somebody may be waiting for. Any context.
-///
-/// # Safety
-///
-/// `this` must come from [`vb2_release_fence_new`].
-#[no_mangle]
-unsafe extern "C" fn vb2_release_fence_is_armed(this: *const ReleaseFence) -> bool {
-    // SAFETY: Alive by the safety requirements.
-    let this = unsafe { &*this };
-    !this.armed.is_idle()
-}
-
-/// Signals the buffer's fence, if it has one, with 0 or a negative error code. Any context.
-///
-/// Returns 0 if it had none, 1 if it was signalled, 2 if it was but a later one of `timeline`, which
-/// was said to complete in order, had been before.
-///
-/// # Safety
-///
-/// - `this` must come from [`vb2_release_fence_new`].
-/// - `timeline` must be what the buffer was armed with.
-#[no_mangle]
-unsafe extern "C" fn vb2_release_fence_end(
-    this: *const ReleaseFence,
-    result: c_int,
-    timeline: *const Timeline,
-) -> c_int {
-    // SAFETY: Alive by the safety requirements.
-    let this = unsafe { &*this };
-    // SAFETY: NULL or initialised, by the safety requirements.
-    let timeline = unsafe { timeline.as_ref() };
-    let result = to_result(result);
-
-    match this.end(result) {
-        End::NotArmed => 0,
-        End::Signalled { seqno } => {
-            let in_turn = timeline.map_or(true, |timeline| timeline.end(seqno));
-            // A queue is cancelled in any order.
-            if in_turn || result == Err(ECANCELED) {
-                1
-            } else {
-                2
-            }
-        }
-    }
-}
-
-fn errno(result: Result) -> c_int {
-    result.map_or_else(|error| error.to_errno(), |()| 0)
 }

@@ -79,19 +79,10 @@ static struct vb2_plane_resv *plane_resv(struct vb2_buffer *vb, unsigned int pla
 	return resv->in_use ? resv : NULL;
 }
 
-int vb2_buffer_attach_release_fence(struct vb2_buffer *vb)
+/* Collects the reservation objects of a buffer. Returns how many there are. */
+static unsigned int plane_objs(struct vb2_buffer *vb, struct dma_resv **objs)
 {
-	struct vb2_queue *q = vb->vb2_queue;
-	struct dma_resv *objs[VB2_MAX_PLANES];
 	unsigned int plane, count = 0;
-
-	if (!vb->release_fence)
-		return 0;
-
-	might_sleep();
-
-	if (WARN_ON_ONCE(vb->state != VB2_BUF_STATE_ACTIVE))
-		return -EINVAL;
 
 	for (plane = 0; plane < vb->num_planes; ++plane) {
 		struct vb2_plane_resv *resv;
@@ -109,12 +100,54 @@ int vb2_buffer_attach_release_fence(struct vb2_buffer *vb)
 			break;
 		}
 	}
-	if (!count)
+
+	return count;
+}
+
+int vb2_job_attach_release_fences(struct vb2_buffer *dst, struct vb2_buffer *src)
+{
+	struct vb2_buffer *vbs[2] = { dst, src };
+	struct vb2_release_fence_request requests[2] = {};
+	struct dma_resv *objs[2 * VB2_MAX_PLANES];
+	unsigned int i, count = 0, buffers = 0;
+	int ret;
+
+	for (i = 0; i < ARRAY_SIZE(vbs); ++i) {
+		struct vb2_release_fence_request *request = &requests[buffers];
+		struct vb2_queue *q;
+
+		if (!vbs[i] || !vbs[i]->release_fence)
+			continue;
+
+		if (WARN_ON_ONCE(vbs[i]->state != VB2_BUF_STATE_ACTIVE))
+			return -EINVAL;
+
+		request->objs = plane_objs(vbs[i], objs + count);
+		if (!request->objs)
+			continue;
+
+		q = vbs[i]->vb2_queue;
+		request->fence = vbs[i]->release_fence;
+		request->timeline = ordered_timeline(q);
+		request->queue = q->name;
+		request->write = !q->is_output;
+		count += request->objs;
+		buffers++;
+	}
+	if (!buffers)
 		return 0;
 
-	return vb2_release_fence_arm(vb->release_fence, objs, count, !q->is_output,
-				     ordered_timeline(q), q->name,
-				     READ_ONCE(vb2_release_fence_timeout_ms));
+	might_sleep();
+	ret = vb2_release_fence_arm(requests, objs, READ_ONCE(vb2_release_fence_timeout_ms));
+	/* A driver that attaches a fence to a job must not have started it. */
+	WARN_ON_ONCE(ret == -ECANCELED);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(vb2_job_attach_release_fences);
+
+int vb2_buffer_attach_release_fence(struct vb2_buffer *vb)
+{
+	return vb2_job_attach_release_fences(vb, NULL);
 }
 EXPORT_SYMBOL_GPL(vb2_buffer_attach_release_fence);
 
@@ -193,14 +226,12 @@ EXPORT_SYMBOL_GPL(vb2_plane_resv_fini);
 /*
  * Find the export of a plane with this access mode, and take a reference to it.
  *
- * An export whose last descriptor is being closed has no reference left to take, and clears its
- * entry before it is freed, under the lock. By then its struct file may already serve another file,
- * since the memory of these is reused: whether it is still ours can be told once we hold it.
+ * An export whose last descriptor is closed has lost its file, though it may live on for a while:
+ * there is no reference to take, and its entry is cleared, under the lock, before it is freed.
  */
 struct dma_buf *vb2_plane_find_export(struct vb2_buffer *vb, unsigned int plane, unsigned int mode)
 {
 	struct vb2_plane_resv *resv = plane_resv(vb, plane);
-	struct file *file = NULL;
 	struct dma_buf *dbuf;
 
 	if (!resv || mode >= ARRAY_SIZE(resv->exports))
@@ -208,15 +239,11 @@ struct dma_buf *vb2_plane_find_export(struct vb2_buffer *vb, unsigned int plane,
 
 	spin_lock(&resv->lock);
 	dbuf = resv->exports[mode];
-	if (dbuf)
-		file = get_file_active(&dbuf->file);
-	if (file && file->private_data != dbuf)
+	if (dbuf && !get_file_active(&dbuf->file))
 		dbuf = NULL;
 	spin_unlock(&resv->lock);
 
-	if (file && !dbuf)
-		fput(file);
-	return file ? dbuf : NULL;
+	return dbuf;
 }
 
 void vb2_plane_add_export(struct vb2_buffer *vb, unsigned int plane, unsigned int mode,

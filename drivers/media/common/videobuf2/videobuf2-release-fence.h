@@ -10,6 +10,15 @@
 
 struct vb2_release_fence;
 
+/* One buffer of a job. The same in release_fence.rs. */
+struct vb2_release_fence_request {
+	struct vb2_release_fence *fence;
+	struct vb2_release_timeline *timeline;	/* NULL: a timeline for each fence */
+	const char *queue;
+	unsigned int objs;
+	bool write;
+};
+
 #ifdef CONFIG_VIDEOBUF2_RELEASE_FENCES
 
 /* release_fence.rs */
@@ -17,9 +26,8 @@ void vb2_release_timeline_init(struct vb2_release_timeline *timeline);
 struct vb2_release_fence *vb2_release_fence_new(struct vb2_buffer *vb);
 void vb2_release_fence_free(struct vb2_release_fence *fence);
 int vb2_release_fence_prepare(struct vb2_release_fence *fence, const char *queue);
-int vb2_release_fence_arm(struct vb2_release_fence *fence, struct dma_resv *const *objs,
-			  unsigned int count, bool write, struct vb2_release_timeline *timeline,
-			  const char *queue, unsigned int timeout_ms);
+int vb2_release_fence_arm(const struct vb2_release_fence_request requests[2],
+			  struct dma_resv *const *objs, unsigned int timeout_ms);
 bool vb2_release_fence_is_armed(const struct vb2_release_fence *fence);
 int vb2_release_fence_end(struct vb2_release_fence *fence, int result,
 			  struct vb2_release_timeline *timeline);
@@ -45,11 +53,6 @@ struct dma_buf *vb2_plane_find_export(struct vb2_buffer *vb, unsigned int plane,
 void vb2_plane_add_export(struct vb2_buffer *vb, unsigned int plane, unsigned int mode,
 			  struct dma_buf *dbuf);
 
-static inline void vb2_queue_cancel_release_fences(struct vb2_queue *q, bool cancelling)
-{
-	WRITE_ONCE(q->release_fences_cancelled, cancelling);
-}
-
 #else
 
 static inline void vb2_queue_init_release_fences(struct vb2_queue *q) { }
@@ -63,7 +66,6 @@ static inline struct dma_buf *vb2_plane_find_export(struct vb2_buffer *vb, unsig
 						    unsigned int mode) { return NULL; }
 static inline void vb2_plane_add_export(struct vb2_buffer *vb, unsigned int plane,
 					unsigned int mode, struct dma_buf *dbuf) { }
-static inline void vb2_queue_cancel_release_fences(struct vb2_queue *q, bool cancelling) { }
 
 #endif /* CONFIG_VIDEOBUF2_RELEASE_FENCES */
 
