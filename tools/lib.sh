@@ -54,6 +54,8 @@ host_arch()
 	echo "${machine/aarch64/arm64}"
 }
 
+[[ $ROOT != *[[:space:]:]* ]] ||
+	die "the kernel cannot be built in a path with spaces or colons: $ROOT"
 ARCH=${ARCH:-$(host_arch)}
 case $ARCH in
 x86_64) ARCH_IMAGE=arch/x86/boot/bzImage ;;

@@ -57,6 +57,19 @@ diff --git a/$2 b/$2
 END
 }
 
+# The same with a kernel that is no repository: objects in it stay there and do not come along.
+tree_of_a_directory()
+{
+	fixture
+	rm -rf "$KDIR/.git"
+	printf 'mrproper:\n\trm -f drivers/media/old.o\n' >>"$KDIR/Makefile"
+	touch "$KDIR/drivers/media/old.o"
+	make_tree
+	grep -q fifteen "$tree/drivers/media/old.c"
+	[[ ! -e $tree/drivers/media/old.o && -e $KDIR/drivers/media/old.o && ! -e $KDIR/.git ]]
+	rm -rf "$fixture"
+}
+
 make_tree() { "$fixture/repo/tools/tree"; }
 make_tree_path() { KDIR=$fixture/kernel bash -c ". '$fixture/repo/tools/lib.sh'; echo \"\$TREE\""; }
 
@@ -161,6 +174,7 @@ tree_refresh()
 }
 
 check "tree: one commit per patch, files linked, KDIR left as it was" tree_as_series
+check "tree: KDIR that is no git repository" tree_of_a_directory
 check "tree: an update touches what changes and nothing else" tree_touches_little
 check "tree: wrong kernel version" tree_wrong_version
 check "tree: a patch that does not apply" tree_patch_does_not_apply
