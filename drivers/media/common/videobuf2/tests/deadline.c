@@ -126,7 +126,8 @@ static void stopped_by_release(struct kunit *test)
 struct race {
 	struct vb2_buffer *vb;
 	unsigned long deadline;
-	unsigned int delay_ns;
+	unsigned int delay_us;
+	bool over;
 	struct completion go, ended;
 };
 
@@ -135,16 +136,17 @@ static int end_at_deadline(void *data)
 	struct race *race = data;
 
 	for (;;) {
-		unsigned long limit = jiffies + HZ;
+		unsigned long limit;
 
 		wait_for_completion(&race->go);
-		if (kthread_should_stop())
+		if (race->over)
 			return 0;
+		limit = jiffies + HZ;
 		/* Sleeping would be too late. */
 		while (time_before(READ_ONCE(jiffies), race->deadline) &&
 		       time_before(READ_ONCE(jiffies), limit))
 			cpu_relax();
-		ndelay(race->delay_ns);
+		udelay(race->delay_us);
 		vb2_buffer_done(race->vb, VB2_BUF_STATE_DONE);
 		complete(&race->ended);
 	}
@@ -157,7 +159,8 @@ static int race_once(struct mock_queue *mq, struct race *race, struct dma_buf *d
 	int status;
 
 	mock_set_deadline(mq->test, jiffies_to_msecs(2));
-	race->deadline = jiffies + 2;
+	/* A timer of 2 ticks goes off with the third one. */
+	race->deadline = jiffies + 3;
 	if (mock_attach(mq, 0) || dma_resv_get_singleton(dbuf->resv, DMA_RESV_USAGE_READ, &fence))
 		return 0;
 	complete(&race->go);
@@ -174,7 +177,7 @@ static int race_once(struct mock_queue *mq, struct race *race, struct dma_buf *d
 	mock_qbuf(mq, 0);
 	if (mock_attach(mq, 0))
 		return 0;
-	udelay(race->delay_ns % 100);
+	udelay(race->delay_us);
 	if (!mock_writer_waits(dbuf))
 		return 0;
 	mock_done(mq, 0, VB2_BUF_STATE_DONE);
@@ -197,6 +200,7 @@ static void races_with_done(struct kunit *test)
 	init_completion(&race->ended);
 	task = kthread_create(end_at_deadline, race, "vb2-mock-race");
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	get_task_struct(task);
 	kthread_bind(task, cpumask_last(cpu_online_mask));
 	set_cpus_allowed_ptr(current, cpumask_of(cpumask_first(cpu_online_mask)));
 	wake_up_process(task);
@@ -204,15 +208,16 @@ static void races_with_done(struct kunit *test)
 	for (round = 0; round < RACES; ++round) {
 		int status;
 
-		race->delay_ns = round * 997 % 20000;
+		race->delay_us = round * 7 % 150;
 		status = race_once(mq, race, dbuf);
 		if (status != 1 && status != -ETIMEDOUT)
 			break;
 		done += status == 1;
 		late += status == -ETIMEDOUT;
 	}
+	race->over = true;
 	complete(&race->go);
-	kthread_stop(task);
+	kthread_stop_put(task);
 	KUNIT_EXPECT_EQ(test, RACES, round);
 	kunit_info(test, "%u jobs were done, %u were late\n", done, late);
 }

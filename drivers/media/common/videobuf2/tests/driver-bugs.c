@@ -10,19 +10,46 @@
 
 static void attach_after_the_end(struct kunit *test)
 {
-	struct mock_queue *mq = MOCK_START(test);
+	struct mock_queue *mq = MOCK_START(test, .buffers = 2);
 	struct dma_buf *dbuf = mock_export(mq, 0, 0);
 
 	mock_done(mq, 0, VB2_BUF_STATE_DONE);
-	mock_expect_warning(test, "vb2_buffer_attach_release_fence");
-	KUNIT_EXPECT_EQ(test, -EINVAL, mock_attach(mq, 0));
+	mock_expect_warning(test, "attach_release_fence");
+	KUNIT_EXPECT_EQ(test, -EINVAL, vb2_job_attach_release_fences(mock_vb(mq, 0), NULL));
 	mock_expected_warning(test);
 	KUNIT_EXPECT_EQ(test, 0, mock_count(test, dbuf));
 
 	/* In user space's hands it is as wrong; it was reported already. */
 	KUNIT_ASSERT_EQ(test, 0, mock_dqbuf(mq));
-	KUNIT_EXPECT_EQ(test, -EINVAL, mock_attach(mq, 0));
+	KUNIT_EXPECT_EQ(test, -EINVAL, vb2_job_attach_release_fences(mock_vb(mq, 0), NULL));
 	KUNIT_EXPECT_EQ(test, 0, mock_count(test, dbuf));
+
+	/* One that is right does not get a fence without the other. */
+	KUNIT_EXPECT_EQ(test, -EINVAL, vb2_job_attach_release_fences(mock_vb(mq, 1),
+								     mock_vb(mq, 0)));
+	KUNIT_EXPECT_EQ(test, 0, mock_count(test, mock_export(mq, 1, 0)));
+	KUNIT_EXPECT_EQ(test, 0, vb2_job_attach_release_fences(mock_vb(mq, 1), NULL));
+	KUNIT_EXPECT_EQ(test, 1, mock_count(test, mock_export(mq, 1, 0)));
+}
+
+/* Between the fence and the hardware, which the driver has started too early. */
+static void end_at_once(void *data, struct vb2_buffer *vb, u64 context, u64 seqno)
+{
+	vb2_buffer_done(vb, VB2_BUF_STATE_DONE);
+}
+
+static void done_while_attaching(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test);
+	struct dma_buf *dbuf = mock_export(mq, 0, 0);
+
+	mock_trace(test, "vb2_release_fence_armed", end_at_once, NULL);
+	mock_expect_warning(test, "attach_release_fence");
+	KUNIT_EXPECT_EQ(test, -ECANCELED, vb2_job_attach_release_fences(mock_vb(mq, 0), NULL));
+	mock_expected_warning(test);
+	/* Whoever has seen the fence meanwhile is not left waiting. */
+	KUNIT_EXPECT_FALSE(test, mock_writer_waits(dbuf));
+	KUNIT_EXPECT_EQ(test, 0, mock_dqbuf(mq));
 }
 
 static void returned_as_queued(struct kunit *test)
@@ -88,6 +115,7 @@ static void left_active(struct kunit *test)
 
 static struct kunit_case driver_bugs_cases[] = {
 	KUNIT_CASE(attach_after_the_end),
+	KUNIT_CASE(done_while_attaching),
 	KUNIT_CASE(returned_as_queued),
 	KUNIT_CASE(out_of_order),
 	KUNIT_CASE(left_active),

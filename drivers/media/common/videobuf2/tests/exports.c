@@ -8,6 +8,7 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/iosys-map.h>
+#include <linux/path.h>
 #include <media/videobuf2-dma-contig.h>
 #include <media/videobuf2-dma-sg.h>
 #include <media/videobuf2-vmalloc.h>
@@ -239,6 +240,30 @@ static void reexported_while_closing(struct kunit *test)
 	}
 }
 
+/* A descriptor that was opened again with O_PATH keeps the dentry, and the dma_buf, not the file. */
+static void dentry_outlives_file(struct kunit *test)
+{
+	struct mock_queue *mq = open_allocator(test, false);
+	struct dma_buf *dbuf = mock_export(mq, 0, 0);
+	struct path path = dbuf->file->f_path;
+
+	path_get(&path);
+	mock_close(test, dbuf);
+	/* Others have use for the memory of the file. */
+	mock_dmabuf(test, NULL);
+
+	dbuf = mock_export(mq, 0, 0);
+	KUNIT_EXPECT_EQ(test, 1, file_count(dbuf->file));
+	KUNIT_EXPECT_PTR_EQ(test, dbuf, mock_export(mq, 0, 0));
+	mock_run(mq);
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	KUNIT_EXPECT_TRUE(test, mock_reader_waits(dbuf));
+
+	/* Its end is not that of the new one. */
+	path_put(&path);
+	KUNIT_EXPECT_PTR_EQ(test, dbuf, mock_export(mq, 0, 0));
+}
+
 static struct kunit_case exports_cases[] = {
 	KUNIT_CASE_PARAM(before_and_after, allocator_gen_params),
 	KUNIT_CASE_PARAM(one_dmabuf_per_mode, allocator_gen_params),
@@ -249,6 +274,7 @@ static struct kunit_case exports_cases[] = {
 	KUNIT_CASE_PARAM(orphaned, allocator_gen_params),
 	KUNIT_CASE_PARAM(outlives_queue, allocator_gen_params),
 	KUNIT_CASE_PARAM(reexported_while_closing, allocator_gen_params),
+	KUNIT_CASE_PARAM(dentry_outlives_file, allocator_gen_params),
 	{ }
 };
 

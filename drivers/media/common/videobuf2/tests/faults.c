@@ -249,6 +249,36 @@ static void attach_imported(struct kunit *test)
 	sweep_attach(mq, dbuf, NULL, NULL);
 }
 
+/* Both buffers of a job, or neither. */
+static void attach_job(struct kunit *test)
+{
+	struct mock_queue *dst = MOCK_START(test, .planes = 2);
+	struct mock_queue *src = MOCK_START(test, .planes = 2, .output = true);
+	struct dma_buf *dbuf[] = {
+		mock_export(dst, 0, 0), mock_export(dst, 0, 1),
+		mock_export(src, 0, 0), mock_export(src, 0, 1),
+	};
+	unsigned int i, nth, failures = 0;
+	bool failed = true;
+
+	for (nth = 1; failed && nth < MANY; ++nth) {
+		int ret;
+
+		begin_fault(nth);
+		ret = vb2_job_attach_release_fences(mock_vb(dst, 0), mock_vb(src, 0));
+		failed = end_fault();
+		KUNIT_ASSERT_EQ(test, failed ? -ENOMEM : 0, ret);
+		for (i = 0; i < ARRAY_SIZE(dbuf); ++i)
+			KUNIT_ASSERT_EQ(test, failed ? 0 : 1, mock_count(test, dbuf[i]));
+		failures += failed;
+	}
+	mock_done(dst, 0, VB2_BUF_STATE_DONE);
+	mock_done(src, 0, VB2_BUF_STATE_DONE);
+	for (i = 0; i < ARRAY_SIZE(dbuf); ++i)
+		KUNIT_EXPECT_FALSE(test, mock_writer_waits(dbuf[i]));
+	swept(test, nth, failures);
+}
+
 /* A job that ends with QUEUED, unarmed, leaves an ACTIVE buffer without memory for its fence. */
 static void use_up(void *data)
 {
@@ -387,6 +417,7 @@ static struct kunit_case faults_cases[] = {
 	KUNIT_CASE(attach),
 	KUNIT_CASE(attach_ordered),
 	KUNIT_CASE(attach_imported),
+	KUNIT_CASE(attach_job),
 	KUNIT_CASE(attach_after_failed_start),
 	KUNIT_CASE(attach_full_list),
 	KUNIT_CASE(export),

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Jobs that end two buffers: the fences of both are published at once.
+ */
+
+#include "mock.h"
+
+struct job {
+	struct mock_queue *dst, *src;
+	struct vb2_buffer *dst_vb, *src_vb;
+};
+
+static struct job start_job(struct mock_queue *dst, struct mock_queue *src)
+{
+	struct job job = { dst, src };
+
+	mock_run(dst);
+	mock_run(src);
+	job.dst_vb = mock_vb(dst, 0);
+	job.src_vb = mock_vb(src, 0);
+	return job;
+}
+
+static struct job new_job(struct kunit *test)
+{
+	return start_job(MOCK_OPEN(test), MOCK_OPEN(test, .output = true));
+}
+
+static void both(struct kunit *test)
+{
+	struct job job = new_job(test);
+	struct dma_buf *dst = mock_export(job.dst, 0, 0), *src = mock_export(job.src, 0, 0);
+	struct dma_fence *written, *read;
+
+	KUNIT_ASSERT_EQ(test, 0, vb2_job_attach_release_fences(job.dst_vb, job.src_vb));
+	KUNIT_EXPECT_TRUE(test, mock_reader_waits(dst));
+	KUNIT_EXPECT_FALSE(test, mock_reader_waits(src));
+	KUNIT_EXPECT_TRUE(test, mock_writer_waits(src));
+	written = mock_seen(test, dst);
+	read = mock_seen(test, src);
+	KUNIT_EXPECT_PTR_NE(test, written, read);
+	KUNIT_EXPECT_STREQ(test, job.dst->q.name, written->ops->get_timeline_name(written));
+	KUNIT_EXPECT_STREQ(test, job.src->q.name, read->ops->get_timeline_name(read));
+
+	/* Each has an end of its own. */
+	mock_done(job.src, 0, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_EQ(test, 1, dma_fence_get_status(read));
+	KUNIT_EXPECT_EQ(test, 0, dma_fence_get_status(written));
+	mock_done(job.dst, 0, VB2_BUF_STATE_ERROR);
+	KUNIT_EXPECT_EQ(test, -EIO, dma_fence_get_status(written));
+}
+
+static void only_one(struct kunit *test)
+{
+	struct job job = new_job(test);
+	struct dma_buf *dst = mock_export(job.dst, 0, 0), *src = mock_export(job.src, 0, 0);
+
+	KUNIT_EXPECT_EQ(test, 0, vb2_job_attach_release_fences(NULL, NULL));
+	KUNIT_EXPECT_EQ(test, 0, mock_count(test, dst) + mock_count(test, src));
+
+	KUNIT_ASSERT_EQ(test, 0, vb2_job_attach_release_fences(NULL, job.src_vb));
+	KUNIT_EXPECT_EQ(test, 0, mock_count(test, dst));
+	KUNIT_EXPECT_TRUE(test, mock_writer_waits(src));
+
+	/* The other one follows; what is armed stays as it is. */
+	KUNIT_ASSERT_EQ(test, 0, vb2_job_attach_release_fences(job.dst_vb, job.src_vb));
+	KUNIT_EXPECT_TRUE(test, mock_reader_waits(dst));
+	KUNIT_EXPECT_EQ(test, 1, mock_count(test, src));
+	KUNIT_ASSERT_EQ(test, 0, vb2_job_attach_release_fences(job.dst_vb, job.src_vb));
+	KUNIT_EXPECT_EQ(test, 1, mock_count(test, dst));
+	KUNIT_EXPECT_EQ(test, 1, mock_count(test, src));
+}
+
+static void one_opted_in(struct kunit *test)
+{
+	struct job job = start_job(MOCK_OPEN(test),
+				   MOCK_OPEN(test, .output = true, .opted_out = true));
+	struct dma_buf *dst = mock_export(job.dst, 0, 0), *src = mock_export(job.src, 0, 0);
+
+	KUNIT_ASSERT_EQ(test, 0, vb2_job_attach_release_fences(job.dst_vb, job.src_vb));
+	KUNIT_EXPECT_TRUE(test, mock_reader_waits(dst));
+	KUNIT_EXPECT_EQ(test, 0, mock_count(test, src));
+	mock_done(job.src, 0, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_TRUE(test, mock_reader_waits(dst));
+	mock_done(job.dst, 0, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_FALSE(test, mock_reader_waits(dst));
+}
+
+/* A filter that works in place has one dma-buf at both ends. */
+static void in_place(struct kunit *test)
+{
+	struct dma_buf *dbuf = mock_dmabuf(test, NULL);
+	struct mock_queue *dst = MOCK_OPEN(test, .memory = VB2_MEMORY_DMABUF);
+	struct mock_queue *src = MOCK_OPEN(test, .memory = VB2_MEMORY_DMABUF, .output = true);
+	struct job job;
+
+	mock_buffer(dst, 0)->import[0] = dbuf;
+	mock_buffer(src, 0)->import[0] = dbuf;
+	job = start_job(dst, src);
+	KUNIT_ASSERT_EQ(test, 0, vb2_job_attach_release_fences(job.dst_vb, job.src_vb));
+	KUNIT_EXPECT_EQ(test, 2, mock_count(test, dbuf));
+	KUNIT_EXPECT_TRUE(test, mock_reader_waits(dbuf));
+
+	mock_done(dst, 0, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_FALSE(test, mock_reader_waits(dbuf));
+	KUNIT_EXPECT_TRUE(test, mock_writer_waits(dbuf));
+	mock_done(src, 0, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_FALSE(test, mock_writer_waits(dbuf));
+}
+
+/* As many planes as a job can have, in fewer objects, none of which stands in one buffer only. */
+static void sixteen_planes(struct kunit *test)
+{
+	struct dma_resv *resv[5];
+	struct dma_buf *dbuf[2 * VB2_MAX_PLANES];
+	struct mock_queue *dst, *src;
+	struct job job;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(resv); ++i)
+		resv[i] = mock_resv(test);
+	for (i = 0; i < ARRAY_SIZE(dbuf); ++i)
+		dbuf[i] = mock_dmabuf(test, resv[i * 7 % ARRAY_SIZE(resv)]);
+	dst = MOCK_OPEN(test, .memory = VB2_MEMORY_DMABUF, .planes = VB2_MAX_PLANES);
+	src = MOCK_OPEN(test, .memory = VB2_MEMORY_DMABUF, .planes = VB2_MAX_PLANES,
+			.output = true);
+	for (i = 0; i < VB2_MAX_PLANES; ++i) {
+		mock_buffer(dst, 0)->import[i] = dbuf[i];
+		mock_buffer(src, 0)->import[i] = dbuf[VB2_MAX_PLANES + i];
+	}
+
+	job = start_job(dst, src);
+	KUNIT_ASSERT_EQ(test, 0, vb2_job_attach_release_fences(job.dst_vb, job.src_vb));
+	for (i = 0; i < ARRAY_SIZE(dbuf); ++i)
+		KUNIT_EXPECT_EQ(test, 2, mock_count(test, dbuf[i]));
+	mock_done(dst, 0, VB2_BUF_STATE_DONE);
+	for (i = 0; i < ARRAY_SIZE(dbuf); ++i) {
+		KUNIT_EXPECT_FALSE(test, mock_reader_waits(dbuf[i]));
+		KUNIT_EXPECT_TRUE(test, mock_writer_waits(dbuf[i]));
+	}
+	mock_done(src, 0, VB2_BUF_STATE_DONE);
+	for (i = 0; i < ARRAY_SIZE(dbuf); ++i)
+		KUNIT_EXPECT_EQ(test, 0, mock_count(test, dbuf[i]));
+}
+
+/* Both buffers are of one queue, as of a CAPTURE queue with a second, metadata-like buffer. */
+static void one_ordered_queue(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test, .buffers = 2, .ordered = true);
+	struct dma_fence *first, *second;
+
+	KUNIT_ASSERT_EQ(test, 0, vb2_job_attach_release_fences(mock_vb(mq, 0), mock_vb(mq, 1)));
+	first = mock_seen(test, mock_export(mq, 0, 0));
+	second = mock_seen(test, mock_export(mq, 1, 0));
+	KUNIT_EXPECT_EQ(test, first->context, second->context);
+	KUNIT_EXPECT_TRUE(test, dma_fence_is_later(second, first));
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	mock_done(mq, 1, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_EQ(test, 1, dma_fence_get_status(second));
+}
+
+static void timed_out(struct kunit *test)
+{
+	struct job job = new_job(test);
+	struct dma_fence *written, *read;
+
+	mock_set_deadline(test, 60);
+	KUNIT_ASSERT_EQ(test, 0, vb2_job_attach_release_fences(job.dst_vb, job.src_vb));
+	written = mock_seen(test, mock_export(job.dst, 0, 0));
+	read = mock_seen(test, mock_export(job.src, 0, 0));
+	KUNIT_ASSERT_GT(test, dma_fence_wait_timeout(written, false, 20 * HZ), 0);
+	KUNIT_ASSERT_GT(test, dma_fence_wait_timeout(read, false, 20 * HZ), 0);
+	KUNIT_EXPECT_EQ(test, -ETIMEDOUT, dma_fence_get_status(written));
+	KUNIT_EXPECT_EQ(test, -ETIMEDOUT, dma_fence_get_status(read));
+}
+
+static struct kunit_case jobs_cases[] = {
+	KUNIT_CASE(both),
+	KUNIT_CASE(only_one),
+	KUNIT_CASE(one_opted_in),
+	KUNIT_CASE(in_place),
+	KUNIT_CASE(sixteen_planes),
+	KUNIT_CASE(one_ordered_queue),
+	KUNIT_CASE(timed_out),
+	{ }
+};
+
+static struct kunit_suite jobs_suite = {
+	.name = "vb2-release-fence-jobs",
+	.suite_init = mock_suite_init,
+	.suite_exit = mock_suite_exit,
+	.init = mock_init,
+	.test_cases = jobs_cases,
+};
+
+kunit_test_suite(jobs_suite);
