@@ -3,6 +3,9 @@
  * Jobs that end two buffers: the fences of both are published at once.
  */
 
+#include <linux/delay.h>
+#include <linux/workqueue.h>
+
 #include "mock.h"
 
 struct job {
@@ -174,6 +177,58 @@ static void timed_out(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -ETIMEDOUT, dma_fence_get_status(read));
 }
 
+struct late_attach {
+	struct work_struct work;
+	struct job *job;
+	int ret;
+};
+
+static void attach_late(struct work_struct *work)
+{
+	struct late_attach *late = container_of(work, struct late_attach, work);
+
+	late->ret = vb2_job_attach_release_fences(late->job->dst_vb, late->job->src_vb);
+}
+
+/*
+ * Whoever holds one buffer's reservation object may wait for the fence of the other, which must not
+ * be out while the job still has to get that lock.
+ */
+static void not_before_all_is_locked(struct kunit *test)
+{
+	struct job job = new_job(test);
+	struct dma_buf *dst = mock_export(job.dst, 0, 0), *src = mock_export(job.src, 0, 0);
+	struct late_attach late = { .job = &job, .ret = 1 };
+	unsigned int half;
+
+	for (half = 0; half < 2; ++half) {
+		struct dma_buf *held = half ? dst : src;
+
+		late.ret = 1;
+		INIT_WORK_ONSTACK(&late.work, attach_late);
+		dma_resv_lock(held->resv, NULL);
+		schedule_work(&late.work);
+		/* It gets as far as it can. */
+		msleep(100);
+		KUNIT_EXPECT_EQ(test, 1, late.ret);
+		KUNIT_EXPECT_FALSE(test, mock_writer_waits(dst));
+		KUNIT_EXPECT_FALSE(test, mock_writer_waits(src));
+		dma_resv_unlock(held->resv);
+		flush_work(&late.work);
+		destroy_work_on_stack(&late.work);
+
+		KUNIT_EXPECT_EQ(test, 0, late.ret);
+		KUNIT_EXPECT_TRUE(test, mock_reader_waits(dst));
+		KUNIT_EXPECT_TRUE(test, mock_writer_waits(src));
+		mock_done(job.dst, 0, VB2_BUF_STATE_DONE);
+		mock_done(job.src, 0, VB2_BUF_STATE_DONE);
+		mock_dqbuf(job.dst);
+		mock_dqbuf(job.src);
+		mock_qbuf(job.dst, 0);
+		mock_qbuf(job.src, 0);
+	}
+}
+
 static struct kunit_case jobs_cases[] = {
 	KUNIT_CASE(both),
 	KUNIT_CASE(only_one),
@@ -181,6 +236,7 @@ static struct kunit_case jobs_cases[] = {
 	KUNIT_CASE(in_place),
 	KUNIT_CASE(sixteen_planes),
 	KUNIT_CASE(one_ordered_queue),
+	KUNIT_CASE(not_before_all_is_locked),
 	KUNIT_CASE(timed_out),
 	{ }
 };
