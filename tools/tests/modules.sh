@@ -31,3 +31,24 @@ modules_run()
 rm -f "$TEST_LOGS/modules-image"
 check "modules: videobuf2 and the drivers build as modules" modules_build
 check "modules: they load, do the main job and unload" modules_run
+
+# The sample, built by the project's Kbuild against the tree, as somebody's own module would be.
+sample_run()
+{
+	local objects sample=$BUILD/sample
+	objects=$("$ROOT/tools/kernel" --objects)
+	rm -rf "$sample"
+	mkdir -p "$sample"
+	cp -r "$ROOT/Kbuild" "$ROOT/samples" "$sample"
+	kmake "$TREE" "${objects##*/}" M="$sample" CONFIG_SAMPLE_RUST_RELEASE_FENCE=m modules
+	expect 0 "$ROOT/tools/vm" -- sh -ec "
+		insmod '$sample/samples/release_fence/rust_release_fence.ko'
+		dmesg | grep rust_release_fence:
+		rmmod rust_release_fence"
+	has "before the job: the buffer is ready"
+	has "during the job: the buffer is not ready"
+	has "after the job: the buffer is ready"
+}
+
+check_once "modules: the sample builds against the tree, and shows a fence's way" \
+	"$(key sample "$(cat "$ROOT"/tools/configs/*.config)")-sample" sample_run
