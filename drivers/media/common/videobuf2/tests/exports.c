@@ -240,7 +240,7 @@ static void reexported_while_closing(struct kunit *test)
 	}
 }
 
-/* A descriptor that was opened again with O_PATH keeps the dentry, and the dma_buf, not the file. */
+/* A descriptor that was reopened with O_PATH keeps the dentry and the dma_buf, not the file. */
 static void dentry_outlives_file(struct kunit *test)
 {
 	struct mock_queue *mq = open_allocator(test, false);

@@ -6,14 +6,16 @@
 #include <linux/debug_locks.h>
 #include <linux/delay.h>
 #include <linux/file.h>
+#include <linux/kernel.h>
 #include <linux/kprobes.h>
+#include <linux/panic.h>
 #include <linux/tracepoint.h>
 
 #include "mock.h"
 
 struct mock_checks {
 	struct kunit *test;
-	bool lockdep_was_on;
+	bool lockdep_was_on, had_died;
 	int warnings;
 	int fences;
 };
@@ -21,6 +23,8 @@ struct mock_checks {
 /* Warnings that were given, and fences of videobuf2 that exist. */
 static atomic_t warnings, fences;
 static bool warnings_counted, fences_counted;
+/* A case has crashed, and nobody unlocks what it had locked. */
+static bool died;
 
 /* Tracepoints */
 
@@ -169,11 +173,15 @@ static void mock_check(void *data)
 	if (warnings_counted)
 		KUNIT_EXPECT_EQ_MSG(test, checks->warnings, atomic_read(&warnings),
 				    "unexpected warning, see the log");
+	if (!checks->had_died && test_taint(TAINT_DIE)) {
+		died = true;
+		return;
+	}
 	if (fences_counted) {
 		unsigned int tries;
 
 		/* Descriptors that the case has closed may still hold some. */
-		for (tries = 0; tries < 100 && atomic_read(&fences) != checks->fences; ++tries) {
+		for (tries = 0; tries < 50 && atomic_read(&fences) != checks->fences; ++tries) {
 			flush_delayed_fput();
 			msleep(20);
 		}
@@ -188,6 +196,11 @@ int mock_init(struct kunit *test)
 
 	if (!checks)
 		return -ENOMEM;
+	if (died) {
+		kunit_err(test, "a case before this one has crashed\n");
+		return -EDEADLK;
+	}
+	checks->had_died = test_taint(TAINT_DIE);
 	checks->test = test;
 	checks->lockdep_was_on = debug_locks;
 	checks->warnings = atomic_read(&warnings);

@@ -230,7 +230,8 @@ static void consumer(struct kunit *test)
 	}
 	KUNIT_EXPECT_GT(test, atomic_read(&rival->rounds), 0);
 	KUNIT_EXPECT_EQ(test, 0, atomic_read(&rival->errors));
-	kunit_info(test, "a fence was met in %d of %u rounds\n", atomic_read(&rival->rounds), round);
+	kunit_info(test, "a fence was met in %d of %u rounds\n", atomic_read(&rival->rounds),
+		   round);
 }
 
 static int close_at_once(void *data)
