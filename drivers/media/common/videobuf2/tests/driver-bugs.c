@@ -14,7 +14,7 @@ static void attach_after_the_end(struct kunit *test)
 	struct dma_buf *dbuf = mock_export(mq, 0, 0);
 
 	mock_done(mq, 0, VB2_BUF_STATE_DONE);
-	mock_expect_warning(test, "attach_release_fence");
+	mock_expect_warning(test, "videobuf2-release-fence.c");
 	KUNIT_EXPECT_EQ(test, -EINVAL, vb2_job_attach_release_fences(mock_vb(mq, 0), NULL));
 	mock_expected_warning(test);
 	KUNIT_EXPECT_EQ(test, 0, mock_count(test, dbuf));
@@ -44,7 +44,7 @@ static void done_while_attaching(struct kunit *test)
 	struct dma_buf *dbuf = mock_export(mq, 0, 0);
 
 	mock_trace(test, "vb2_release_fence_armed", end_at_once, NULL);
-	mock_expect_warning(test, "attach_release_fence");
+	mock_expect_warning(test, "videobuf2-release-fence.c");
 	KUNIT_EXPECT_EQ(test, -ECANCELED, vb2_job_attach_release_fences(mock_vb(mq, 0), NULL));
 	mock_expected_warning(test);
 	/* Whoever has seen the fence meanwhile is not left waiting. */
@@ -62,7 +62,7 @@ static void returned_as_queued(struct kunit *test)
 	mock_qbuf(mq, 0);
 	mq->attach_on_start = true;
 	mq->start_error = -EBUSY;
-	mock_expect_warning(test, "vb2_buffer_end_release");
+	mock_expect_warning(test, "videobuf2-release-fence.c");
 	KUNIT_EXPECT_EQ(test, -EBUSY, vb2_core_streamon(&mq->q, mq->q.type));
 	mock_expected_warning(test);
 	KUNIT_EXPECT_FALSE(test, mock_writer_waits(dbuf));
@@ -92,7 +92,7 @@ static void out_of_order(struct kunit *test)
 	/* It is the first one that comes too late. */
 	mock_done(mq, 1, VB2_BUF_STATE_DONE);
 	KUNIT_EXPECT_EQ(test, 1, dma_fence_get_status(second));
-	mock_expect_warning(test, "vb2_buffer_end_release");
+	mock_expect_warning(test, "videobuf2-release-fence.c");
 	mock_done(mq, 0, VB2_BUF_STATE_DONE);
 	mock_expected_warning(test);
 	KUNIT_EXPECT_EQ(test, 1, dma_fence_get_status(first));
@@ -107,7 +107,7 @@ static void left_active(struct kunit *test)
 	fence = mock_seen(test, mock_export(mq, 0, 0));
 	/* videobuf2 takes back what stop_streaming() forgets. */
 	mq->stop_state = VB2_BUF_STATE_ACTIVE;
-	mock_expect_warning(test, "__vb2_queue_cancel");
+	mock_expect_warning(test, "videobuf2-core.c");
 	mock_streamoff(mq);
 	mock_expected_warning(test);
 	KUNIT_EXPECT_EQ(test, -ECANCELED, dma_fence_get_status(fence));

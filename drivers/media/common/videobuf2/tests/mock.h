@@ -117,7 +117,7 @@ int mock_init(struct kunit *test);
 
 /*
  * Around what provokes a warning on purpose: whoever scans the log then ignores it, and finds out
- * if it did not come. @text is the function in which it is given.
+ * if it did not come. @text is the file in which it is given.
  */
 void mock_expect_warning(struct kunit *test, const char *text);
 void mock_expected_warning(struct kunit *test);

@@ -98,6 +98,7 @@ static void contention(struct kunit *test)
 		KUNIT_ASSERT_FALSE(test, mock_reader_waits(dbuf[1]));
 		mock_dqbuf(mq);
 		mock_qbuf(mq, 0);
+		cond_resched();
 	}
 	kunit_info(test, "%u rounds, the rival backed off %d times in %d\n", round,
 		   atomic_read(&rival->errors), atomic_read(&rival->rounds));
@@ -132,6 +133,7 @@ static void job_contention(struct kunit *test)
 		mock_dqbuf(src);
 		mock_qbuf(dst, 0);
 		mock_qbuf(src, 0);
+		cond_resched();
 	}
 }
 
@@ -177,6 +179,7 @@ static void two_queues(struct kunit *test)
 		mock_done(other, 0, VB2_BUF_STATE_DONE);
 		mock_dqbuf(other);
 		mock_qbuf(other, 0);
+		cond_resched();
 	}
 	KUNIT_EXPECT_EQ(test, 0, atomic_read(&rival->errors));
 }
@@ -245,7 +248,7 @@ static int close_at_once(void *data)
 			__fput_sync(dbuf->file);
 			WRITE_ONCE(rival->dbuf, NULL);
 		}
-		cpu_relax();
+		cond_resched();
 	}
 	return 0;
 }
