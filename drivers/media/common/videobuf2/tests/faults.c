@@ -28,7 +28,7 @@ static const char *no_faults;
 
 static int enter_failslab(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
-	gfp_t gfp = regs_get_kernel_argument(regs, 1);
+	gfp_t gfp = (__force gfp_t)regs_get_kernel_argument(regs, 1);
 
 	/* An interrupt that comes meanwhile has other flags. */
 	if (current != READ_ONCE(fault.task) || !(gfp & __GFP_DIRECT_RECLAIM) ||
