@@ -13,6 +13,7 @@
 #include <linux/poll.h>
 #include <linux/sync_file.h>
 #include <linux/uaccess.h>
+#include <media/videobuf2-vmalloc.h>
 #include <uapi/linux/dma-buf.h>
 #include <uapi/linux/sync_file.h>
 
@@ -211,6 +212,64 @@ static void callbacks(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1, one.calls);
 }
 
+struct lock_probe {
+	struct dma_fence_cb cb;
+	/* The queue's. */
+	spinlock_t *lock;
+	bool free;
+};
+
+static void try_lock(struct dma_fence *fence, struct dma_fence_cb *cb)
+{
+	struct lock_probe *probe = container_of(cb, struct lock_probe, cb);
+
+	probe->free = spin_trylock(probe->lock);
+	if (probe->free)
+		spin_unlock(probe->lock);
+}
+
+/* A callback may want to know what the queue has done, so the queue must not hold its lock. */
+static void not_under_done_lock(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test);
+	struct lock_probe probe = { .lock = &mq->q.done_lock };
+	struct dma_fence *fence;
+
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	fence = mock_seen(test, mock_export(mq, 0, 0));
+	KUNIT_ASSERT_EQ(test, 0, dma_fence_add_callback(fence, &probe.cb, try_lock));
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_TRUE(test, probe.free);
+}
+
+/* Cache maintenance, after which alone the processor may look at the picture. */
+static struct dma_fence *finishing_fence;
+static int status_at_finish;
+
+static void finish(void *buf_priv)
+{
+	if (finishing_fence)
+		status_at_finish = dma_fence_get_status(finishing_fence);
+}
+
+static void signalled_after_finish(struct kunit *test)
+{
+	struct vb2_mem_ops *mem_ops = kunit_kzalloc(test, sizeof(*mem_ops), GFP_KERNEL);
+	struct mock_queue *mq;
+
+	KUNIT_ASSERT_NOT_NULL(test, mem_ops);
+	*mem_ops = vb2_vmalloc_memops;
+	mem_ops->finish = finish;
+	mq = MOCK_START(test, .mem_ops = mem_ops);
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	finishing_fence = mock_seen(test, mock_export(mq, 0, 0));
+	status_at_finish = -EINVAL;
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_EQ(test, 0, status_at_finish);
+	KUNIT_EXPECT_EQ(test, 1, dma_fence_get_status(finishing_fence));
+	finishing_fence = NULL;
+}
+
 /* As poll() with a timeout of 0. */
 static bool poll_says(struct dma_buf *dbuf, __poll_t event)
 {
@@ -380,6 +439,8 @@ static struct kunit_case consumers_cases[] = {
 	KUNIT_CASE(export_sync_file),
 	KUNIT_CASE(merged),
 	KUNIT_CASE(callbacks),
+	KUNIT_CASE(not_under_done_lock),
+	KUNIT_CASE(signalled_after_finish),
 	KUNIT_CASE(poll_capture),
 	KUNIT_CASE(poll_output),
 	KUNIT_CASE(wait_is_woken),
