@@ -38,7 +38,7 @@ struct vb2_release_timeline {
 struct vb2_plane_resv {
 #ifdef CONFIG_VIDEOBUF2_RELEASE_FENCES
 	struct dma_resv obj;
-	spinlock_t lock;
+	spinlock_t lock;	/* protects exports */
 	struct dma_buf *exports[3];
 	bool in_use;
 #endif

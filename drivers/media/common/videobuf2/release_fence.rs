@@ -4,10 +4,10 @@
 //!
 //! A buffer's [`ReleaseFence`] goes from idle to prepared (QBUF: memory, may fail), to armed (the
 //! driver is about to start its hardware: published), and back to idle when the job ends. The C
-//! shim in `videobuf2-release-fence.c` converts between this file and the rest of videobuf2; what it
-//! calls is in `release_fence_shim.rs`.
+//! shim in `videobuf2-release-fence.c` converts between this file and the rest of videobuf2; what
+//! it calls is in `release_fence_shim.rs`.
 //!
-//! C header: [`include/media/videobuf2-release-fence.h`](srctree/include/media/videobuf2-release-fence.h)
+//! C header: `include/media/videobuf2-release-fence.h`.
 
 use core::{
     ops::Range,
@@ -76,8 +76,8 @@ impl Timeline {
 ///
 /// # Invariants
 ///
-/// The pointer is NULL (idle), [`ArmedSlot::arming`], or comes from [`DriverFence::into_raw`] and is
-/// owned by the slot.
+/// The pointer is NULL (idle), [`ArmedSlot::arming`], or comes from [`DriverFence::into_raw`] and
+/// is owned by the slot.
 struct ArmedSlot(AtomicPtr<bindings::dma_fence>);
 
 impl ArmedSlot {
@@ -126,8 +126,8 @@ impl ArmedSlot {
         if raw == Self::arming() {
             return None;
         }
-        // SAFETY: By the invariants `raw` comes from `into_raw()`, and the slot, which owned it, has
-        // just lost it.
+        // SAFETY: By the invariants `raw` comes from `into_raw()`, and the slot, which owned it,
+        // has just lost it.
         NonNull::new(raw).map(|raw| unsafe { DriverFence::from_raw(raw) })
     }
 

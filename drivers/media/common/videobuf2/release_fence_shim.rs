@@ -175,8 +175,8 @@ unsafe extern "C" fn vb2_release_fence_is_armed(this: *const ReleaseFence) -> bo
 
 /// Signals the buffer's fence, if it has one, with 0 or a negative error code. Any context.
 ///
-/// Returns 0 if it had none, 1 if it was signalled, 2 if it was but a later one of `timeline`, which
-/// was said to complete in order, had been before.
+/// Returns 0 if it had none, 1 if it was signalled, 2 if it was but a later one of `timeline`,
+/// which was said to complete in order, had been before.
 ///
 /// # Safety
 ///
