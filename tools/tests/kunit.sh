@@ -12,19 +12,21 @@ kunit_results()
 import json
 import sys
 
-def walk(group, path):
-    cases = group.get("test_cases", [])
-    if cases:
-        bad = [c["name"] for c in cases if c["status"] not in ("PASS", "SKIP")]
-        good = sum(c["status"] == "PASS" for c in cases)
-        print(path, good, len(bad))
-        for name in bad:
-            print("-", name)
+
+def cases(group, path=""):
+    for case in group.get("test_cases", []):
+        yield path + case["name"], case["status"]
     for sub in group.get("sub_groups", []):
-        walk(sub, f"{path}.{sub['name']}" if path else sub["name"])
+        yield from cases(sub, f"{path}{sub['name']}.")
+
 
 with open(sys.argv[1], encoding="utf-8") as file:
-    walk(json.load(file), "")
+    for suite in json.load(file).get("sub_groups", []):
+        results = list(cases(suite))
+        bad = [name for name, status in results if status not in ("PASS", "SKIP")]
+        print(suite["name"], sum(status == "PASS" for _, status in results), len(bad))
+        for name in bad:
+            print("-", f"{suite['name']}.{name}")
 END
 }
 

@@ -65,7 +65,7 @@ vm_does_not_boot()
 	local image
 	image=$(mktemp)
 	head -c 4M /dev/zero >"$image"
-	vm_status 125 --timeout 20 --image "$image" -- true || vm_status 124 --timeout 20 --image "$image" -- true
+	vm_status 125 --timeout 8 --image "$image" -- true || vm_status 124 --timeout 8 --image "$image" -- true
 	rm "$image"
 }
 
