@@ -109,3 +109,12 @@ clone_tree()
 		cp -p "$ROOT/$file" "$1/$file"
 	done <"$STATE/links"
 }
+
+# clone_objects DIRECTORY OBJ: into a clone_tree. The recorded commands of objtool and Rust have
+# absolute paths, and would make everything anew.
+clone_objects()
+{
+	rm -rf "${1:?}/$2"
+	cp -a "$TREE/$2" "$1/$2"
+	grep -rlIZ --include='.*.cmd' -F "$TREE/" "$1/$2" | xargs -0 -r sed -i "s,$TREE/,$1/,g"
+}
