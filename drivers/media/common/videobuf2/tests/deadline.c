@@ -120,6 +120,64 @@ static void stopped_by_release(struct kunit *test)
 	msleep(200);
 }
 
+/* What the watch over a buffer's first job and the test tell each other. */
+struct late_watch {
+	unsigned long fence;
+	bool begun, job_ended;
+};
+
+/* Runs when a timer has begun to go off, just before its function does. */
+static void hold_watch(void *data, struct timer_list *timer, unsigned long baseclk)
+{
+	struct late_watch *watch = data;
+	unsigned int ms;
+
+	/* That of the buffer's fence is a part of the same memory. */
+	if ((unsigned long)timer - READ_ONCE(watch->fence) >= 512)
+		return;
+	WRITE_ONCE(watch->begun, true);
+	for (ms = 0; ms < 500 && !READ_ONCE(watch->job_ended); ++ms)
+		mdelay(1);
+	/* Time for the next job to begin, if nothing keeps it from that. */
+	mdelay(50);
+}
+
+static void late_watch_spares_next_job(struct kunit *test)
+{
+	struct late_watch *watch = kunit_kzalloc(test, sizeof(*watch), GFP_KERNEL);
+	struct mock_queue *mq = MOCK_START(test);
+	unsigned long limit = jiffies + 20 * HZ;
+	struct dma_fence *first, *next;
+
+	KUNIT_ASSERT_NOT_NULL(test, watch);
+	if (num_online_cpus() < 2)
+		kunit_skip(test, "needs two processors");
+	watch->fence = (unsigned long)mock_vb(mq, 0)->release_fence;
+	mock_trace(test, "timer_expire_entry", hold_watch, watch);
+
+	/* The timer goes off where it was started; the test goes on elsewhere. */
+	set_cpus_allowed_ptr(current, cpumask_of(cpumask_first(cpu_online_mask)));
+	mock_set_deadline(test, 50);
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	first = mock_seen(test, mock_export(mq, 0, 0));
+	set_cpus_allowed_ptr(current, cpumask_of(cpumask_last(cpu_online_mask)));
+	while (!READ_ONCE(watch->begun) && time_before(jiffies, limit))
+		cpu_relax();
+	KUNIT_ASSERT_TRUE(test, READ_ONCE(watch->begun));
+
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_EQ(test, 1, dma_fence_get_status(first));
+	mock_dqbuf(mq);
+	mock_qbuf(mq, 0);
+	mock_set_deadline(test, 10000);
+	WRITE_ONCE(watch->job_ended, true);
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	next = mock_seen(test, mock_export(mq, 0, 0));
+	KUNIT_EXPECT_EQ(test, 0, dma_fence_wait_timeout(next, false, msecs_to_jiffies(200)));
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_EQ(test, 1, dma_fence_get_status(next));
+}
+
 #define RACES	200
 
 /* A thread on another processor waits for the tick of the deadline, and ends the job just then. */
@@ -229,6 +287,7 @@ static struct kunit_case deadline_cases[] = {
 	KUNIT_CASE(off),
 	KUNIT_CASE(stopped_by_done),
 	KUNIT_CASE(stopped_by_release),
+	KUNIT_CASE(late_watch_spares_next_job),
 	KUNIT_CASE_SLOW(races_with_done),
 	{ }
 };
