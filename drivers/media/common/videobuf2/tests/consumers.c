@@ -223,9 +223,10 @@ static void try_lock(struct dma_fence *fence, struct dma_fence_cb *cb)
 {
 	struct lock_probe *probe = container_of(cb, struct lock_probe, cb);
 
-	probe->free = spin_trylock(probe->lock);
-	if (probe->free)
+	if (spin_trylock(probe->lock)) {
+		probe->free = true;
 		spin_unlock(probe->lock);
+	}
 }
 
 /* A callback may want to know what the queue has done, so the queue must not hold its lock. */
