@@ -18,6 +18,7 @@ modules_run()
 {
 	local image home
 	image=$(<"$TEST_LOGS/modules-image")
+	[[ -n $image ]]
 	home=${image%/"$ARCH_IMAGE"}
 	"$ROOT/tools/program"
 	"$ROOT/tools/vm" --image "$image" -- sh -ec "

@@ -32,6 +32,20 @@ instructions()
 	done
 }
 
+# by_function FILE: the same without what only moves when a function before it grows
+by_function()
+{
+	awk '/file format/ { file = $1 }
+		/^[0-9a-f]+ <.*>:$/ { name = $2; next }
+		/\tnop|\tint3/ { next }
+		{
+			sub(/^[ \t]*[0-9a-f]+:[ \t]*/, "")
+			gsub(/0x[0-9a-f]+ </, "<")
+			gsub(/\+0x[0-9a-f]+/, "")
+			print file, name, $0
+		}' "$1"
+}
+
 off_same()
 {
 	local base=$BUILD/base
@@ -49,7 +63,10 @@ off_same()
 	wc -l "$TEST_LOGS/off-base.s"
 	(($(wc -l <"$TEST_LOGS/off-base.s") > 10000))
 	diff -q "$TEST_LOGS/off-base.s" "$TEST_LOGS/off-patched.s" || {
-		diff -U 3 "$TEST_LOGS/off-base.s" "$TEST_LOGS/off-patched.s" | head -n 40
+		diff <(by_function "$TEST_LOGS/off-base.s") <(by_function "$TEST_LOGS/off-patched.s") \
+			>"$TEST_LOGS/off.diff" || [[ $? == 1 ]]
+		echo "instructions that differ (all: $TEST_LOGS/off.diff):"
+		grep '^[<>]' "$TEST_LOGS/off.diff" | cut -c1-110 | head -n 10
 		return 1
 	}
 	rm -rf "$base"

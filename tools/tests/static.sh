@@ -138,7 +138,7 @@ compile_checked()
 		ours rs | while IFS= read -r file; do grep -q '^use super::' "$TREE/$file" || echo "$file"; done
 	} | sed -n -E 's,^(drivers/.*)\.(c|rs)$,\1.o,p' | sort -u)
 	mkdir -p "$LOGS"
-	kmake "$TREE" "$obj" "$@" prepare "${targets[@]}"
+	kmake "$TREE" "$obj" -j"$(nproc)" "$@" prepare "${targets[@]}"
 }
 
 # complaints LOG: lines of a compiler or checker about our files
