@@ -9,11 +9,11 @@
 #ifndef _MEDIA_VIDEOBUF2_RELEASE_FENCE_H
 #define _MEDIA_VIDEOBUF2_RELEASE_FENCE_H
 
+#include <linux/dma-buf.h>
 #include <linux/dma-resv.h>
 #include <linux/spinlock_types.h>
 #include <linux/types.h>
 
-struct dma_buf;
 struct vb2_buffer;
 struct vb2_queue;
 
@@ -100,15 +100,17 @@ void vb2_plane_resv_init(struct vb2_plane_resv *resv, struct vb2_buffer *vb);
 void vb2_plane_resv_fini(struct vb2_plane_resv *resv);
 
 /**
- * vb2_plane_resv_get() - the object that an export of a plane has to use
+ * vb2_plane_resv_export() - have an export of a plane use the plane's object
  * @resv:	the plane's
+ * @exp_info:	what dma_buf_export() is about to be called with
  *
- * Return: what dma_buf_export_info.resv is set to: NULL, which lets every export have an object of
- * its own, unless the queue opted in.
+ * Unless the queue opted in, nothing happens, and every export has an object of its own.
  */
-static inline struct dma_resv *vb2_plane_resv_get(struct vb2_plane_resv *resv)
+static inline void vb2_plane_resv_export(struct vb2_plane_resv *resv,
+					 struct dma_buf_export_info *exp_info)
 {
-	return resv->in_use ? &resv->obj : NULL;
+	if (resv->in_use)
+		exp_info->resv = &resv->obj;
 }
 
 /**
@@ -132,11 +134,8 @@ static inline int vb2_job_attach_release_fences(struct vb2_buffer *dst, struct v
 
 static inline void vb2_plane_resv_init(struct vb2_plane_resv *resv, struct vb2_buffer *vb) { }
 static inline void vb2_plane_resv_fini(struct vb2_plane_resv *resv) { }
-static inline struct dma_resv *vb2_plane_resv_get(struct vb2_plane_resv *resv)
-{
-	return NULL;
-}
-
+static inline void vb2_plane_resv_export(struct vb2_plane_resv *resv,
+					 struct dma_buf_export_info *exp_info) { }
 static inline void vb2_plane_resv_unexport(struct vb2_plane_resv *resv, struct dma_buf *dbuf) { }
 
 #endif /* CONFIG_VIDEOBUF2_RELEASE_FENCES */

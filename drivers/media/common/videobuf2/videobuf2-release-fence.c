@@ -229,9 +229,10 @@ EXPORT_SYMBOL_GPL(vb2_plane_resv_fini);
  * An export whose last descriptor is closed has lost its file, though it may live on for a while:
  * there is no reference to take, and its entry is cleared, under the lock, before it is freed.
  */
-struct dma_buf *vb2_plane_find_export(struct vb2_buffer *vb, unsigned int plane, unsigned int mode)
+struct dma_buf *vb2_plane_find_export(struct vb2_buffer *vb, unsigned int plane, unsigned int flags)
 {
 	struct vb2_plane_resv *resv = plane_resv(vb, plane);
+	unsigned int mode = flags & O_ACCMODE;
 	struct dma_buf *dbuf;
 
 	if (!resv || mode >= ARRAY_SIZE(resv->exports))
@@ -246,10 +247,11 @@ struct dma_buf *vb2_plane_find_export(struct vb2_buffer *vb, unsigned int plane,
 	return dbuf;
 }
 
-void vb2_plane_add_export(struct vb2_buffer *vb, unsigned int plane, unsigned int mode,
+void vb2_plane_add_export(struct vb2_buffer *vb, unsigned int plane, unsigned int flags,
 			  struct dma_buf *dbuf)
 {
 	struct vb2_plane_resv *resv = plane_resv(vb, plane);
+	unsigned int mode = flags & O_ACCMODE;
 
 	if (!resv || mode >= ARRAY_SIZE(resv->exports))
 		return;

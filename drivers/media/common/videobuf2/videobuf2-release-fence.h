@@ -49,8 +49,8 @@ int vb2_buffer_prepare_release_fence(struct vb2_buffer *vb);
 bool vb2_buffer_begin_release(struct vb2_buffer *vb);
 void vb2_buffer_end_release(struct vb2_buffer *vb, enum vb2_buffer_state state, bool cookie);
 struct dma_buf *vb2_plane_find_export(struct vb2_buffer *vb, unsigned int plane,
-				      unsigned int mode);
-void vb2_plane_add_export(struct vb2_buffer *vb, unsigned int plane, unsigned int mode,
+				      unsigned int flags);
+void vb2_plane_add_export(struct vb2_buffer *vb, unsigned int plane, unsigned int flags,
 			  struct dma_buf *dbuf);
 
 #else
@@ -63,9 +63,9 @@ static inline bool vb2_buffer_begin_release(struct vb2_buffer *vb) { return fals
 static inline void vb2_buffer_end_release(struct vb2_buffer *vb, enum vb2_buffer_state state,
 					  bool cookie) { }
 static inline struct dma_buf *vb2_plane_find_export(struct vb2_buffer *vb, unsigned int plane,
-						    unsigned int mode) { return NULL; }
+						    unsigned int flags) { return NULL; }
 static inline void vb2_plane_add_export(struct vb2_buffer *vb, unsigned int plane,
-					unsigned int mode, struct dma_buf *dbuf) { }
+					unsigned int flags, struct dma_buf *dbuf) { }
 
 #endif /* CONFIG_VIDEOBUF2_RELEASE_FENCES */
 
