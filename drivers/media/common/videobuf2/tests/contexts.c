@@ -225,7 +225,7 @@ static void ordered_timed_out(struct kunit *test)
 	struct mock_queue *mq = MOCK_START(test, .buffers = 2, .ordered = true);
 	struct dma_fence *late, *next;
 
-	mock_set_deadline(test, 50);
+	mock_set_deadline(test, MOCK_DEADLINE);
 	late = arm(mq, 0);
 	mock_set_deadline(test, 0);
 	next = arm(mq, 1);

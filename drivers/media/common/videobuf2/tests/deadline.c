@@ -5,6 +5,8 @@
 
 #include <linux/delay.h>
 #include <linux/kthread.h>
+#include <linux/timer.h>
+#include <linux/workqueue.h>
 
 #include "mock.h"
 
@@ -17,13 +19,13 @@ static void timed_out(struct kunit *test)
 	struct dma_fence *fence;
 	ktime_t begin;
 
-	mock_set_deadline(test, 150);
+	mock_set_deadline(test, MOCK_DEADLINE);
 	begin = ktime_get();
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
 	fence = mock_seen(test, dbuf);
 
 	KUNIT_ASSERT_GT(test, dma_fence_wait_timeout(fence, false, LONG), 0);
-	KUNIT_EXPECT_GE(test, ktime_ms_delta(ktime_get(), begin), 149);
+	KUNIT_EXPECT_GE(test, ktime_ms_delta(ktime_get(), begin), MOCK_DEADLINE - 1);
 	KUNIT_EXPECT_EQ(test, -ETIMEDOUT, dma_fence_get_status(fence));
 	KUNIT_EXPECT_FALSE(test, mock_writer_waits(dbuf));
 	KUNIT_EXPECT_FALSE(test, mock_writer_waits(mock_export(mq, 0, 1)));
@@ -39,7 +41,7 @@ static void usable_afterwards(struct kunit *test)
 	struct mock_queue *mq = MOCK_START(test);
 	struct dma_fence *late, *next;
 
-	mock_set_deadline(test, 50);
+	mock_set_deadline(test, MOCK_DEADLINE);
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
 	late = mock_seen(test, mock_export(mq, 0, 0));
 	KUNIT_ASSERT_GT(test, dma_fence_wait_timeout(late, false, LONG), 0);
@@ -51,7 +53,8 @@ static void usable_afterwards(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
 	next = mock_seen(test, mock_export(mq, 0, 0));
 	KUNIT_EXPECT_PTR_NE(test, late, next);
-	KUNIT_EXPECT_EQ(test, 0, dma_fence_wait_timeout(next, false, msecs_to_jiffies(150)));
+	KUNIT_EXPECT_EQ(test, 0, dma_fence_wait_timeout(next, false,
+							msecs_to_jiffies(2 * MOCK_DEADLINE)));
 	mock_done(mq, 0, VB2_BUF_STATE_DONE);
 	KUNIT_EXPECT_EQ(test, 1, dma_fence_get_status(next));
 }
@@ -61,7 +64,7 @@ static void only_the_one_that_is_late(struct kunit *test)
 	struct mock_queue *mq = MOCK_START(test, .buffers = 2);
 	struct dma_fence *late, *other;
 
-	mock_set_deadline(test, 60);
+	mock_set_deadline(test, MOCK_DEADLINE);
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
 	mock_set_deadline(test, 10000);
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 1));
@@ -92,7 +95,7 @@ static void stopped_by_done(struct kunit *test)
 	struct mock_queue *mq = MOCK_START(test);
 	struct dma_fence *fence;
 
-	mock_set_deadline(test, 200);
+	mock_set_deadline(test, MOCK_DEADLINE);
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
 	mock_done(mq, 0, VB2_BUF_STATE_DONE);
 	KUNIT_ASSERT_EQ(test, 0, mock_dqbuf(mq));
@@ -101,7 +104,8 @@ static void stopped_by_done(struct kunit *test)
 	mock_qbuf(mq, 0);
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
 	fence = mock_seen(test, mock_export(mq, 0, 0));
-	KUNIT_EXPECT_EQ(test, 0, dma_fence_wait_timeout(fence, false, msecs_to_jiffies(600)));
+	KUNIT_EXPECT_EQ(test, 0, dma_fence_wait_timeout(fence, false,
+							msecs_to_jiffies(3 * MOCK_DEADLINE)));
 }
 
 static void stopped_by_release(struct kunit *test)
@@ -110,21 +114,40 @@ static void stopped_by_release(struct kunit *test)
 	struct dma_fence *fence;
 	unsigned int i;
 
-	mock_set_deadline(test, 60);
+	mock_set_deadline(test, MOCK_DEADLINE);
 	for (i = 0; i < 4; ++i)
 		KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, i));
 	fence = mock_seen(test, mock_export(mq, 3, 0));
 	mock_release(mq);
 	KUNIT_EXPECT_EQ(test, -ECANCELED, dma_fence_get_status(fence));
 	/* Nothing goes off in memory that is gone. */
-	msleep(200);
+	msleep(2 * MOCK_DEADLINE);
 }
 
-/* What the watch over a buffer's first job and the test tell each other. */
+/* A watch that goes off just when its job ends, and is held up until the next job is there. */
 struct late_watch {
-	unsigned long fence;
+	struct vb2_buffer *vb;
+	struct dma_fence *first;
+	struct work_struct next_job;
 	bool begun, job_ended;
+	int status, error;
 };
+
+/* On another processor than the one that the watch goes off on. */
+static void begin_next_job(struct work_struct *work)
+{
+	struct late_watch *watch = container_of(work, struct late_watch, next_job);
+	struct vb2_queue *q = watch->vb->vb2_queue;
+	unsigned int index;
+
+	vb2_buffer_done(watch->vb, VB2_BUF_STATE_DONE);
+	watch->status = dma_fence_get_status(watch->first);
+	watch->error = vb2_core_dqbuf(q, &index, NULL, true) ?:
+		       vb2_core_qbuf(q, watch->vb, NULL, NULL);
+	WRITE_ONCE(watch->job_ended, true);
+	if (!watch->error)
+		watch->error = vb2_buffer_attach_release_fence(watch->vb);
+}
 
 /* Runs when a timer has begun to go off, just before its function does. */
 static void hold_watch(void *data, struct timer_list *timer, unsigned long baseclk)
@@ -132,11 +155,12 @@ static void hold_watch(void *data, struct timer_list *timer, unsigned long basec
 	struct late_watch *watch = data;
 	unsigned int ms;
 
-	/* That of the buffer's fence is a part of the same memory. */
-	if ((unsigned long)timer - READ_ONCE(watch->fence) >= 512)
+	/* That of the buffer is a part of the memory of its fence. */
+	if ((unsigned long)timer - (unsigned long)watch->vb->release_fence >= 512 ||
+	    xchg(&watch->begun, true))
 		return;
-	WRITE_ONCE(watch->begun, true);
-	for (ms = 0; ms < 500 && !READ_ONCE(watch->job_ended); ++ms)
+	schedule_work_on(cpumask_any_but(cpu_online_mask, smp_processor_id()), &watch->next_job);
+	for (ms = 0; ms < 2000 && !READ_ONCE(watch->job_ended); ++ms)
 		mdelay(1);
 	/* Time for the next job to begin, if nothing keeps it from that. */
 	mdelay(50);
@@ -147,35 +171,33 @@ static void late_watch_spares_next_job(struct kunit *test)
 	struct late_watch *watch = kunit_kzalloc(test, sizeof(*watch), GFP_KERNEL);
 	struct mock_queue *mq = MOCK_START(test);
 	unsigned long limit = jiffies + 20 * HZ;
-	struct dma_fence *first, *next;
+	struct dma_buf *dbuf;
 
 	KUNIT_ASSERT_NOT_NULL(test, watch);
 	if (num_online_cpus() < 2)
 		kunit_skip(test, "needs two processors");
-	watch->fence = (unsigned long)mock_vb(mq, 0)->release_fence;
+	watch->vb = mock_vb(mq, 0);
+	INIT_WORK(&watch->next_job, begin_next_job);
+	dbuf = mock_export(mq, 0, 0);
+	mock_set_deadline(test, MOCK_DEADLINE);
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	watch->first = mock_seen(test, dbuf);
+	/* For the next job. */
+	mock_set_deadline(test, 10000);
 	mock_trace(test, "timer_expire_entry", hold_watch, watch);
 
-	/* The timer goes off where it was started; the test goes on elsewhere. */
-	set_cpus_allowed_ptr(current, cpumask_of(cpumask_first(cpu_online_mask)));
-	mock_set_deadline(test, 50);
-	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
-	first = mock_seen(test, mock_export(mq, 0, 0));
-	set_cpus_allowed_ptr(current, cpumask_of(cpumask_last(cpu_online_mask)));
-	while (!READ_ONCE(watch->begun) && time_before(jiffies, limit))
-		cpu_relax();
-	KUNIT_ASSERT_TRUE(test, READ_ONCE(watch->begun));
+	while (!READ_ONCE(watch->job_ended) && time_before(jiffies, limit))
+		msleep(20);
+	flush_work(&watch->next_job);
+	KUNIT_ASSERT_TRUE(test, watch->job_ended);
+	KUNIT_ASSERT_EQ(test, 1, watch->status);
+	KUNIT_ASSERT_EQ(test, 0, watch->error);
 
+	/* By now the watch is over, in whatever way. */
+	msleep(200);
+	KUNIT_EXPECT_EQ(test, 0, dma_fence_get_status(mock_seen(test, dbuf)));
 	mock_done(mq, 0, VB2_BUF_STATE_DONE);
-	KUNIT_EXPECT_EQ(test, 1, dma_fence_get_status(first));
-	mock_dqbuf(mq);
-	mock_qbuf(mq, 0);
-	mock_set_deadline(test, 10000);
-	WRITE_ONCE(watch->job_ended, true);
-	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
-	next = mock_seen(test, mock_export(mq, 0, 0));
-	KUNIT_EXPECT_EQ(test, 0, dma_fence_wait_timeout(next, false, msecs_to_jiffies(200)));
-	mock_done(mq, 0, VB2_BUF_STATE_DONE);
-	KUNIT_EXPECT_EQ(test, 1, dma_fence_get_status(next));
+	KUNIT_EXPECT_FALSE(test, mock_writer_waits(dbuf));
 }
 
 #define RACES	200

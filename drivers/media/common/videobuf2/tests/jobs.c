@@ -167,7 +167,7 @@ static void timed_out(struct kunit *test)
 	struct job job = new_job(test);
 	struct dma_fence *written, *read;
 
-	mock_set_deadline(test, 60);
+	mock_set_deadline(test, MOCK_DEADLINE);
 	KUNIT_ASSERT_EQ(test, 0, vb2_job_attach_release_fences(job.dst_vb, job.src_vb));
 	written = mock_seen(test, mock_export(job.dst, 0, 0));
 	read = mock_seen(test, mock_export(job.src, 0, 0));

@@ -181,7 +181,7 @@ static void mock_check(void *data)
 		unsigned int tries;
 
 		/* Descriptors that the case has closed may still hold some. */
-		for (tries = 0; tries < 50 && atomic_read(&fences) != checks->fences; ++tries) {
+		for (tries = 0; tries < 25 && atomic_read(&fences) != checks->fences; ++tries) {
 			flush_delayed_fput();
 			msleep(20);
 		}

@@ -104,7 +104,11 @@ struct dma_fence *mock_seen(struct kunit *test, struct dma_buf *dbuf);
 /* How many fences are pending, of any kind. */
 unsigned int mock_count(struct kunit *test, struct dma_buf *dbuf);
 
-/* The deadline, until the case ends. */
+/*
+ * The deadline, until the case ends. MOCK_DEADLINE is one that a case can wait for, and that leaves
+ * it time to look at the fence before, on an emulated processor of a busy machine too.
+ */
+#define MOCK_DEADLINE	300
 void mock_set_deadline(struct kunit *test, unsigned int ms);
 
 /*
