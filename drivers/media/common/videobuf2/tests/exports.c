@@ -9,6 +9,7 @@
 #include <linux/fs.h>
 #include <linux/iosys-map.h>
 #include <linux/path.h>
+#include <linux/rcupdate.h>
 #include <media/videobuf2-dma-contig.h>
 #include <media/videobuf2-dma-sg.h>
 #include <media/videobuf2-vmalloc.h>
@@ -250,11 +251,14 @@ static void dentry_outlives_file(struct kunit *test)
 	struct mock_queue *mq = open_allocator(test, false);
 	struct dma_buf *dbuf = mock_export(mq, 0, 0);
 	struct path path = dbuf->file->f_path;
+	unsigned int i;
 
 	path_get(&path);
 	mock_close(test, dbuf);
-	/* Others have use for the memory of the file. */
-	mock_dmabuf(test, NULL);
+	/* Others have use for the memory of the file. KASAN keeps it, poisoned by now. */
+	rcu_barrier();
+	for (i = 0; i < 64; ++i)
+		mock_dmabuf(test, NULL);
 
 	dbuf = mock_export(mq, 0, 0);
 	KUNIT_EXPECT_EQ(test, 1, file_count(dbuf->file));
