@@ -26,7 +26,8 @@ modules_run()
 		modprobe -d '$home' visl
 		'$BUILD/cargo/release/vb2-fence' report --json \$VM_SCRATCH/modules.json
 		modprobe -d '$home' -r vim2m visl
-		! grep -q videobuf2 /proc/modules"
+		modprobe -d '$home' -r videobuf2_v4l2 videobuf2_memops
+		! grep videobuf2 /proc/modules"
 }
 
 rm -f "$TEST_LOGS/modules-image"
