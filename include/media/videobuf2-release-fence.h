@@ -84,6 +84,29 @@ int vb2_buffer_attach_release_fence(struct vb2_buffer *vb);
  */
 int vb2_job_attach_release_fences(struct vb2_buffer *dst, struct vb2_buffer *src);
 
+/**
+ * vb2_release_fence_begin_signalling() - begin what a release fence waits for
+ *
+ * For the code of a driver that ends jobs in process context, such as a watchdog: until the end of
+ * the section lockdep reports whatever may wait for memory, for a reservation object, or for
+ * another fence. In atomic context there is nothing to tell it, and nothing happens.
+ *
+ * Return: for vb2_release_fence_end_signalling()
+ */
+static inline bool vb2_release_fence_begin_signalling(void)
+{
+	return dma_fence_begin_signalling();
+}
+
+/**
+ * vb2_release_fence_end_signalling() - end the section
+ * @cookie:	what vb2_release_fence_begin_signalling() returned
+ */
+static inline void vb2_release_fence_end_signalling(bool cookie)
+{
+	dma_fence_end_signalling(cookie);
+}
+
 /* For memory allocators: the life of a plane's reservation object and of its exports. */
 
 /**
@@ -131,6 +154,13 @@ static inline int vb2_job_attach_release_fences(struct vb2_buffer *dst, struct v
 {
 	return 0;
 }
+
+static inline bool vb2_release_fence_begin_signalling(void)
+{
+	return false;
+}
+
+static inline void vb2_release_fence_end_signalling(bool cookie) { }
 
 static inline void vb2_plane_resv_init(struct vb2_plane_resv *resv, struct vb2_buffer *vb) { }
 static inline void vb2_plane_resv_fini(struct vb2_plane_resv *resv) { }

@@ -2,15 +2,27 @@
 # shellcheck shell=bash disable=SC2164
 #
 # With CONFIG_VIDEOBUF2_RELEASE_FENCES=n, videobuf2 and its drivers are the same instructions with
-# the patches as without them.
+# the patches as without them. The series begins with what is of use without fences, mostly repairs of
+# drivers: both sides have that.
 
 off_targets=(drivers/media/common/videobuf2/ drivers/media/v4l2-core/v4l2-mem2mem.o
 	drivers/media/test-drivers/vim2m.o drivers/media/test-drivers/visl/
 	drivers/media/platform/verisilicon/ drivers/media/platform/rockchip/rga/)
 
+# The first patch that is about fences
+off_first='rust: error: '
+
+# off_base_tree DIRECTORY: the tree before that patch, the project's files left out
 off_base_tree()
 {
-	local file
+	local file first base
+	first=$(tgit -C "$TREE" log --format='%H %s' "$(state base)..HEAD" | awk -v subject="$off_first" \
+		'index($0, $1 " " subject) == 1 { print $1 }')
+	[[ -n $first ]] || {
+		echo "no patch begins with '$off_first'"
+		return 1
+	}
+	base=$first^
 	clone_tree "$1"
 	while IFS= read -r file; do
 		rm -f "$1/$file"
@@ -18,8 +30,8 @@ off_base_tree()
 	while IFS= read -r file; do
 		rm -f "$1/$file"
 		mkdir -p "$1/$(dirname "$file")"
-		tgit -C "$TREE" show "$(state base):$file" >"$1/$file"
-	done < <(tgit -C "$TREE" diff --name-only "$(state base)" --)
+		tgit -C "$TREE" show "$base:$file" >"$1/$file"
+	done < <(tgit -C "$TREE" diff --name-only "$base" --)
 }
 
 # instructions SOURCE: disassembly with relocations of every object
