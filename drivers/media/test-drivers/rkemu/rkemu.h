@@ -17,6 +17,7 @@
 #include <linux/wait.h>
 
 struct dentry;
+struct device;
 struct rkemu;
 struct rkemu_block;
 struct task_struct;
@@ -40,20 +41,27 @@ enum rkemu_fault {
 /**
  * struct rkemu_block_ops - what distinguishes one kind of block from another
  * @name: the block's directory in debugfs, and the name of its thread
+ * @init: called once, before all others: allocates @priv of the block (optional)
+ * @debugfs: adds files of its own to the block's directory (optional)
  * @power_on: writes the registers' values after a reset
  * @take_start: called over and over while the block is idle: whether a job was started; if so, it
  *	keeps what of the registers the job needs, and clears the start bit if the device does so
- * @aborted: called over and over while a job runs: whether the driver has stopped it by a register
+ * @aborted: called over and over while a job runs: whether the driver has stopped it by a register;
+ *	only reads, and may be called without rkemu_block.running (optional)
  * @work: does the job, that is reads and writes memory; 0, or a negative error, which becomes the
  *	device's error interrupt. Calls rkemu_job_aborted() before each line that it writes
- * @finish: sets the status registers, just before the interrupt is raised; @error is what @work said
- * @acknowledge: called after the interrupt was handled: clears the status bits that the driver asked
- *	to have cleared
+ * @finish: sets the status registers, just before the interrupt is raised; @error is what @work
+ *	said
+ * @acknowledge: called after the interrupt was handled: clears the status bits that the driver
+ *	asked to have cleared (optional)
  *
- * All are called by the block's thread, with no lock but rkemu_block.running held, and may sleep.
+ * All from @power_on on are called by the block's thread (@power_on also by the reset controller),
+ * with no lock but rkemu_block.running held, and may sleep.
  */
 struct rkemu_block_ops {
 	const char *name;
+	int (*init)(struct rkemu_block *block);
+	void (*debugfs)(struct rkemu_block *block);
 	void (*power_on)(struct rkemu_block *block);
 	bool (*take_start)(struct rkemu_block *block);
 	bool (*aborted)(struct rkemu_block *block);
@@ -66,10 +74,13 @@ struct rkemu_block_ops {
  * struct rkemu_block - an emulated device
  * @ops: its kind
  * @emu: what it is a part of
+ * @dev: the device of @emu, for devm_ functions and messages
  * @regs: its registers, as the driver sees them: little endian, 32 bits each
  * @hwirq: its line of the simulated interrupt controller
+ * @virq: the same line, as Linux numbers it
  * @thread: plays the device
  * @running: held while a job reads or writes memory, and by a reset, which so waits for it
+ * @resetting: resets that wait for @running; a job that sees one stops
  * @resets: resets seen; a job whose number changes under it stops
  * @job_reset: @resets when the job that runs was started
  * @delay_us: time from a start to the write, in microseconds
@@ -85,10 +96,13 @@ struct rkemu_block_ops {
 struct rkemu_block {
 	const struct rkemu_block_ops *ops;
 	struct rkemu *emu;
+	struct device *dev;
 	void __iomem *regs;
 	unsigned int hwirq;
+	unsigned int virq;
 	struct task_struct *thread;
-	struct mutex running;
+	struct mutex running; /* the job reads or writes memory */
+	atomic_t resetting;
 	atomic_t resets;
 	int job_reset;
 	u32 delay_us;
