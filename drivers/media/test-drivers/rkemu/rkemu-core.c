@@ -120,8 +120,9 @@ static int rkemu_probe(struct platform_device *pdev)
 	return devm_of_platform_populate(dev);
 }
 
+/* By name: a compatible string would be a binding, and these are for hardware. */
 static const struct of_device_id rkemu_of_match[] = {
-	{ .compatible = "linux,rkemu" },
+	{ .name = "rkemu" },
 	{}
 };
 
