@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Tests on the emulated media blocks of the RK3566: what a consumer hears if a job goes wrong, and
+ * whether the device works after that, for the same open file.
+ */
+
+#include <errno.h>
+#include <poll.h>
+
+#include <linux/dma-buf.h>
+
+#include "kselftest_harness.h"
+#include "rkemu_jobs.h"
+
+/* The drivers' watchdogs: long where something else is to come first. */
+#define WATCHDOG_MS		1000
+#define LONG_WATCHDOG_MS	4000
+#define DEADLINE_MS		500
+#define LONG_US			300000
+
+FIXTURE(fault) {
+	const struct rkemu_dev *dev;
+	struct jobs jobs;
+	struct fences fences;
+};
+
+FIXTURE_VARIANT(fault) {
+	const struct job_kind *kind;
+};
+
+FIXTURE_VARIANT_ADD(fault, rga) {
+	.kind = &job_rga,
+};
+
+FIXTURE_VARIANT_ADD(fault, h264) {
+	.kind = &job_h264,
+};
+
+FIXTURE_VARIANT_ADD(fault, vp8) {
+	.kind = &job_vp8,
+};
+
+FIXTURE_SETUP(fault)
+{
+	const char *missing = rkemu_start(variant->kind->dev);
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	self->dev = variant->kind->dev;
+	fences_init(&self->fences);
+	jobs_init(&self->jobs);
+	ASSERT_EQ(0, rkemu_defaults(self->dev));
+	ASSERT_EQ(0, jobs_open(&self->jobs, variant->kind));
+}
+
+FIXTURE_TEARDOWN(fault)
+{
+	fences_close(&self->fences);
+	jobs_close(&self->jobs);
+	EXPECT_EQ(0, rkemu_defaults(self->dev));
+}
+
+/* Starts job @n on blank buffers, and keeps both fences of it, which are pending. */
+static void start(struct __test_metadata *_metadata, struct jobs *jobs, struct fences *fences,
+		  __u32 n)
+{
+	ASSERT_EQ(0, job_blank(jobs, 0));
+	ASSERT_EQ(0, job_start(jobs, 0, n));
+	ASSERT_EQ(0, fences_take(jobs, 0, fences));
+	ASSERT_EQ(0, fences_wait(fences, 0));
+}
+
+/* The first of them with fences that are pending, and end well. */
+static void good_jobs(struct __test_metadata *_metadata, struct jobs *jobs, struct fences *fences,
+		      __u32 n)
+{
+	ASSERT_EQ(0, knob_set(jobs->kind->dev, "delay_us", LONG_US));
+	start(_metadata, jobs, fences, n);
+	EXPECT_EQ(1, fences_wait(fences, SOON_MS));
+	EXPECT_EQ(0, job_end(jobs, 0, n, SOON_MS));
+	EXPECT_TRUE(job_shows(jobs, 0, n));
+	ASSERT_EQ(0, knob_set(jobs->kind->dev, "delay_us", 1000));
+	EXPECT_EQ(0, job_run(jobs, 1, n + 1));
+	EXPECT_EQ(0, job_run(jobs, 2, n + 2));
+}
+
+TEST_F_TIMEOUT(fault, never_completes, CASE_S)
+{
+	const unsigned int times = 3;
+	__u32 n;
+
+	ASSERT_EQ(0, watchdog_set(self->dev, WATCHDOG_MS));
+	ASSERT_EQ(0, fault_set(self->dev, "never-completes", times));
+	for (n = 1; n <= times; n++) {
+		const long resets = knob_get(self->dev, "resets");
+
+		start(_metadata, &self->jobs, &self->fences, n);
+		EXPECT_GT(0, fences_wait(&self->fences, 3 * WATCHDOG_MS));
+		EXPECT_EQ(-EIO, job_end(&self->jobs, 0, n, SOON_MS));
+		EXPECT_EQ(1, dmabuf_ready(job_picture(&self->jobs, 0)->dmabuf, POLLIN, 0));
+		EXPECT_TRUE(job_shows(&self->jobs, 0, 0));
+		if (self->dev->reset_line)
+			EXPECT_LT(resets, knob_get(self->dev, "resets"));
+	}
+	good_jobs(_metadata, &self->jobs, &self->fences, n);
+}
+
+/* A job that waits for one that hangs runs when that one is given up. */
+TEST_F_TIMEOUT(fault, never_completes_with_another, CASE_S)
+{
+	ASSERT_EQ(0, watchdog_set(self->dev, WATCHDOG_MS));
+	ASSERT_EQ(0, fault_set(self->dev, "never-completes", 1));
+	start(_metadata, &self->jobs, &self->fences, 1);
+	ASSERT_EQ(0, job_start(&self->jobs, 1, 2));
+	EXPECT_GT(0, fences_wait(&self->fences, 3 * WATCHDOG_MS));
+	EXPECT_EQ(-EIO, job_end(&self->jobs, 0, 1, SOON_MS));
+	EXPECT_EQ(0, job_end(&self->jobs, 1, 2, SOON_MS));
+	EXPECT_TRUE(job_shows(&self->jobs, 1, 2));
+	good_jobs(_metadata, &self->jobs, &self->fences, 3);
+}
+
+/* videobuf2's own deadline comes first, then the driver's watchdog: the fence ends once. */
+TEST_F_TIMEOUT(fault, deadline_then_watchdog, CASE_S)
+{
+	long long begin;
+	int ret;
+
+	ASSERT_EQ(0, watchdog_set(self->dev, LONG_WATCHDOG_MS));
+	ASSERT_EQ(0, deadline_set(DEADLINE_MS));
+	ASSERT_EQ(0, fault_set(self->dev, "never-completes", 1));
+	begin = now_ms();
+	start(_metadata, &self->jobs, &self->fences, 1);
+	EXPECT_EQ(-ETIMEDOUT, fences_wait(&self->fences, SOON_MS));
+	EXPECT_EQ(-ETIMEDOUT, fence_status(self->fences.input));
+	EXPECT_EQ(1, dmabuf_ready(job_picture(&self->jobs, 0)->dmabuf, POLLIN, 0));
+
+	/* The buffers are still the driver's. */
+	ret = job_end(&self->jobs, 0, 1, 0);
+	if (now_ms() - begin < LONG_WATCHDOG_MS)
+		EXPECT_EQ(-EAGAIN, ret);
+	if (ret == -EAGAIN)
+		ret = job_end(&self->jobs, 0, 1, SOON_MS);
+	EXPECT_EQ(-EIO, ret);
+	EXPECT_EQ(-ETIMEDOUT, fences_wait(&self->fences, 0));
+
+	ASSERT_EQ(0, deadline_set(10000));
+	good_jobs(_metadata, &self->jobs, &self->fences, 2);
+}
+
+/* A deadline is that of a fence: a job that is late, but ends well, does so after it. */
+TEST_F_TIMEOUT(fault, deadline_then_end, CASE_S)
+{
+	ASSERT_EQ(0, watchdog_set(self->dev, 30000));
+	ASSERT_EQ(0, deadline_set(DEADLINE_MS));
+	ASSERT_EQ(0, knob_set(self->dev, "delay_us", 3 * DEADLINE_MS * 1000));
+	start(_metadata, &self->jobs, &self->fences, 1);
+	EXPECT_EQ(-ETIMEDOUT, fences_wait(&self->fences, SOON_MS));
+	EXPECT_EQ(0, job_end(&self->jobs, 0, 1, SOON_MS));
+	EXPECT_TRUE(job_shows(&self->jobs, 0, 1));
+	EXPECT_EQ(-ETIMEDOUT, fences_wait(&self->fences, 0));
+
+	ASSERT_EQ(0, deadline_set(10000));
+	good_jobs(_metadata, &self->jobs, &self->fences, 2);
+}
+
+TEST_F_TIMEOUT(fault, deadline_then_streamoff, CASE_S)
+{
+	ASSERT_EQ(0, watchdog_set(self->dev, LONG_WATCHDOG_MS));
+	ASSERT_EQ(0, deadline_set(DEADLINE_MS));
+	ASSERT_EQ(0, fault_set(self->dev, "never-completes", 1));
+	start(_metadata, &self->jobs, &self->fences, 1);
+	EXPECT_EQ(-ETIMEDOUT, fences_wait(&self->fences, SOON_MS));
+	EXPECT_EQ(0, jobs_stop(&self->jobs));
+	EXPECT_EQ(-ETIMEDOUT, fences_wait(&self->fences, 0));
+
+	ASSERT_EQ(0, deadline_set(10000));
+	ASSERT_EQ(0, jobs_go(&self->jobs));
+	good_jobs(_metadata, &self->jobs, &self->fences, 2);
+}
+
+TEST_F_TIMEOUT(fault, error, CASE_S)
+{
+	const unsigned int times = 5;
+	const long errors = knob_get(self->dev, "errors");
+	__u32 n;
+
+	/* Not the watchdog is to find it. */
+	ASSERT_EQ(0, watchdog_set(self->dev, 2 * SOON_MS));
+	ASSERT_EQ(0, knob_set(self->dev, "delay_us", 100000));
+	ASSERT_EQ(0, fault_set(self->dev, "error", times));
+	for (n = 1; n <= times; n++) {
+		start(_metadata, &self->jobs, &self->fences, n);
+		EXPECT_GT(0, fences_wait(&self->fences, SOON_MS));
+		EXPECT_EQ(-EIO, job_end(&self->jobs, 0, n, SOON_MS));
+		EXPECT_TRUE(job_shows(&self->jobs, 0, 0));
+	}
+	EXPECT_EQ(errors + times, knob_get(self->dev, "errors"));
+	good_jobs(_metadata, &self->jobs, &self->fences, n);
+}
+
+TEST_F_TIMEOUT(fault, interrupt_twice, CASE_S)
+{
+	const unsigned int times = 20;
+	__u32 n;
+
+	ASSERT_EQ(0, fault_set(self->dev, "interrupt-twice", times));
+	for (n = 1; n <= times; n++) {
+		const long interrupts = knob_get(self->dev, "interrupts");
+
+		ASSERT_EQ(0, job_blank(&self->jobs, 0));
+		ASSERT_EQ(0, job_run(&self->jobs, 0, n));
+		/* Nobody can tell that one from the end of the next job, if it comes that late. */
+		ASSERT_TRUE(knob_reaches(self->dev, "interrupts", interrupts + 2, SOON_MS));
+		sleep_ms(10);
+	}
+	good_jobs(_metadata, &self->jobs, &self->fences, n);
+}
+
+/* An interrupt without a job: before the first one, between two, and when nothing is streaming. */
+TEST_F_TIMEOUT(fault, interrupt_without_job, CASE_S)
+{
+	const long interrupts = knob_get(self->dev, "interrupts");
+
+	ASSERT_EQ(0, knob_set(self->dev, "raise", 1));
+	ASSERT_EQ(0, job_run(&self->jobs, 0, 1));
+	ASSERT_EQ(0, knob_set(self->dev, "raise", 1));
+	ASSERT_EQ(0, knob_set(self->dev, "raise", 1));
+	ASSERT_EQ(0, job_run(&self->jobs, 0, 2));
+	ASSERT_EQ(0, jobs_stop(&self->jobs));
+	ASSERT_EQ(0, knob_set(self->dev, "raise", 1));
+	EXPECT_EQ(interrupts + 6, knob_get(self->dev, "interrupts"));
+	ASSERT_EQ(0, jobs_go(&self->jobs));
+	good_jobs(_metadata, &self->jobs, &self->fences, 3);
+}
+
+TEST_F_TIMEOUT(fault, slow, CASE_S)
+{
+	ASSERT_EQ(0, watchdog_set(self->dev, SOON_MS));
+	ASSERT_EQ(0, knob_set(self->dev, "delay_us", 100000));
+	ASSERT_EQ(0, fault_set(self->dev, "slow", 1));
+	start(_metadata, &self->jobs, &self->fences, 1);
+	EXPECT_EQ(0, fences_wait(&self->fences, 300));
+	EXPECT_EQ(1, fences_wait(&self->fences, SOON_MS));
+	EXPECT_EQ(0, job_end(&self->jobs, 0, 1, SOON_MS));
+	EXPECT_TRUE(job_shows(&self->jobs, 0, 1));
+	good_jobs(_metadata, &self->jobs, &self->fences, 2);
+}
+
+/* All of them in turn, and a good job after each. */
+TEST_F_TIMEOUT(fault, in_turn, CASE_S)
+{
+	static const char * const faults[] = {
+		"error", "never-completes", "slow", "error", "interrupt-twice", "never-completes",
+	};
+	unsigned int i;
+	__u32 n = 1;
+
+	ASSERT_EQ(0, watchdog_set(self->dev, WATCHDOG_MS));
+	for (i = 0; i < ARRAY_COUNT(faults); i++) {
+		int ret;
+
+		ASSERT_EQ(0, fault_set(self->dev, faults[i], 1));
+		ASSERT_EQ(0, job_start(&self->jobs, 0, n));
+		ASSERT_EQ(0, job_start(&self->jobs, 1, n + 1));
+		ret = job_end(&self->jobs, 0, n, SOON_MS);
+		EXPECT_TRUE(ret == 0 || ret == -EIO) {
+			TH_LOG("after %s: %d", faults[i], ret);
+		}
+		ret = job_end(&self->jobs, 1, n + 1, SOON_MS);
+		EXPECT_TRUE(ret == 0 || ret == -EIO) {
+			TH_LOG("after %s: %d", faults[i], ret);
+		}
+		sleep_ms(10);
+		n += 2;
+		EXPECT_EQ(0, job_run(&self->jobs, 0, n++));
+	}
+	good_jobs(_metadata, &self->jobs, &self->fences, n);
+}
+
+TEST_HARNESS_MAIN

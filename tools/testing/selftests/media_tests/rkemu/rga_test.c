@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Tests on the emulated media blocks of the RK3566: the blitter's pictures in memory of others, and
+ * more than one export of a picture.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+
+#include <linux/dma-buf.h>
+
+#include "kselftest_harness.h"
+#include "rkemu_jobs.h"
+
+#define LONG_US	300000
+
+FIXTURE(rga) {
+	struct jobs jobs;
+};
+
+FIXTURE_SETUP(rga)
+{
+	const char *missing = rkemu_start(&rkemu_rga);
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	jobs_init(&self->jobs);
+	ASSERT_EQ(0, rkemu_defaults(&rkemu_rga));
+	ASSERT_EQ(0, knob_set(&rkemu_rga, "delay_us", LONG_US));
+}
+
+FIXTURE_TEARDOWN(rga)
+{
+	jobs_close(&self->jobs);
+	EXPECT_EQ(0, rkemu_defaults(&rkemu_rga));
+}
+
+static void open_with_heap(struct __test_metadata *_metadata, struct jobs *jobs,
+			   enum m2m_side side)
+{
+	const enum m2m_side own = side == M2M_CAPTURE ? M2M_OUTPUT : M2M_CAPTURE;
+
+	ASSERT_EQ(0, jobs_open_idle(jobs, &job_rga));
+	ASSERT_EQ(0, m2m_import(&jobs->m2m, side, JOB_SLOTS)) {
+		TH_LOG("is there a /dev/dma_heap/system? CONFIG_DMABUF_HEAPS_SYSTEM is needed");
+	}
+	ASSERT_EQ(0, m2m_alloc(&jobs->m2m, own, JOB_SLOTS));
+	ASSERT_EQ(0, jobs_go(jobs));
+}
+
+/* Pictures into buffers of the system's dma-heap: whoever shares them sees the fence. */
+TEST_F_TIMEOUT(rga, imported_picture, CASE_S)
+{
+	const long completed = knob_get(&rkemu_rga, "completed");
+	struct jobs *jobs = &self->jobs;
+	int picture, fence;
+
+	open_with_heap(_metadata, jobs, M2M_CAPTURE);
+	picture = job_picture(jobs, 0)->dmabuf;
+	ASSERT_EQ(0, job_blank(jobs, 0));
+	ASSERT_EQ(0, job_start(jobs, 0, 1));
+	EXPECT_EQ(0, dmabuf_ready(picture, POLLIN, 0));
+	fence = dmabuf_fence(picture, DMA_BUF_SYNC_READ);
+	EXPECT_EQ(0, fence_status(fence));
+	ASSERT_EQ(completed, knob_get(&rkemu_rga, "completed"));
+	EXPECT_EQ(1, dmabuf_ready(picture, POLLIN, SOON_MS));
+	EXPECT_TRUE(job_shows(jobs, 0, 1));
+	EXPECT_EQ(1, fence_wait(fence, SOON_MS));
+	EXPECT_EQ(0, job_end(jobs, 0, 1, SOON_MS));
+	close(fence);
+}
+
+TEST_F_TIMEOUT(rga, imported_picture_off, CASE_S)
+{
+	const long completed = knob_get(&rkemu_rga, "completed");
+	struct jobs *jobs = &self->jobs;
+
+	ASSERT_EQ(0, fences_set(&rkemu_rga, false));
+	open_with_heap(_metadata, jobs, M2M_CAPTURE);
+	ASSERT_EQ(0, job_blank(jobs, 0));
+	ASSERT_EQ(0, job_start(jobs, 0, 1));
+	EXPECT_EQ(1, dmabuf_ready(job_picture(jobs, 0)->dmabuf, POLLIN, 0));
+	EXPECT_TRUE(job_shows(jobs, 0, 0));
+	ASSERT_EQ(completed, knob_get(&rkemu_rga, "completed"));
+	EXPECT_EQ(0, job_end(jobs, 0, 1, SOON_MS));
+	EXPECT_TRUE(job_shows(jobs, 0, 1));
+}
+
+TEST_F_TIMEOUT(rga, imported_input, CASE_S)
+{
+	const long completed = knob_get(&rkemu_rga, "completed");
+	struct jobs *jobs = &self->jobs;
+	int input;
+
+	open_with_heap(_metadata, jobs, M2M_OUTPUT);
+	input = job_input(jobs, 0)->dmabuf;
+	ASSERT_EQ(0, job_start(jobs, 0, 1));
+	EXPECT_EQ(1, dmabuf_ready(input, POLLIN, 0));
+	EXPECT_EQ(0, dmabuf_ready(input, POLLOUT, 0));
+	ASSERT_EQ(completed, knob_get(&rkemu_rga, "completed"));
+	EXPECT_EQ(1, dmabuf_ready(input, POLLOUT, SOON_MS));
+	EXPECT_EQ(0, job_end(jobs, 0, 1, SOON_MS));
+	EXPECT_TRUE(job_shows(jobs, 0, 1));
+}
+
+/* A job that fails tells the others who share the buffer. */
+TEST_F_TIMEOUT(rga, imported_picture_error, CASE_S)
+{
+	struct jobs *jobs = &self->jobs;
+	int fence;
+
+	open_with_heap(_metadata, jobs, M2M_CAPTURE);
+	ASSERT_EQ(0, fault_set(&rkemu_rga, "error", 1));
+	ASSERT_EQ(0, job_start(jobs, 0, 1));
+	fence = dmabuf_fence(job_picture(jobs, 0)->dmabuf, DMA_BUF_SYNC_READ);
+	EXPECT_EQ(0, fence_status(fence));
+	EXPECT_GT(0, fence_wait(fence, SOON_MS));
+	EXPECT_EQ(-EIO, job_end(jobs, 0, 1, SOON_MS));
+	close(fence);
+}
+
+/* The picture of one file is the input of another: from job to job without a look at it. */
+TEST_F_TIMEOUT(rga, chain, CASE_S)
+{
+	struct jobs *jobs = &self->jobs;
+	struct jobs next;
+	int fd;
+
+	ASSERT_EQ(0, jobs_open(jobs, &job_rga));
+	ASSERT_EQ(0, jobs_open_idle(&next, &job_rga));
+	ASSERT_EQ(0, m2m_import(&next.m2m, M2M_OUTPUT, 1));
+	ASSERT_EQ(0, m2m_alloc(&next.m2m, M2M_CAPTURE, 1));
+	ASSERT_EQ(0, jobs_go(&next));
+
+	ASSERT_EQ(0, job_run(jobs, 0, 1));
+	fd = dup(job_picture(jobs, 0)->dmabuf);
+	ASSERT_LE(0, fd);
+	close_fd(&job_input(&next, 0)->dmabuf);
+	job_input(&next, 0)->dmabuf = fd;
+	ASSERT_EQ(0, job_queue_picture(&next, 0));
+	ASSERT_EQ(0, m2m_qbuf(&next.m2m, M2M_OUTPUT, 0, &(struct m2m_qbuf) {
+		.bytes = job_picture(jobs, 0)->size, .stamp = 2,
+	}));
+	/* Now the first device's picture is the second one's input. */
+	EXPECT_EQ(1, dmabuf_ready(fd, POLLIN, 0));
+	EXPECT_EQ(0, dmabuf_ready(fd, POLLOUT, 0));
+	EXPECT_EQ(0, job_end(&next, 0, 2, SOON_MS));
+	EXPECT_EQ(1, dmabuf_ready(fd, POLLIN | POLLOUT, SOON_MS));
+	EXPECT_TRUE(job_shows(&next, 0, 1));
+	jobs_close(&next);
+}
+
+/* Exports of a picture, made before the job and in it, with one access mode and with another. */
+TEST_F_TIMEOUT(rga, several_exports, CASE_S)
+{
+	const long completed = knob_get(&rkemu_rga, "completed");
+	struct jobs *jobs = &self->jobs;
+	int fds[5], fences[5];
+	unsigned int i;
+
+	ASSERT_EQ(0, jobs_open(jobs, &job_rga));
+	fds[0] = dup(job_picture(jobs, 0)->dmabuf);
+	fds[1] = m2m_export(&jobs->m2m, M2M_CAPTURE, 0, O_RDWR);
+	fds[2] = m2m_export(&jobs->m2m, M2M_CAPTURE, 0, O_RDONLY);
+	ASSERT_EQ(0, job_start(jobs, 0, 1));
+	fds[3] = m2m_export(&jobs->m2m, M2M_CAPTURE, 0, O_RDWR);
+	fds[4] = m2m_export(&jobs->m2m, M2M_CAPTURE, 0, O_RDONLY);
+	for (i = 0; i < ARRAY_COUNT(fds); i++) {
+		ASSERT_LE(0, fds[i]);
+		EXPECT_EQ(0, dmabuf_ready(fds[i], POLLIN, 0));
+		fences[i] = dmabuf_fence(fds[i], DMA_BUF_SYNC_READ);
+		EXPECT_EQ(0, fence_status(fences[i]));
+	}
+	ASSERT_EQ(completed, knob_get(&rkemu_rga, "completed"));
+
+	for (i = 0; i < ARRAY_COUNT(fds); i++) {
+		EXPECT_EQ(1, dmabuf_ready(fds[i], POLLIN | POLLOUT, SOON_MS));
+		EXPECT_EQ(1, fence_wait(fences[i], SOON_MS));
+	}
+	EXPECT_EQ(0, job_end(jobs, 0, 1, SOON_MS));
+	EXPECT_TRUE(job_shows(jobs, 0, 1));
+	for (i = 0; i < ARRAY_COUNT(fds); i++) {
+		close(fences[i]);
+		close(fds[i]);
+	}
+}
+
+/* Buffers that are not exported before the job, and those that are not any more. */
+TEST_F_TIMEOUT(rga, late_export, CASE_S)
+{
+	const long completed = knob_get(&rkemu_rga, "completed");
+	struct jobs *jobs = &self->jobs;
+	struct m2m_buffer *picture;
+
+	ASSERT_EQ(0, jobs_open(jobs, &job_rga));
+	picture = job_picture(jobs, 0);
+	munmap(picture->data, picture->size);
+	picture->data = NULL;
+	close_fd(&picture->dmabuf);
+
+	ASSERT_EQ(0, job_start(jobs, 0, 1));
+	picture->dmabuf = m2m_export(&jobs->m2m, M2M_CAPTURE, 0, O_RDWR);
+	EXPECT_EQ(0, dmabuf_ready(picture->dmabuf, POLLIN, 0));
+	ASSERT_EQ(completed, knob_get(&rkemu_rga, "completed"));
+	EXPECT_EQ(1, dmabuf_ready(picture->dmabuf, POLLIN, SOON_MS));
+	picture->data = mmap(NULL, picture->size, PROT_READ, MAP_SHARED, picture->dmabuf, 0);
+	ASSERT_NE(MAP_FAILED, picture->data);
+	EXPECT_TRUE(job_shows(jobs, 0, 1));
+	EXPECT_EQ(0, job_end(jobs, 0, 1, SOON_MS));
+}
+
+/* An interrupt without a status does not end a job that runs. */
+TEST_F_TIMEOUT(rga, interrupt_in_a_job, CASE_S)
+{
+	const long completed = knob_get(&rkemu_rga, "completed");
+	struct jobs *jobs = &self->jobs;
+	int picture;
+
+	ASSERT_EQ(0, jobs_open(jobs, &job_rga));
+	picture = job_picture(jobs, 0)->dmabuf;
+	ASSERT_EQ(0, job_start(jobs, 0, 1));
+	ASSERT_EQ(0, knob_set(&rkemu_rga, "raise", 1));
+	EXPECT_EQ(0, dmabuf_ready(picture, POLLIN, 0));
+	ASSERT_EQ(completed, knob_get(&rkemu_rga, "completed"));
+	EXPECT_EQ(1, dmabuf_ready(picture, POLLIN, SOON_MS));
+	EXPECT_TRUE(job_shows(jobs, 0, 1));
+	EXPECT_EQ(0, job_end(jobs, 0, 1, SOON_MS));
+}
+
+TEST_HARNESS_MAIN

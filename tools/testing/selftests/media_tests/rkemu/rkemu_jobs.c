@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Tests on the emulated media blocks of the RK3566: jobs of either block, and those of the blitter.
+ */
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include <linux/dma-buf.h>
+#include <linux/media.h>
+
+#include "rkemu_jobs.h"
+
+#define BLANK	0x55
+
+/* A pattern in which no two pixels of a picture are the same, nor those of two pictures. */
+static __u32 rga_pixel(unsigned int i, __u32 n)
+{
+	return n ^ (i * 0x01010193);
+}
+
+static void rga_fill(const struct job_kind *kind, __u8 *data, __u32 n)
+{
+	unsigned int i;
+
+	for (i = 0; i < kind->width * kind->height; i++) {
+		const __u32 pixel = rga_pixel(i, n);
+
+		memcpy(data + i * sizeof(pixel), &pixel, sizeof(pixel));
+	}
+}
+
+static bool rga_shows(const struct job_kind *kind, const __u8 *data, __u32 n)
+{
+	unsigned int i;
+
+	for (i = 0; i < kind->width * kind->height; i++) {
+		const __u32 pixel = rga_pixel(i, n);
+
+		if (memcmp(data + i * sizeof(pixel), &pixel, sizeof(pixel)))
+			return false;
+	}
+	return true;
+}
+
+const struct job_kind job_rga = {
+	.dev = &rkemu_rga,
+	.input = V4L2_PIX_FMT_ABGR32,
+	.picture = V4L2_PIX_FMT_ABGR32,
+	.width = 64,
+	.height = 64,
+	.fill = rga_fill,
+	.shows = rga_shows,
+};
+
+void jobs_init(struct jobs *jobs)
+{
+	unsigned int i;
+
+	memset(jobs, 0, sizeof(*jobs));
+	m2m_init(&jobs->m2m);
+	for (i = 0; i < JOB_SLOTS; i++)
+		jobs->requests[i] = -1;
+}
+
+int jobs_open_idle(struct jobs *jobs, const struct job_kind *kind)
+{
+	int ret;
+
+	jobs_init(jobs);
+	jobs->kind = kind;
+	ret = m2m_open(&jobs->m2m, kind->dev, kind->controls);
+	/* The decoder takes the size of the pictures from this one. */
+	ret = ret ? ret : m2m_format(&jobs->m2m, M2M_OUTPUT, kind->input, kind->width,
+				     kind->height, kind->bytes);
+	return ret ? ret : m2m_format(&jobs->m2m, M2M_CAPTURE, kind->picture, kind->width,
+				      kind->height, 0);
+}
+
+int jobs_go(struct jobs *jobs)
+{
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < JOB_SLOTS && jobs->kind->controls; i++) {
+		close_fd(&jobs->requests[i]);
+		if (ioctl(jobs->m2m.media, MEDIA_IOC_REQUEST_ALLOC, &jobs->requests[i]))
+			return -errno;
+	}
+	ret = m2m_stream(&jobs->m2m, M2M_OUTPUT, true);
+	return ret ? ret : m2m_stream(&jobs->m2m, M2M_CAPTURE, true);
+}
+
+int jobs_open(struct jobs *jobs, const struct job_kind *kind)
+{
+	int ret = jobs_open_idle(jobs, kind);
+
+	ret = ret ? ret : m2m_alloc(&jobs->m2m, M2M_OUTPUT, JOB_SLOTS);
+	ret = ret ? ret : m2m_alloc(&jobs->m2m, M2M_CAPTURE, JOB_SLOTS);
+	return ret ? ret : jobs_go(jobs);
+}
+
+int jobs_stop(struct jobs *jobs)
+{
+	int ret = m2m_stream(&jobs->m2m, M2M_OUTPUT, false);
+	int ret2 = m2m_stream(&jobs->m2m, M2M_CAPTURE, false);
+
+	return ret ? ret : ret2;
+}
+
+/*
+ * Requests first: the media device that they belong to does not count them. A driver that was
+ * unbound frees it with the last descriptor of its video node, and a request that is closed after
+ * that would use freed memory.
+ */
+void jobs_close_node(struct jobs *jobs)
+{
+	unsigned int i;
+
+	for (i = 0; i < JOB_SLOTS; i++)
+		close_fd(&jobs->requests[i]);
+	m2m_close_node(&jobs->m2m);
+}
+
+void jobs_close(struct jobs *jobs)
+{
+	jobs_close_node(jobs);
+	m2m_close(&jobs->m2m);
+}
+
+int job_blank(struct jobs *jobs, unsigned int slot)
+{
+	struct m2m_buffer *picture = job_picture(jobs, slot);
+	int ret = dmabuf_begin(picture->dmabuf, DMA_BUF_SYNC_WRITE);
+
+	if (ret)
+		return ret;
+	memset(picture->data, BLANK, picture->size);
+	return dmabuf_end(picture->dmabuf, DMA_BUF_SYNC_WRITE);
+}
+
+static bool is_blank(const struct m2m_buffer *picture)
+{
+	size_t i;
+
+	for (i = 0; i < picture->size; i++)
+		if (picture->data[i] != BLANK)
+			return false;
+	return true;
+}
+
+bool job_shows(struct jobs *jobs, unsigned int slot, __u32 n)
+{
+	struct m2m_buffer *picture = job_picture(jobs, slot);
+	bool shows;
+
+	if (dmabuf_begin(picture->dmabuf, DMA_BUF_SYNC_READ))
+		return false;
+	if (n)
+		shows = jobs->kind->shows(jobs->kind, picture->data, n);
+	else
+		shows = is_blank(picture);
+	return !dmabuf_end(picture->dmabuf, DMA_BUF_SYNC_READ) && shows;
+}
+
+int job_queue_picture(struct jobs *jobs, unsigned int slot)
+{
+	const struct m2m_qbuf how = {};
+
+	return m2m_qbuf(&jobs->m2m, M2M_CAPTURE, slot, &how);
+}
+
+int job_queue_input(struct jobs *jobs, unsigned int slot, __u32 n, __u32 stamp, __u32 flags)
+{
+	const struct job_kind *kind = jobs->kind;
+	struct m2m_buffer *input = job_input(jobs, slot);
+	const int request = jobs->requests[slot];
+	const struct m2m_qbuf how = {
+		.bytes = kind->bytes ? kind->bytes : input->size,
+		.stamp = stamp,
+		.flags = flags | (request < 0 ? 0 : V4L2_BUF_FLAG_REQUEST_FD),
+		.request = request < 0 ? 0 : request,
+	};
+	int ret;
+
+	ret = dmabuf_begin(input->dmabuf, DMA_BUF_SYNC_WRITE);
+	if (ret)
+		return ret;
+	kind->fill(kind, input->data, n);
+	ret = dmabuf_end(input->dmabuf, DMA_BUF_SYNC_WRITE);
+	ret = ret ? ret : m2m_qbuf(&jobs->m2m, M2M_OUTPUT, slot, &how);
+	if (ret || request < 0)
+		return ret;
+	ret = kind->controls(jobs->m2m.fd, request);
+	if (!ret && ioctl(request, MEDIA_REQUEST_IOC_QUEUE))
+		ret = -errno;
+	return ret;
+}
+
+int job_start(struct jobs *jobs, unsigned int slot, __u32 n)
+{
+	int ret = job_queue_picture(jobs, slot);
+
+	return ret ? ret : job_queue_input(jobs, slot, n, n, 0);
+}
+
+static int end_side(struct jobs *jobs, enum m2m_side side, unsigned int slot, __u32 stamp, int ms)
+{
+	struct v4l2_buffer buf;
+	int ret;
+
+	ret = m2m_dqbuf(&jobs->m2m, side, ms, &buf);
+	if (ret)
+		return ret;
+	if (buf.index != slot ||
+	    buf.timestamp.tv_sec * 1000000LL + buf.timestamp.tv_usec != stamp)
+		return -EBADMSG;
+	return buf.flags & V4L2_BUF_FLAG_ERROR ? -EIO : 0;
+}
+
+int job_end_picture(struct jobs *jobs, unsigned int slot, __u32 stamp, int ms)
+{
+	return end_side(jobs, M2M_CAPTURE, slot, stamp, ms);
+}
+
+int job_end_input(struct jobs *jobs, unsigned int slot, __u32 stamp, int ms)
+{
+	struct pollfd pollfd = { .fd = jobs->requests[slot], .events = POLLPRI };
+	int ret = end_side(jobs, M2M_OUTPUT, slot, stamp, ms);
+
+	if (pollfd.fd < 0 || (ret && ret != -EIO))
+		return ret;
+	if (poll(&pollfd, 1, SOON_MS) != 1)
+		return -ETIME;
+	return ioctl(pollfd.fd, MEDIA_REQUEST_IOC_REINIT) ? -errno : ret;
+}
+
+int job_end(struct jobs *jobs, unsigned int slot, __u32 n, int ms)
+{
+	int picture = job_end_picture(jobs, slot, n, ms);
+	int input;
+
+	if (picture && picture != -EIO)
+		return picture;
+	input = job_end_input(jobs, slot, n, SOON_MS);
+	/* A job fails as a whole. */
+	if (input != picture && (!input || input == -EIO))
+		return -EBADMSG;
+	return input;
+}
+
+void fences_init(struct fences *fences)
+{
+	fences->picture = -1;
+	fences->input = -1;
+}
+
+void fences_close(struct fences *fences)
+{
+	close_fd(&fences->picture);
+	close_fd(&fences->input);
+}
+
+int fences_take(struct jobs *jobs, unsigned int slot, struct fences *fences)
+{
+	fences_close(fences);
+	fences->picture = dmabuf_fence(job_picture(jobs, slot)->dmabuf, DMA_BUF_SYNC_READ);
+	fences->input = dmabuf_fence(job_input(jobs, slot)->dmabuf, DMA_BUF_SYNC_WRITE);
+	return fences->picture < 0 ? fences->picture : fences->input < 0 ? fences->input : 0;
+}
+
+int fences_wait(const struct fences *fences, int ms)
+{
+	const long long end = now_ms() + ms;
+	const int picture = fence_wait(fences->picture, ms);
+	const long long left = end - now_ms();
+	const int input = fence_wait(fences->input, left > 0 ? left : 0);
+
+	return picture == input || (picture < 0 && input < 0) ? picture : NO_STATUS;
+}
+
+int job_run(struct jobs *jobs, unsigned int slot, __u32 n)
+{
+	int ret = job_start(jobs, slot, n);
+
+	ret = ret ? ret : job_end(jobs, slot, n, SOON_MS);
+	if (!ret && !job_shows(jobs, slot, n))
+		ret = -EILSEQ;
+	return ret;
+}

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Tests on the emulated media blocks of the RK3566: a mem2mem device with its two queues.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "rkemu_m2m.h"
+
+static const __u32 types[] = {
+	[M2M_OUTPUT] = V4L2_BUF_TYPE_VIDEO_OUTPUT_MPLANE,
+	[M2M_CAPTURE] = V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE,
+};
+
+static int xioctl(int fd, unsigned long request, void *arg)
+{
+	int ret;
+
+	do {
+		ret = ioctl(fd, request, arg);
+	} while (ret < 0 && errno == EINTR);
+	return ret < 0 ? -errno : 0;
+}
+
+void m2m_init(struct m2m *m2m)
+{
+	unsigned int i;
+
+	memset(m2m, 0, sizeof(*m2m));
+	m2m->fd = -1;
+	m2m->media = -1;
+	for (i = 0; i < M2M_BUFFERS; i++) {
+		m2m->queues[M2M_OUTPUT].buffers[i].dmabuf = -1;
+		m2m->queues[M2M_CAPTURE].buffers[i].dmabuf = -1;
+	}
+}
+
+int m2m_open(struct m2m *m2m, const struct rkemu_dev *dev, bool media)
+{
+	m2m_init(m2m);
+	m2m->fd = open_node(dev, media ? &m2m->media : NULL);
+	return m2m->fd < 0 ? m2m->fd : 0;
+}
+
+void m2m_close_node(struct m2m *m2m)
+{
+	close_fd(&m2m->media);
+	close_fd(&m2m->fd);
+}
+
+static void close_buffers(struct m2m_queue *queue)
+{
+	unsigned int i;
+
+	for (i = 0; i < M2M_BUFFERS; i++) {
+		struct m2m_buffer *buffer = &queue->buffers[i];
+
+		if (buffer->data)
+			munmap(buffer->data, buffer->size);
+		buffer->data = NULL;
+		close_fd(&buffer->dmabuf);
+	}
+	queue->count = 0;
+}
+
+void m2m_close(struct m2m *m2m)
+{
+	m2m_close_node(m2m);
+	close_buffers(&m2m->queues[M2M_OUTPUT]);
+	close_buffers(&m2m->queues[M2M_CAPTURE]);
+}
+
+int m2m_format(struct m2m *m2m, enum m2m_side side, __u32 fourcc, __u32 width, __u32 height,
+	       __u32 size)
+{
+	struct v4l2_format format = {
+		.type = types[side],
+		.fmt.pix_mp = {
+			.width = width,
+			.height = height,
+			.pixelformat = fourcc,
+			.field = V4L2_FIELD_NONE,
+			.num_planes = 1,
+			.plane_fmt[0].sizeimage = size,
+		},
+	};
+	const struct v4l2_pix_format_mplane *pix = &format.fmt.pix_mp;
+	int ret;
+
+	ret = xioctl(m2m->fd, VIDIOC_S_FMT, &format);
+	if (ret)
+		return ret;
+	if (pix->pixelformat != fourcc || pix->width != width || pix->height != height ||
+	    pix->num_planes != 1)
+		return -EINVAL;
+	m2m->queues[side].pix = *pix;
+	return 0;
+}
+
+static int request_buffers(struct m2m *m2m, enum m2m_side side, unsigned int count)
+{
+	struct v4l2_requestbuffers request = {
+		.count = count,
+		.type = types[side],
+		.memory = m2m->queues[side].memory,
+	};
+	int ret;
+
+	ret = xioctl(m2m->fd, VIDIOC_REQBUFS, &request);
+	if (!ret && request.count < count)
+		ret = -ENOMEM;
+	return ret;
+}
+
+int m2m_export(struct m2m *m2m, enum m2m_side side, unsigned int index, int flags)
+{
+	struct v4l2_exportbuffer export = {
+		.type = types[side],
+		.index = index,
+		.flags = flags | O_CLOEXEC,
+	};
+	int ret;
+
+	ret = xioctl(m2m->fd, VIDIOC_EXPBUF, &export);
+	return ret ? ret : export.fd;
+}
+
+static int map_buffer(struct m2m_buffer *buffer)
+{
+	off_t size = lseek(buffer->dmabuf, 0, SEEK_END);
+	void *data;
+
+	if (size <= 0)
+		return -EINVAL;
+	data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, buffer->dmabuf, 0);
+	if (data == MAP_FAILED)
+		return -errno;
+	buffer->data = data;
+	buffer->size = size;
+	return 0;
+}
+
+static int add_buffers(struct m2m *m2m, enum m2m_side side, unsigned int count, __u32 memory)
+{
+	struct m2m_queue *queue = &m2m->queues[side];
+	unsigned int i;
+	int ret;
+
+	if (count > M2M_BUFFERS)
+		return -EINVAL;
+	queue->memory = memory;
+	ret = request_buffers(m2m, side, count);
+	queue->count = count;
+	for (i = 0; i < count && !ret; i++) {
+		int fd = memory == V4L2_MEMORY_MMAP ? m2m_export(m2m, side, i, O_RDWR) :
+						      heap_alloc(queue->pix.plane_fmt[0].sizeimage);
+
+		if (fd < 0)
+			return fd;
+		queue->buffers[i].dmabuf = fd;
+		ret = map_buffer(&queue->buffers[i]);
+	}
+	return ret;
+}
+
+int m2m_alloc(struct m2m *m2m, enum m2m_side side, unsigned int count)
+{
+	return add_buffers(m2m, side, count, V4L2_MEMORY_MMAP);
+}
+
+int m2m_import(struct m2m *m2m, enum m2m_side side, unsigned int count)
+{
+	return add_buffers(m2m, side, count, V4L2_MEMORY_DMABUF);
+}
+
+int m2m_free(struct m2m *m2m, enum m2m_side side)
+{
+	close_buffers(&m2m->queues[side]);
+	return request_buffers(m2m, side, 0);
+}
+
+int m2m_stream(struct m2m *m2m, enum m2m_side side, bool on)
+{
+	__u32 type = types[side];
+
+	return xioctl(m2m->fd, on ? VIDIOC_STREAMON : VIDIOC_STREAMOFF, &type);
+}
+
+int m2m_qbuf(struct m2m *m2m, enum m2m_side side, unsigned int index, const struct m2m_qbuf *how)
+{
+	const struct m2m_queue *queue = &m2m->queues[side];
+	const struct m2m_buffer *buffer = &queue->buffers[index];
+	struct v4l2_plane plane = { .bytesused = how->bytes, .length = buffer->size };
+	struct v4l2_buffer buf = {
+		.type = types[side],
+		.memory = queue->memory,
+		.index = index,
+		.flags = how->flags,
+		.request_fd = how->request,
+		.timestamp.tv_usec = how->stamp % 1000000,
+		.timestamp.tv_sec = how->stamp / 1000000,
+		.field = V4L2_FIELD_NONE,
+		.m.planes = &plane,
+		.length = 1,
+	};
+
+	if (queue->memory == V4L2_MEMORY_DMABUF)
+		plane.m.fd = buffer->dmabuf;
+	return xioctl(m2m->fd, VIDIOC_QBUF, &buf);
+}
+
+int m2m_dqbuf(struct m2m *m2m, enum m2m_side side, int ms, struct v4l2_buffer *buf)
+{
+	long long end = now_ms() + ms;
+	struct v4l2_plane plane;
+	int ret;
+
+	/* No poll(): that is an error already if the buffer is with the driver, but not queued. */
+	for (;;) {
+		memset(buf, 0, sizeof(*buf));
+		memset(&plane, 0, sizeof(plane));
+		buf->type = types[side];
+		buf->memory = m2m->queues[side].memory;
+		buf->m.planes = &plane;
+		buf->length = 1;
+		ret = xioctl(m2m->fd, VIDIOC_DQBUF, buf);
+		if (ret != -EAGAIN || now_ms() >= end)
+			break;
+		sleep_ms(1);
+	}
+	buf->m.planes = NULL;
+	return ret;
+}

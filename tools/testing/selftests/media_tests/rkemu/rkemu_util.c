@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Tests on the emulated media blocks of the RK3566: the blocks, their knobs, dma-bufs and fences.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/dma-buf.h>
+#include <linux/dma-heap.h>
+#include <linux/sync_file.h>
+#include <linux/videodev2.h>
+
+#include "rkemu_util.h"
+
+#define ENABLE		"/sys/module/rkemu/parameters/enable"
+#define DEADLINE	"/sys/module/videobuf2_common/parameters/release_fence_timeout_ms"
+#define DRIVERS		"/sys/bus/platform/drivers"
+
+/* As the block and the drivers have them. */
+#define DEFAULT_DELAY_US	10000
+#define DEFAULT_WATCHDOG_MS	2000
+#define DEFAULT_DEADLINE_MS	10000
+#define DEFAULT_FRAMES		100
+
+const struct rkemu_dev rkemu_rga = {
+	.block = "rga",
+	.device = "7f001000.rga",
+	.driver = "rockchip-rga",
+	.module = "rockchip_rga",
+	.reset_line = true,
+	.aborts = true,
+};
+
+const struct rkemu_dev rkemu_vpu = {
+	.block = "vpu",
+	.device = "7f000000.video-codec",
+	.driver = "hantro-vpu",
+	.module = "hantro_vpu",
+};
+
+int write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+static int read_text(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t len;
+	int ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	len = read(fd, text, size - 1);
+	if (len < 0)
+		ret = -errno;
+	text[len < 0 ? 0 : len] = '\0';
+	close(fd);
+	return ret;
+}
+
+long long now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+void sleep_ms(unsigned int ms)
+{
+	usleep(ms * 1000);
+}
+
+unsigned int frame_count(void)
+{
+	const char *text = getenv("RKEMU_FRAMES");
+	int frames = text ? atoi(text) : 0;
+
+	return frames > 0 ? frames : DEFAULT_FRAMES;
+}
+
+static void knob_path(const struct rkemu_dev *dev, const char *knob, char *path)
+{
+	snprintf(path, PATH_MAX, "/sys/kernel/debug/rkemu/%s/%s", dev->block, knob);
+}
+
+long knob_get(const struct rkemu_dev *dev, const char *knob)
+{
+	char path[PATH_MAX], text[32];
+	int ret;
+
+	knob_path(dev, knob, path);
+	ret = read_text(path, text, sizeof(text));
+	return ret ? ret : atol(text);
+}
+
+static int knob_write(const struct rkemu_dev *dev, const char *knob, const char *text)
+{
+	char path[PATH_MAX];
+
+	knob_path(dev, knob, path);
+	return write_text(path, text);
+}
+
+int knob_set(const struct rkemu_dev *dev, const char *knob, unsigned int value)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", value);
+	return knob_write(dev, knob, text);
+}
+
+bool knob_reaches(const struct rkemu_dev *dev, const char *knob, long value, int ms)
+{
+	long long end = now_ms() + ms;
+
+	while (knob_get(dev, knob) < value) {
+		if (now_ms() > end)
+			return false;
+		sleep_ms(1);
+	}
+	return true;
+}
+
+int fault_set(const struct rkemu_dev *dev, const char *fault, unsigned int jobs)
+{
+	int ret = knob_set(dev, "fault_jobs", jobs);
+
+	return ret ? ret : knob_write(dev, "fault", fault);
+}
+
+static int param_set(const struct rkemu_dev *dev, const char *param, unsigned int value)
+{
+	char path[PATH_MAX], text[16];
+
+	snprintf(path, sizeof(path), "/sys/module/%s/parameters/%s", dev->module, param);
+	snprintf(text, sizeof(text), "%u", value);
+	return write_text(path, text);
+}
+
+int fences_set(const struct rkemu_dev *dev, bool on)
+{
+	return param_set(dev, "release_fences", on);
+}
+
+int watchdog_set(const struct rkemu_dev *dev, unsigned int ms)
+{
+	return param_set(dev, "watchdog_ms", ms);
+}
+
+int deadline_set(unsigned int ms)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", ms);
+	return write_text(DEADLINE, text);
+}
+
+int rkemu_enable(bool on)
+{
+	return write_text(ENABLE, on ? "1" : "0");
+}
+
+static bool is_bound(const struct rkemu_dev *dev)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), DRIVERS "/%s/%s", dev->driver, dev->device);
+	return !access(path, F_OK);
+}
+
+int rkemu_bind(const struct rkemu_dev *dev, bool on)
+{
+	char path[PATH_MAX];
+
+	if (is_bound(dev) == on)
+		return 0;
+	snprintf(path, sizeof(path), DRIVERS "/%s/%s", dev->driver, on ? "bind" : "unbind");
+	return write_text(path, dev->device);
+}
+
+int rkemu_defaults(const struct rkemu_dev *dev)
+{
+	int ret = rkemu_enable(true);
+
+	ret = ret ? ret : fault_set(dev, "none", 0);
+	ret = ret ? ret : knob_set(dev, "delay_us", DEFAULT_DELAY_US);
+	ret = ret ? ret : fences_set(dev, true);
+	ret = ret ? ret : watchdog_set(dev, DEFAULT_WATCHDOG_MS);
+	ret = ret ? ret : deadline_set(DEFAULT_DEADLINE_MS);
+	return ret ? ret : rkemu_bind(dev, true);
+}
+
+const char *rkemu_start(const struct rkemu_dev *dev)
+{
+	static char reason[PATH_MAX];
+	char path[PATH_MAX];
+	int ret;
+
+	if (access(ENABLE, F_OK))
+		return "no emulated block: CONFIG_VIDEO_RKEMU is needed, and the module loaded";
+	if (access(DEADLINE, F_OK))
+		return "no release fences: CONFIG_VIDEOBUF2_RELEASE_FENCES is needed";
+	snprintf(path, sizeof(path), "/sys/module/%s/parameters/release_fences", dev->module);
+	if (access(path, F_OK)) {
+		snprintf(reason, sizeof(reason), "no driver %s, or it has no release fences",
+			 dev->driver);
+		return reason;
+	}
+	if (geteuid())
+		return "only root can change the emulated block";
+	ret = rkemu_enable(true);
+	if (ret) {
+		snprintf(reason, sizeof(reason), "the emulated block cannot be enabled: %s; %s",
+			 strerror(-ret), "boot with memmap=1M$0x7f000000 and 2 GiB of memory");
+		return reason;
+	}
+	knob_path(dev, "fault", path);
+	if (access(path, F_OK))
+		return "no knobs: debugfs is not mounted at /sys/kernel/debug";
+	return NULL;
+}
+
+/* Whoever runs the tests gets the blocks back as they were: the tests themselves end by _exit(). */
+static pid_t first_process;
+
+static void __attribute__((constructor)) remember_blocks(void)
+{
+	char text[8];
+
+	if (!read_text(ENABLE, text, sizeof(text)) && text[0] == 'N')
+		first_process = getpid();
+}
+
+static void __attribute__((destructor)) give_blocks_back(void)
+{
+	if (first_process == getpid() && rkemu_enable(false))
+		fprintf(stderr, "# the emulated blocks cannot be taken away\n");
+}
+
+/* Both nodes belong to the device of the driver, as sysfs has it. */
+static int open_class(const struct rkemu_dev *dev, const char *pattern, int flags)
+{
+	char path[PATH_MAX];
+	int fd = -ENODEV;
+	glob_t found;
+
+	snprintf(path, sizeof(path), "/sys/bus/platform/devices/%s/%s", dev->device, pattern);
+	if (!glob(path, 0, NULL, &found)) {
+		snprintf(path, sizeof(path), "/dev/%s", strrchr(found.gl_pathv[0], '/') + 1);
+		fd = open(path, flags);
+		if (fd < 0)
+			fd = -errno;
+	}
+	globfree(&found);
+	return fd;
+}
+
+/* Nodes in /dev may come later than the device, and then once more with other rights. */
+static int open_class_soon(const struct rkemu_dev *dev, const char *pattern, int flags)
+{
+	long long end = now_ms() + SOON_MS;
+	int fd;
+
+	do {
+		fd = open_class(dev, pattern, flags);
+		if (fd >= 0)
+			break;
+		sleep_ms(10);
+	} while (now_ms() < end);
+	return fd;
+}
+
+int open_node(const struct rkemu_dev *dev, int *media)
+{
+	struct v4l2_capability cap = {};
+	int fd, ret = 0;
+
+	fd = open_class_soon(dev, "video4linux/video*", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return fd;
+	if (ioctl(fd, VIDIOC_QUERYCAP, &cap))
+		ret = -errno;
+	else if (strcmp((char *)cap.driver, dev->driver))
+		ret = -ENXIO;
+	if (!ret && media) {
+		*media = open_class_soon(dev, "media[0-9]*", O_RDWR | O_CLOEXEC);
+		if (*media < 0)
+			ret = *media;
+	}
+	if (ret)
+		close(fd);
+	return ret ? ret : fd;
+}
+
+int dmabuf_ready(int dmabuf, short events, int ms)
+{
+	struct pollfd pollfd = { .fd = dmabuf, .events = events };
+	int ret = poll(&pollfd, 1, ms);
+
+	if (ret < 0)
+		return -errno;
+	if (pollfd.revents & (POLLERR | POLLNVAL))
+		return -EBADF;
+	return (pollfd.revents & events) == events;
+}
+
+int dmabuf_fence(int dmabuf, unsigned int flags)
+{
+	struct dma_buf_export_sync_file export = { .flags = flags, .fd = -1 };
+
+	return ioctl(dmabuf, DMA_BUF_IOCTL_EXPORT_SYNC_FILE, &export) ? -errno : export.fd;
+}
+
+static int dmabuf_sync(int dmabuf, unsigned int flags)
+{
+	struct dma_buf_sync sync = { .flags = flags };
+	int ret;
+
+	do {
+		ret = ioctl(dmabuf, DMA_BUF_IOCTL_SYNC, &sync) ? -errno : 0;
+	} while (ret == -EINTR || ret == -EAGAIN);
+	return ret;
+}
+
+int dmabuf_begin(int dmabuf, unsigned int flags)
+{
+	return dmabuf_sync(dmabuf, DMA_BUF_SYNC_START | flags);
+}
+
+int dmabuf_end(int dmabuf, unsigned int flags)
+{
+	return dmabuf_sync(dmabuf, DMA_BUF_SYNC_END | flags);
+}
+
+int heap_alloc(unsigned int size)
+{
+	struct dma_heap_allocation_data data = { .len = size, .fd_flags = O_RDWR | O_CLOEXEC };
+	int heap = open("/dev/dma_heap/system", O_RDONLY | O_CLOEXEC);
+	int ret;
+
+	if (heap < 0)
+		return -errno;
+	ret = ioctl(heap, DMA_HEAP_IOCTL_ALLOC, &data) ? -errno : (int)data.fd;
+	close(heap);
+	return ret;
+}
+
+int fence_status(int fence)
+{
+	struct sync_file_info info = {};
+
+	return ioctl(fence, SYNC_IOC_FILE_INFO, &info) ? NO_STATUS : info.status;
+}
+
+int fence_wait(int fence, int ms)
+{
+	struct pollfd pollfd = { .fd = fence, .events = POLLIN };
+
+	if (poll(&pollfd, 1, ms) < 0)
+		return NO_STATUS;
+	return fence_status(fence);
+}
+
+void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Tests on the emulated media blocks of the RK3566: the system is suspended in the middle of a job,
+ * and resumed. Nothing sleeps for good: the kernel suspends the devices, waits, and resumes them.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <linux/dma-buf.h>
+
+#include "kselftest_harness.h"
+#include "rkemu_jobs.h"
+
+#define PM_TEST		"/sys/power/pm_test"
+#define PM_STATE	"/sys/power/state"
+#define PM_PAUSE	"/sys/module/suspend/parameters/pm_test_delay"
+
+#define WATCHDOG_MS	1000
+#define DELAY_MS	500
+
+FIXTURE(suspend) {
+	const struct rkemu_dev *dev;
+	struct jobs jobs;
+	struct fences fences;
+};
+
+FIXTURE_VARIANT(suspend) {
+	const struct job_kind *kind;
+};
+
+FIXTURE_VARIANT_ADD(suspend, rga) {
+	.kind = &job_rga,
+};
+
+FIXTURE_VARIANT_ADD(suspend, h264) {
+	.kind = &job_h264,
+};
+
+static bool has_word(const char *path, const char *word)
+{
+	char text[256] = "";
+	FILE *file = fopen(path, "r");
+	bool has;
+
+	if (!file)
+		return false;
+	has = fgets(text, sizeof(text), file) && strstr(text, word);
+	fclose(file);
+	return has;
+}
+
+static int suspend_and_resume(void)
+{
+	int ret, ret2;
+
+	ret = write_text(PM_TEST, "devices");
+	if (ret)
+		return ret;
+	/* Seconds; the kernel's default of 5 does not say more. */
+	write_text(PM_PAUSE, "1");
+	ret = write_text(PM_STATE, "mem");
+	ret2 = write_text(PM_TEST, "none");
+	return ret ? ret : ret2;
+}
+
+FIXTURE_SETUP(suspend)
+{
+	const char *missing = rkemu_start(variant->kind->dev);
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	if (!has_word(PM_STATE, "mem"))
+		SKIP(return, "no suspend: CONFIG_SUSPEND is needed");
+	if (!has_word(PM_TEST, "devices"))
+		SKIP(return, "no test of suspend: CONFIG_PM_DEBUG is needed");
+	self->dev = variant->kind->dev;
+	fences_init(&self->fences);
+	jobs_init(&self->jobs);
+	ASSERT_EQ(0, rkemu_defaults(self->dev));
+	ASSERT_EQ(0, watchdog_set(self->dev, WATCHDOG_MS));
+	ASSERT_EQ(0, knob_set(self->dev, "delay_us", DELAY_MS * 1000));
+	ASSERT_EQ(0, jobs_open(&self->jobs, variant->kind));
+}
+
+FIXTURE_TEARDOWN(suspend)
+{
+	jobs_close(&self->jobs);
+	fences_close(&self->fences);
+	EXPECT_EQ(0, rkemu_defaults(self->dev));
+}
+
+/* Starts job 1, leaves jobs 2 and 3 waiting. */
+static void start(struct __test_metadata *_metadata, struct jobs *jobs, struct fences *fences)
+{
+	unsigned int slot;
+
+	for (slot = 0; slot < JOB_SLOTS; slot++)
+		ASSERT_EQ(0, job_blank(jobs, slot));
+	for (slot = 0; slot < JOB_SLOTS; slot++)
+		ASSERT_EQ(0, job_start(jobs, slot, slot + 1));
+	ASSERT_EQ(0, fences_take(jobs, 0, fences));
+	ASSERT_EQ(0, fences_wait(fences, 0));
+}
+
+/* The job that runs ends before the devices are suspended, the others run after the resume. */
+TEST_F_TIMEOUT(suspend, in_a_job, CASE_S)
+{
+	const long started = knob_get(self->dev, "jobs");
+	unsigned int slot;
+
+	start(_metadata, &self->jobs, &self->fences);
+	ASSERT_EQ(0, suspend_and_resume());
+	EXPECT_EQ(1, fences_wait(&self->fences, 0));
+	EXPECT_GT(started + JOB_SLOTS, knob_get(self->dev, "completed"));
+	for (slot = 0; slot < JOB_SLOTS; slot++) {
+		EXPECT_EQ(0, job_end(&self->jobs, slot, slot + 1, SOON_MS));
+		EXPECT_TRUE(job_shows(&self->jobs, slot, slot + 1));
+	}
+	EXPECT_EQ(0, job_run(&self->jobs, 0, 10));
+}
+
+/* The watchdog works while the system goes to sleep, and that does not hang either. */
+TEST_F_TIMEOUT(suspend, in_a_job_that_hangs, CASE_S)
+{
+	unsigned int slot;
+
+	ASSERT_EQ(0, fault_set(self->dev, "never-completes", 1));
+	start(_metadata, &self->jobs, &self->fences);
+	ASSERT_EQ(0, suspend_and_resume());
+	EXPECT_GT(0, fences_wait(&self->fences, 0));
+	EXPECT_EQ(-EIO, job_end(&self->jobs, 0, 1, SOON_MS));
+	EXPECT_TRUE(job_shows(&self->jobs, 0, 0));
+	for (slot = 1; slot < JOB_SLOTS; slot++) {
+		EXPECT_EQ(0, job_end(&self->jobs, slot, slot + 1, SOON_MS));
+		EXPECT_TRUE(job_shows(&self->jobs, slot, slot + 1));
+	}
+	EXPECT_EQ(0, job_run(&self->jobs, 0, 10));
+}
+
+TEST_F_TIMEOUT(suspend, idle, CASE_S)
+{
+	ASSERT_EQ(0, job_run(&self->jobs, 0, 1));
+	ASSERT_EQ(0, suspend_and_resume());
+	EXPECT_EQ(0, job_run(&self->jobs, 0, 2));
+	ASSERT_EQ(0, jobs_stop(&self->jobs));
+	ASSERT_EQ(0, suspend_and_resume());
+	ASSERT_EQ(0, jobs_go(&self->jobs));
+	EXPECT_EQ(0, job_run(&self->jobs, 0, 3));
+}
+
+TEST_HARNESS_MAIN

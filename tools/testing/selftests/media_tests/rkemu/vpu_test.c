@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Tests on the emulated media blocks of the RK3566: what only the decoder has, its codecs and
+ * CAPTURE buffers that are held for the next slice.
+ */
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+
+#include <linux/dma-buf.h>
+
+#include "kselftest_harness.h"
+#include "rkemu_jobs.h"
+
+#define LONG_US	300000
+/* The timestamp of the frame that slices are of. */
+#define STAMP	77
+
+FIXTURE(codec) {
+	struct jobs jobs;
+};
+
+FIXTURE_VARIANT(codec) {
+	const struct job_kind *kind;
+};
+
+FIXTURE_VARIANT_ADD(codec, h264) {
+	.kind = &job_h264,
+};
+
+FIXTURE_VARIANT_ADD(codec, mpeg2) {
+	.kind = &job_mpeg2,
+};
+
+FIXTURE_VARIANT_ADD(codec, vp8) {
+	.kind = &job_vp8,
+};
+
+FIXTURE_SETUP(codec)
+{
+	const char *missing = rkemu_start(&rkemu_vpu);
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	jobs_init(&self->jobs);
+	ASSERT_EQ(0, rkemu_defaults(&rkemu_vpu));
+}
+
+FIXTURE_TEARDOWN(codec)
+{
+	jobs_close(&self->jobs);
+	EXPECT_EQ(0, rkemu_defaults(&rkemu_vpu));
+}
+
+/* Step by step, and the picture names the frame. */
+TEST_F_TIMEOUT(codec, single_steps, CASE_S)
+{
+	struct jobs *jobs = &self->jobs;
+	unsigned int slot;
+
+	ASSERT_EQ(0, jobs_open_idle(jobs, variant->kind));
+	ASSERT_EQ(0, m2m_alloc(&jobs->m2m, M2M_OUTPUT, JOB_SLOTS));
+	ASSERT_EQ(0, m2m_alloc(&jobs->m2m, M2M_CAPTURE, JOB_SLOTS));
+	ASSERT_EQ(0, jobs_go(jobs));
+	for (slot = 0; slot < JOB_SLOTS; slot++) {
+		const __u32 frame = knob_get(&rkemu_vpu, "frame");
+		const long completed = knob_get(&rkemu_vpu, "completed");
+
+		ASSERT_EQ(0, job_blank(jobs, slot));
+		ASSERT_EQ(0, job_queue_picture(jobs, slot));
+		EXPECT_EQ(completed, knob_get(&rkemu_vpu, "completed"));
+		ASSERT_EQ(0, job_queue_input(jobs, slot, 1 + slot, 1 + slot, 0));
+		ASSERT_EQ(0, job_end(jobs, slot, 1 + slot, SOON_MS));
+		EXPECT_EQ(completed + 1, knob_get(&rkemu_vpu, "completed"));
+		EXPECT_TRUE(job_shows(jobs, slot, 1 + slot));
+		EXPECT_EQ(frame, vpu_frame(variant->kind, job_picture(jobs, slot)->data));
+	}
+	/* Each has its own. */
+	for (slot = 0; slot < JOB_SLOTS; slot++)
+		EXPECT_TRUE(job_shows(jobs, slot, 1 + slot));
+}
+
+/* Requests that are queued ahead run in order, each one with the fence of its own job. */
+TEST_F_TIMEOUT(codec, queued_ahead, CASE_S)
+{
+	struct jobs *jobs = &self->jobs;
+	const long started = knob_get(&rkemu_vpu, "jobs");
+	unsigned int slot;
+
+	ASSERT_EQ(0, knob_set(&rkemu_vpu, "delay_us", LONG_US));
+	ASSERT_EQ(0, jobs_open(jobs, variant->kind));
+	for (slot = 0; slot < JOB_SLOTS; slot++) {
+		ASSERT_EQ(0, job_blank(jobs, slot));
+		ASSERT_EQ(0, job_start(jobs, slot, 1 + slot));
+	}
+	for (slot = 0; slot < JOB_SLOTS; slot++) {
+		const int picture = job_picture(jobs, slot)->dmabuf;
+
+		ASSERT_TRUE(knob_reaches(&rkemu_vpu, "jobs", started + slot + 1, SOON_MS));
+		EXPECT_EQ(0, dmabuf_ready(picture, POLLIN, 0));
+		ASSERT_EQ(started + slot + 1, knob_get(&rkemu_vpu, "jobs"));
+		EXPECT_EQ(1, dmabuf_ready(picture, POLLIN, SOON_MS));
+		EXPECT_TRUE(job_shows(jobs, slot, 1 + slot));
+		EXPECT_EQ(0, job_end(jobs, slot, 1 + slot, SOON_MS));
+	}
+}
+
+FIXTURE(held) {
+	struct jobs jobs;
+};
+
+FIXTURE_SETUP(held)
+{
+	const char *missing = rkemu_start(&rkemu_vpu);
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	jobs_init(&self->jobs);
+	ASSERT_EQ(0, rkemu_defaults(&rkemu_vpu));
+	ASSERT_EQ(0, knob_set(&rkemu_vpu, "delay_us", LONG_US));
+	ASSERT_EQ(0, jobs_open(&self->jobs, &job_h264));
+	ASSERT_EQ(0, job_blank(&self->jobs, 0));
+	ASSERT_EQ(0, job_queue_picture(&self->jobs, 0));
+}
+
+FIXTURE_TEARDOWN(held)
+{
+	jobs_close(&self->jobs);
+	EXPECT_EQ(0, rkemu_defaults(&rkemu_vpu));
+}
+
+/*
+ * A slice, number @n from slot @slot, that keeps the picture of slot 0: there is no fence on it,
+ * neither while the slice is decoded nor after that, since the user may never queue the next one.
+ */
+static void slice(struct __test_metadata *_metadata, struct jobs *jobs, unsigned int slot, __u32 n)
+{
+	const int picture = job_picture(jobs, 0)->dmabuf;
+	const int input = job_input(jobs, slot)->dmabuf;
+	const long completed = knob_get(&rkemu_vpu, "completed");
+	int fence;
+
+	ASSERT_EQ(0, job_queue_input(jobs, slot, n, STAMP, V4L2_BUF_FLAG_M2M_HOLD_CAPTURE_BUF));
+	EXPECT_EQ(1, dmabuf_ready(picture, POLLIN, 0));
+	fence = dmabuf_fence(picture, DMA_BUF_SYNC_READ);
+	EXPECT_EQ(1, fence_status(fence));
+	close(fence);
+	/* The slice itself is what the job ends. */
+	EXPECT_EQ(0, dmabuf_ready(input, POLLOUT, 0));
+	ASSERT_EQ(completed, knob_get(&rkemu_vpu, "completed"));
+
+	EXPECT_EQ(1, dmabuf_ready(input, POLLOUT, SOON_MS));
+	EXPECT_EQ(0, job_end_input(jobs, slot, STAMP, SOON_MS));
+	EXPECT_EQ(1, dmabuf_ready(picture, POLLIN, 0));
+	EXPECT_EQ(-EAGAIN, job_end_picture(jobs, 0, STAMP, 100));
+}
+
+/* The last slice, which lets the picture go: there is a fence. */
+static void last_slice(struct __test_metadata *_metadata, struct jobs *jobs, unsigned int slot,
+		       __u32 n)
+{
+	const int picture = job_picture(jobs, 0)->dmabuf;
+	const long completed = knob_get(&rkemu_vpu, "completed");
+	int fence;
+
+	ASSERT_EQ(0, job_queue_input(jobs, slot, n, STAMP, 0));
+	EXPECT_EQ(0, dmabuf_ready(picture, POLLIN, 0));
+	fence = dmabuf_fence(picture, DMA_BUF_SYNC_READ);
+	EXPECT_EQ(0, fence_status(fence));
+	ASSERT_EQ(completed, knob_get(&rkemu_vpu, "completed"));
+
+	EXPECT_EQ(1, fence_wait(fence, SOON_MS));
+	EXPECT_TRUE(job_shows(jobs, 0, n));
+	EXPECT_EQ(0, job_end_picture(jobs, 0, STAMP, SOON_MS));
+	EXPECT_EQ(0, job_end_input(jobs, slot, STAMP, SOON_MS));
+	close(fence);
+}
+
+TEST_F_TIMEOUT(held, two_slices, CASE_S)
+{
+	slice(_metadata, &self->jobs, 0, 1);
+	last_slice(_metadata, &self->jobs, 1, 2);
+}
+
+TEST_F_TIMEOUT(held, four_slices, CASE_S)
+{
+	slice(_metadata, &self->jobs, 0, 1);
+	slice(_metadata, &self->jobs, 1, 2);
+	slice(_metadata, &self->jobs, 2, 3);
+	last_slice(_metadata, &self->jobs, 0, 4);
+}
+
+/* A new frame lets the picture go too, and no job ends it: it never had a fence. */
+TEST_F_TIMEOUT(held, new_frame, CASE_S)
+{
+	struct jobs *jobs = &self->jobs;
+
+	slice(_metadata, jobs, 0, 1);
+	ASSERT_EQ(0, job_start(jobs, 1, 2));
+	EXPECT_EQ(1, dmabuf_ready(job_picture(jobs, 0)->dmabuf, POLLIN | POLLOUT, 0));
+	EXPECT_EQ(0, job_end_picture(jobs, 0, STAMP, SOON_MS));
+	EXPECT_EQ(0, dmabuf_ready(job_picture(jobs, 1)->dmabuf, POLLIN, 0));
+	EXPECT_EQ(0, job_end(jobs, 1, 2, SOON_MS));
+	EXPECT_TRUE(job_shows(jobs, 0, 1));
+	EXPECT_TRUE(job_shows(jobs, 1, 2));
+}
+
+TEST_F_TIMEOUT(held, flush, CASE_S)
+{
+	struct v4l2_decoder_cmd cmd = { .cmd = V4L2_DEC_CMD_FLUSH };
+	struct jobs *jobs = &self->jobs;
+
+	slice(_metadata, jobs, 0, 1);
+	ASSERT_EQ(0, ioctl(jobs->m2m.fd, VIDIOC_DECODER_CMD, &cmd));
+	EXPECT_EQ(0, job_end_picture(jobs, 0, STAMP, SOON_MS));
+	EXPECT_TRUE(job_shows(jobs, 0, 1));
+	EXPECT_EQ(1, dmabuf_ready(job_picture(jobs, 0)->dmabuf, POLLIN | POLLOUT, 0));
+	EXPECT_EQ(0, job_run(jobs, 0, 2));
+}
+
+TEST_F_TIMEOUT(held, streamoff, CASE_S)
+{
+	struct jobs *jobs = &self->jobs;
+
+	slice(_metadata, jobs, 0, 1);
+	ASSERT_EQ(0, jobs_stop(jobs));
+	EXPECT_EQ(1, dmabuf_ready(job_picture(jobs, 0)->dmabuf, POLLIN | POLLOUT, 0));
+	ASSERT_EQ(0, jobs_go(jobs));
+	EXPECT_EQ(0, job_run(jobs, 0, 2));
+}
+
+/* The slice that would let the picture go hangs, and then another one is good. */
+TEST_F_TIMEOUT(held, last_slice_hangs, CASE_S)
+{
+	struct jobs *jobs = &self->jobs;
+	int fence;
+
+	slice(_metadata, jobs, 0, 1);
+	ASSERT_EQ(0, watchdog_set(&rkemu_vpu, 1000));
+	ASSERT_EQ(0, fault_set(&rkemu_vpu, "never-completes", 1));
+	ASSERT_EQ(0, job_queue_input(jobs, 1, 2, STAMP, 0));
+	fence = dmabuf_fence(job_picture(jobs, 0)->dmabuf, DMA_BUF_SYNC_READ);
+	EXPECT_EQ(0, fence_status(fence));
+	EXPECT_GT(0, fence_wait(fence, 3000));
+	EXPECT_EQ(-EIO, job_end_picture(jobs, 0, STAMP, SOON_MS));
+	EXPECT_EQ(-EIO, job_end_input(jobs, 1, STAMP, SOON_MS));
+	close(fence);
+	EXPECT_EQ(0, job_run(jobs, 2, 3));
+}
+
+TEST_HARNESS_MAIN
