@@ -3,11 +3,11 @@
  * Emulated media blocks of the RK3566/RK3568: brings them up and takes them away.
  *
  * A devicetree overlay adds a node for the emulated part of the chip, with a node for each device
- * in it. The driver of the former, here, is their interrupt and reset controller, runs the threads
- * that play them, and then has the devices created; the drivers of those are the kernel's own.
+ * in it. The driver of the former, here, is their clock, interrupt and reset controller, runs the
+ * threads that play them, and then has the devices created, whose drivers are the kernel's own.
  */
 
-#include <linux/debugfs.h>
+#include <linux/clk-provider.h>
 #include <linux/device.h>
 #include <linux/io.h>
 #include <linux/ioport.h>
@@ -31,6 +31,8 @@
 #define RKEMU_SIZE	SZ_1M
 #define RKEMU_PAGE	SZ_4K
 
+#define RKEMU_CLOCK_HZ	100000000
+
 #ifdef CONFIG_X86
 #define RKEMU_BOOT_WITH	"memmap=1M$0x7f000000"
 #else
@@ -41,7 +43,6 @@ static DEFINE_MUTEX(rkemu_lock);
 static bool rkemu_wanted;
 static bool rkemu_loaded;
 static struct platform_device *rkemu_pdev;
-static int rkemu_overlay;
 
 /*
  * The devices see physical addresses: their node has neither dma-ranges nor an IOMMU, and memory
@@ -84,6 +85,7 @@ static const struct reset_control_ops rkemu_reset_ops = {
 static int rkemu_probe(struct platform_device *pdev)
 {
 	struct device *dev = &pdev->dev;
+	struct clk_hw *clock;
 	struct rkemu *emu;
 	int ret;
 
@@ -106,6 +108,13 @@ static int rkemu_probe(struct platform_device *pdev)
 	if (ret)
 		return ret;
 	ret = rkemu_debugfs_add(emu);
+	if (ret)
+		return ret;
+
+	clock = devm_clk_hw_register_fixed_rate(dev, "rkemu", NULL, 0, RKEMU_CLOCK_HZ);
+	if (IS_ERR(clock))
+		return PTR_ERR(clock);
+	ret = devm_of_clk_add_hw_provider(dev, of_clk_hw_simple_get, clock);
 	if (ret)
 		return ret;
 
@@ -189,15 +198,38 @@ static int rkemu_check_memory(void)
 
 static void rkemu_take_down(void)
 {
-	if (rkemu_pdev) {
-		/* The devices before what they depend on. */
-		of_platform_depopulate(&rkemu_pdev->dev);
-		of_platform_device_destroy(&rkemu_pdev->dev, NULL);
-		platform_device_put(rkemu_pdev);
-		rkemu_pdev = NULL;
+	if (!rkemu_pdev)
+		return;
+	/* The devices before what they depend on. */
+	of_platform_depopulate(&rkemu_pdev->dev);
+	of_platform_device_destroy(&rkemu_pdev->dev, NULL);
+	platform_device_put(rkemu_pdev);
+	rkemu_pdev = NULL;
+}
+
+/*
+ * The nodes stay for good, for the next time, and after the module too: buffers that somebody holds
+ * refer to their device, which refers to its node, and the devicetree's core cannot remove such a
+ * node. Nothing in them is of this module.
+ */
+static struct device_node *rkemu_node(void)
+{
+	struct device_node *node = of_find_matching_node(NULL, rkemu_of_match);
+	int overlay = 0;
+	int ret;
+
+	if (node)
+		return node;
+
+	ret = of_overlay_fdt_apply(__dtbo_rkemu_begin, __dtbo_rkemu_end - __dtbo_rkemu_begin,
+				   &overlay, NULL);
+	if (ret) {
+		pr_err("rkemu: the devicetree overlay does not apply: %d\n", ret);
+		if (overlay)
+			of_overlay_remove(&overlay);
+		return NULL;
 	}
-	if (rkemu_overlay)
-		of_overlay_remove(&rkemu_overlay);
+	return of_find_matching_node(NULL, rkemu_of_match);
 }
 
 static int rkemu_bring_up(void)
@@ -209,18 +241,15 @@ static int rkemu_bring_up(void)
 	if (ret)
 		return ret;
 
-	ret = of_overlay_fdt_apply(__dtbo_rkemu_begin, __dtbo_rkemu_end - __dtbo_rkemu_begin,
-				   &rkemu_overlay, NULL);
-	if (ret) {
-		pr_err("rkemu: the devicetree overlay does not apply: %d\n", ret);
-		rkemu_take_down();
-		return ret;
-	}
-
-	/* Below the root, the devicetree's core has created the device by now. */
-	node = of_find_matching_node(NULL, rkemu_of_match);
+	node = rkemu_node();
+	if (!node)
+		return -ENODEV;
+	/* Below the root, the devicetree's core may have created the device with its node. */
 	rkemu_pdev = of_find_device_by_node(node);
+	if (!rkemu_pdev && of_platform_device_create(node, NULL, NULL))
+		rkemu_pdev = of_find_device_by_node(node);
 	of_node_put(node);
+
 	if (!rkemu_pdev || !device_is_bound(&rkemu_pdev->dev)) {
 		pr_err("rkemu: the devices cannot be made\n");
 		rkemu_take_down();
