@@ -11,12 +11,13 @@ RKEMU_BIN=$BUILD/selftests/rkemu
 
 rkemu_build()
 {
+	mkdir -p "$RKEMU_BIN"
 	make -C "$ROOT/tools/testing/selftests/media_tests/rkemu" CC="$CLANG" KSRC="$TREE" \
 		OUTPUT="$RKEMU_BIN"
 }
 
-# rkemu_run FRAMES [NAME=]PROGRAM-AND-ARGUMENTS...: what each prints is left in rkemu-NAME.tap. A program that fails
-# does not keep the next one from running.
+# rkemu_run FRAMES [NAME=]PROGRAM-AND-ARGUMENTS...: what each prints is left in rkemu-NAME.tap. A
+# program that fails does not keep the next one from running.
 rkemu_run()
 {
 	local frames=$1 script='' status=0 test
