@@ -102,12 +102,16 @@ static int ask_frame(struct jobs *jobs, __u32 n, struct counts *counts)
 	const int picture = job_picture(jobs, 0)->dmabuf;
 	const struct rkemu_dev *dev = jobs->kind->dev;
 	const long completed = knob_get(dev, "completed");
+	const long started = knob_get(dev, "jobs");
 	int ret, ready;
 	bool mid;
 
 	ret = job_start(jobs, 0, n);
 	if (ret)
 		return ret;
+	/* No fence while it only waits to be started, as behind the end of the job before. */
+	if (!knob_reaches(dev, "jobs", started + 1, SOON_MS))
+		return -ETIMEDOUT;
 	ready = dmabuf_ready(picture, POLLIN, 0);
 	if (ready < 0)
 		return ready;
