@@ -19,6 +19,7 @@
 #include <linux/of_address.h>
 #include <linux/of_platform.h>
 #include <linux/platform_device.h>
+#include <linux/pm.h>
 #include <linux/sizes.h>
 
 #include "rkemu-core.h"
@@ -93,6 +94,7 @@ static int rkemu_probe(struct platform_device *pdev)
 	if (!emu)
 		return -ENOMEM;
 	emu->dev = dev;
+	platform_set_drvdata(pdev, emu);
 	mutex_init(&emu->raising);
 
 	emu->domain = devm_irq_domain_create_sim(dev, dev_fwnode(dev), RKEMU_BLOCKS);
@@ -135,10 +137,21 @@ static const struct of_device_id rkemu_of_match[] = {
 	{}
 };
 
+/* The devices are suspended before the chip that they are a part of. */
+static int rkemu_suspend(struct device *dev)
+{
+	struct rkemu *emu = dev_get_drvdata(dev);
+
+	return emu->stay_awake ? -EBUSY : 0;
+}
+
+static DEFINE_SIMPLE_DEV_PM_OPS(rkemu_pm_ops, rkemu_suspend, NULL);
+
 static struct platform_driver rkemu_driver = {
 	.probe = rkemu_probe,
 	.driver = {
 		.name = "rkemu",
+		.pm = pm_sleep_ptr(&rkemu_pm_ops),
 		.of_match_table = rkemu_of_match,
 	},
 };

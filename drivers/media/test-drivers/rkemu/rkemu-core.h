@@ -28,6 +28,7 @@ extern const u8 __dtbo_rkemu_end[];
  * @raising: held from an interrupt's start to the end of its handlers
  * @resets: the reset controller
  * @dir: its directory in debugfs
+ * @stay_awake: refuse to be suspended, which is after the devices were
  * @blocks: the devices
  */
 struct rkemu {
@@ -36,6 +37,7 @@ struct rkemu {
 	struct mutex raising; /* one interrupt at a time */
 	struct reset_controller_dev resets;
 	struct dentry *dir;
+	bool stay_awake;
 	struct rkemu_block blocks[RKEMU_BLOCKS];
 };
 

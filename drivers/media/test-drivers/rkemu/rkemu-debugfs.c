@@ -107,6 +107,7 @@ int rkemu_debugfs_add(struct rkemu *emu)
 	unsigned int i;
 
 	emu->dir = debugfs_create_dir("rkemu", NULL);
+	debugfs_create_bool("stay_awake", 0644, emu->dir, &emu->stay_awake);
 	for (i = 0; i < RKEMU_BLOCKS; i++)
 		rkemu_debugfs_add_block(&emu->blocks[i], emu->dir);
 	return devm_add_action_or_reset(emu->dev, rkemu_debugfs_remove, emu);
