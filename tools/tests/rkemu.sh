@@ -4,8 +4,7 @@
 # hantro and rockchip-rga on the emulated blocks: the kselftests of rkemu. Each case counts, a skipped
 # one as failed: nothing is missing in the machine that they run in.
 
-# suspend_test is not among them yet: under emulation it does not come back from its first case.
-RKEMU_TESTS=(pixels_test rga_test vpu_test fault_test removal_test)
+RKEMU_TESTS=(pixels_test rga_test vpu_test fault_test removal_test suspend_test)
 # What is shown by counting takes this many frames.
 RKEMU_MANY=1000
 RKEMU_BIN=$BUILD/selftests/rkemu
