@@ -18,7 +18,7 @@ broken()
 	image=$("$ROOT/tools/kernel" --patch "$patch")
 	# What dies with its locks held has the next case wait for ever: no case after an oops.
 	if ! "$ROOT/tools/kunit" --image "$image" --timeout 180 --dir "$BUILD/kunit-broken" \
-		--append oops=panic >"$output" 2>&1; then
+		--append oops=panic --append panic=-1 >"$output" 2>&1; then
 		caught=1
 		cat "$BUILD/kunit-broken/test.log" >>"$output"
 	fi
