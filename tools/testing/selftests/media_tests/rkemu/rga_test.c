@@ -120,6 +120,82 @@ TEST_F_TIMEOUT(rga, imported_picture_error, CASE_S)
 	close(fence);
 }
 
+/* Memory that is larger than a picture: more of its pages than the hardware has to know. */
+static void enlarge(struct __test_metadata *_metadata, struct m2m_buffer *buffer)
+{
+	const size_t size = 3 * buffer->size;
+
+	munmap(buffer->data, buffer->size);
+	close_fd(&buffer->dmabuf);
+	buffer->dmabuf = heap_alloc(size);
+	ASSERT_LE(0, buffer->dmabuf);
+	buffer->data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, buffer->dmabuf, 0);
+	ASSERT_NE(MAP_FAILED, buffer->data);
+	buffer->size = size;
+}
+
+TEST_F_TIMEOUT(rga, larger_memory, CASE_S)
+{
+	struct jobs *jobs = &self->jobs;
+	unsigned int slot;
+
+	ASSERT_EQ(0, jobs_open_idle(jobs, &job_rga));
+	ASSERT_EQ(0, m2m_import(&jobs->m2m, M2M_OUTPUT, JOB_SLOTS));
+	ASSERT_EQ(0, m2m_import(&jobs->m2m, M2M_CAPTURE, JOB_SLOTS));
+	ASSERT_EQ(0, jobs_go(jobs));
+	for (slot = 0; slot < JOB_SLOTS; slot++) {
+		enlarge(_metadata, job_input(jobs, slot));
+		enlarge(_metadata, job_picture(jobs, slot));
+		ASSERT_EQ(0, job_blank(jobs, slot));
+		EXPECT_EQ(0, job_run(jobs, slot, slot + 1));
+	}
+}
+
+static void fill_16_bits(const struct job_kind *kind, __u8 *data, __u32 n)
+{
+	memset(data, 0x11 * n, 2 * kind->width * kind->height);
+}
+
+static bool shows_16_bits(const struct job_kind *kind, const __u8 *data, __u32 n)
+{
+	unsigned int i;
+
+	for (i = 0; i < 2 * kind->width * kind->height; i++)
+		if (data[i] != (n ? 0x11 * n : data[0]))
+			return false;
+	return true;
+}
+
+TEST_F_TIMEOUT(rga, formats_of_16_bits, CASE_S)
+{
+	static const __u32 formats[] = {
+		V4L2_PIX_FMT_ARGB444, V4L2_PIX_FMT_ARGB555, V4L2_PIX_FMT_RGB565,
+	};
+	unsigned int i;
+
+	ASSERT_EQ(0, knob_set(&rkemu_rga, "delay_us", 1000));
+	for (i = 0; i < ARRAY_COUNT(formats); i++) {
+		const struct job_kind kind = {
+			.dev = &rkemu_rga,
+			.input = formats[i],
+			.picture = formats[i],
+			.width = 64,
+			.height = 64,
+			.fill = fill_16_bits,
+			.shows = shows_16_bits,
+		};
+
+		ASSERT_EQ(0, jobs_open(&self->jobs, &kind));
+		EXPECT_EQ(formats[i], self->jobs.m2m.queues[M2M_CAPTURE].pix.pixelformat);
+		EXPECT_EQ(2 * 64 * 64,
+			  self->jobs.m2m.queues[M2M_CAPTURE].pix.plane_fmt[0].sizeimage);
+		EXPECT_EQ(0, job_run(&self->jobs, 0, 9));
+		EXPECT_EQ(0, job_run(&self->jobs, 1, 10));
+		jobs_close(&self->jobs);
+		jobs_init(&self->jobs);
+	}
+}
+
 /* The picture of one file is the input of another: from job to job without a look at it. */
 TEST_F_TIMEOUT(rga, chain, CASE_S)
 {
