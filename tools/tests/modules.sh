@@ -30,9 +30,27 @@ modules_run()
 		! grep videobuf2 /proc/modules"
 }
 
+# In the middle of a job: what keeps a module, and what does not. A skipped case is a failure.
+modules_removal()
+{
+	local home programs tap=$TEST_LOGS/modules-removal.tap
+	home=$(<"$TEST_LOGS/modules-image")
+	home=${home%/"$ARCH_IMAGE"}
+	programs=$("$ROOT/tools/selftests")
+	"$ROOT/tools/vm" --image "$(<"$TEST_LOGS/modules-image")" -- sh -ec "
+		export MODPROBE_OPTIONS='-d $home'
+		modprobe -a rkemu hantro-vpu rockchip-rga
+		'$programs/module_test'
+		modprobe -r rkemu" >"$tap"
+	cat "$tap"
+	! grep -E '^not ok|# SKIP' "$tap"
+	grep -q '^# PASSED: 6 / 6 tests passed' "$tap"
+}
+
 rm -f "$TEST_LOGS/modules-image"
 check "modules: videobuf2 and the drivers build as modules" modules_build
 check "modules: they load, do the main job and unload" modules_run
+check "modules: they go away in the middle of a job" modules_removal
 
 # The sample, built by the project's Kbuild against the tree, as somebody's own module would be.
 sample_run()
