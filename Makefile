@@ -5,17 +5,19 @@
 
 export KDIR RUSTC LLVM ARCH
 
-.PHONY: help setup tree refresh kernel image vm kunit run test clean
+.PHONY: help setup tree refresh kernel image vm kunit run board test test-long clean
 
 help:
 	@echo 'make run       from a bare machine to the report of the main job, set-up included'
 	@echo 'make test      from a bare machine through the whole test suite, set-up included'
+	@echo 'make test-long  the same and what takes longer: arm64, the kernel for boards'
 	@echo 'make setup     install the packages and tools that are missing'
 	@echo 'make tree      unpack Linux 6.12 into build/, apply patches/, link the files of the project in'
 	@echo 'make refresh   write the commits of that tree back to patches/'
 	@echo 'make kernel    build the image of the virtual machine; make -s image prints its path'
 	@echo "make vm CMD='...'  run a command in the virtual machine; tools/vm passes its exit status on"
 	@echo 'make kunit     run the KUnit suites and doctests [FILTER=suite.case]'
+	@echo 'make board     build the kernel for boards with the RK3566 (PineTab2) into build/board/'
 	@echo 'make clean     remove build/; the cache is in ~/.cache/vb2-release-fences'
 	@echo
 	@echo 'KDIR=/path/to/a/6.12.y/tree, RUSTC=, LLVM=, ARCH=x86_64|arm64|um can be given.'
@@ -45,8 +47,15 @@ kunit: setup
 run: setup
 	@tools/run
 
+board:
+	@ARCH=arm64 tools/setup
+	@tools/board
+
 test: setup
 	@tools/test
+
+test-long: setup
+	@tools/test --long
 
 clean:
 	rm -rf build

@@ -36,12 +36,12 @@ kunit_count()
 	[[ -s $BUILD/kunit/results.json ]] || return 0
 	while read -r suite good bad; do
 		if [[ $suite == - ]]; then
-			printf 'FAIL kunit: %s\n' "$good"
+			printf 'FAIL %skunit: %s\n' "$PREFIX" "$good"
 			continue
 		fi
 		passed=$((passed + good)) failed=$((failed + bad))
-		((!good)) || printf 'ok   kunit: %s: %s cases\n' "$suite" "$good"
-		((!bad)) || printf 'FAIL kunit: %s: %s cases:\n' "$suite" "$bad"
+		((!good)) || printf 'ok   %skunit: %s: %s cases\n' "$PREFIX" "$suite" "$good"
+		((!bad)) || printf 'FAIL %skunit: %s: %s cases:\n' "$PREFIX" "$suite" "$bad"
 	done < <(kunit_results "$BUILD/kunit/results.json")
 }
 
