@@ -20,6 +20,8 @@ pub struct Cli {
 pub enum Command {
     /// Run vim2m jobs and compare what a consumer sees with release fences off and on.
     Report(ReportArgs),
+    /// Show a picture on a display while it is being written, with release fences off and on.
+    Scene(crate::scene::args::SceneArgs),
 }
 
 /// Which halves of the comparison are run.
@@ -98,7 +100,9 @@ mod tests {
 
     #[test]
     fn defaults() {
-        let Command::Report(args) = Cli::parse_from(["vb2-fence", "report"]).command;
+        let Command::Report(args) = Cli::parse_from(["vb2-fence", "report"]).command else {
+            panic!("another command");
+        };
         assert_eq!((args.job_ms, args.rounds), (400, 3));
         assert!(args.feature.off() && args.feature.on());
     }

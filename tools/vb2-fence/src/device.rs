@@ -213,7 +213,7 @@ fn set_format(file: &mut File, queue: Queue) -> Result<u32> {
 }
 
 /// Finds the control that sets how long a job takes.
-fn job_time_control(file: &File) -> Result<u32> {
+pub(crate) fn job_time_control(file: &File) -> Result<u32> {
     let mut last = 0;
     loop {
         let id = CtrlId::new(last).context("a control number out of range")?;

@@ -38,6 +38,11 @@ impl Switch {
         Ok(Self { path, found })
     }
 
+    /// Whether release fences were on when the switch was made.
+    pub fn found(&self) -> bool {
+        self.found
+    }
+
     /// Turns release fences off or on for nodes that are opened from now on.
     pub fn set(&self, on: bool) -> Result<()> {
         fs::write(&self.path, if on { "1" } else { "0" })

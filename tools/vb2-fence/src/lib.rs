@@ -9,9 +9,12 @@
 //! - observing ([`observe`]), which runs a job and only writes down what it saw, as plain data
 //!   ([`observation`]);
 //! - judging ([`judge`]) and showing ([`show`], [`table`], [`report`]), which never touch a device.
+//!
+//! [`scene`] puts a picture that is being written on a display, and shows its lines by [`compare`].
 
 pub mod cli;
 pub mod clock;
+pub mod compare;
 pub mod device;
 pub mod dmabuf;
 pub mod feature;
@@ -21,6 +24,7 @@ pub mod observation;
 pub mod observe;
 pub mod poll;
 pub mod report;
+pub mod scene;
 pub mod show;
 pub mod syncfile;
 pub mod table;

@@ -154,7 +154,7 @@ fn observe_halves(
 }
 
 /// Ctrl-C and kill end the run at the next round, so that the switch is put back.
-fn catch_interrupts() -> Result<Arc<AtomicBool>> {
+pub(crate) fn catch_interrupts() -> Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&flag)).context("cannot catch signals")?;
@@ -215,7 +215,7 @@ fn make_report(args: &ReportArgs, node: &Node, runs: Vec<CaseRuns>) -> Report {
     }
 }
 
-fn kernel_release() -> String {
+pub(crate) fn kernel_release() -> String {
     let name = rustix::system::uname();
     name.release().to_string_lossy().into_owned()
 }

@@ -31,7 +31,7 @@ impl Spread {
         Some(Self { low, median, high })
     }
 
-    fn show(&self) -> String {
+    pub(crate) fn show(&self) -> String {
         let Self { low, median, high } = self;
         if low == high {
             format!("{median:+.1} ms")

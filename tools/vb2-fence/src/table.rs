@@ -56,7 +56,13 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(out, "{} of {} lines right", report.right, report.judged)
 }
 
-fn row(out: &mut String, title: &str, off: &str, on: &str, verdict: &str) -> std::fmt::Result {
+pub(crate) fn row(
+    out: &mut String,
+    title: &str,
+    off: &str,
+    on: &str,
+    verdict: &str,
+) -> std::fmt::Result {
     let (off, on) = (cut(off, OFF), cut(on, ON));
     let text = format!("{title:TITLE$}  {off:OFF$}  {on:ON$}  {verdict}");
     writeln!(out, "{}", text.trim_end())

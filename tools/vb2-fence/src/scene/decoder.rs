@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! hantro, as far as it is emulated (Documentation/admin-guide/media/rkemu.rst): its picture does
+//! not show what is in the bitstream, but names the job. What consumes it waits by poll().
+
+use std::fs::{self, File};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use anyhow::{ensure, Context, Result};
+use v4l2r::bindings::{self, v4l2_ctrl_vp8_frame};
+use v4l2r::controls::codec::Vp8Frame;
+use v4l2r::controls::SafeExtControl;
+use v4l2r::ioctl::{self, CtrlWhich, Request};
+
+use crate::clock::Ns;
+use crate::device::Queue;
+use crate::poll;
+use crate::scene::crc;
+use crate::scene::node::{Buffer, Memory, SideFormat, Streamer};
+use crate::scene::picture::{Picture, Size};
+use crate::scene::producer::{find, PICTURES};
+use crate::scene::rkemu::Block;
+
+/// The bitstream: a header and a first partition, which the device does not look at, and the rest.
+const BITSTREAM: u32 = 512;
+const HEADER: u32 = 10;
+const FIRST_PART: u32 = 64;
+
+/// The squares that name the job, and how wide they are in pictures that are not tiny.
+const SQUARES: u32 = 64;
+const SIDE: u32 = 8;
+
+/// The decoder, streaming.
+#[derive(Debug)]
+pub struct Decoder {
+    streamer: Streamer,
+    requests: Vec<Request>,
+    block: Block,
+    size: Size,
+    inputs: Vec<Buffer>,
+    pictures: Vec<Buffer>,
+    completed: u64,
+}
+
+impl Decoder {
+    /// Opens it. Its jobs take `job_ms`.
+    pub fn open(size: Size, job_ms: u32) -> Result<Self> {
+        let tiny = size.width % 16 != 0 || size.height % 16 != 0 || size.pixels() < 128 * 64;
+        ensure!(!tiny, "the decoder's pictures are whole macroblocks");
+        let node = find("hantro-vpu")?;
+        let block = Block::find("vpu")?;
+        let block = block.context("only the emulated decoder says what its picture has to be")?;
+        block.set_job_ms(job_ms)?;
+        let output = SideFormat {
+            fourcc: *b"VP8F",
+            size,
+            bytes: BITSTREAM,
+        };
+        let capture = SideFormat {
+            fourcc: *b"NV12",
+            size,
+            bytes: 0,
+        };
+        let streamer = Streamer::open(&node.path, true, output, capture)?;
+        let media = media_node(&node.path)?;
+        let media = File::options().read(true).write(true).open(&media);
+        let media = media.context("the decoder's media node")?;
+        let request = |_| Request::alloc(&media).context("MEDIA_IOC_REQUEST_ALLOC");
+        let requests = (0..PICTURES).map(request).collect::<Result<_>>()?;
+        let inputs = streamer.allocate(Queue::Output, PICTURES)?;
+        let pictures = streamer.allocate(Queue::Capture, PICTURES)?;
+        streamer.stream_on()?;
+        Ok(Self {
+            streamer,
+            requests,
+            block,
+            size,
+            inputs,
+            pictures,
+            completed: 0,
+        })
+    }
+
+    /// What the blitter gets.
+    pub fn format(&self) -> SideFormat {
+        SideFormat {
+            fourcc: *b"NV12",
+            size: self.size,
+            bytes: 0,
+        }
+    }
+
+    /// The picture of job `number`, after the blitter.
+    pub fn expected(&self, number: u32) -> Picture {
+        expected(self.size, number, checksum(&bitstream(number)))
+    }
+
+    /// The decoder's pictures, for the blitter.
+    pub fn picture(&self, slot: u32) -> BorrowedFd<'_> {
+        self.pictures[slot as usize].dmabuf.as_fd()
+    }
+
+    /// Starts the job of a frame on an empty picture, and waits until the picture is said to be
+    /// ready: not at all without release fences.
+    pub fn decode(&mut self, slot: u32, number: u32, deadline: Ns) -> Result<()> {
+        let index = slot as usize;
+        let empty = vec![0; self.size.pixels() * 3 / 2];
+        self.pictures[index].write(&empty)?;
+        self.inputs[index].write(&bitstream(number))?;
+        self.completed = self.block.completed()?;
+        let jobs = self.block.jobs()?;
+        self.block.set_frame(number)?;
+
+        let streamer = &self.streamer;
+        let request = &self.requests[index];
+        streamer.queue_buffer(Queue::Capture, slot, Memory::Own, None)?;
+        let fd = request.as_raw_fd();
+        streamer.queue_buffer(Queue::Output, slot, Memory::Own, Some(fd))?;
+        let mut control = SafeExtControl::<Vp8Frame>::from(frame_header(self.size)?);
+        ioctl::s_ext_ctrls(streamer.file(), CtrlWhich::Request(fd), &mut control)
+            .context("the frame's header")?;
+        request.queue().context("MEDIA_REQUEST_IOC_QUEUE")?;
+        self.block.wait_jobs(jobs + 1, deadline)?;
+
+        let ready = poll::wait_each(&[self.picture(slot)], deadline)?;
+        ensure!(ready[0].is_some(), "the decoder's picture never gets ready");
+        Ok(())
+    }
+
+    /// Waits for the end of the job and takes its buffers back.
+    pub fn finish(&mut self, slot: u32, deadline: Ns) -> Result<()> {
+        self.block.wait_completed(self.completed + 1, deadline)?;
+        let woken = poll::wait_each(&[self.streamer.as_fd()], deadline)?;
+        ensure!(woken[0].is_some(), "the decoder's job does not end");
+        let (_, flagged) = self.streamer.dequeue(Queue::Capture)?;
+        ensure!(!flagged, "the decoder's job failed");
+        self.streamer.dequeue(Queue::Output)?;
+        let request = &self.requests[slot as usize];
+        request.reinit().context("MEDIA_REQUEST_IOC_REINIT")
+    }
+}
+
+/// The media node of a video node's device.
+fn media_node(video: &Path) -> Result<PathBuf> {
+    let name = video.file_name().context("a node without a name")?;
+    let dir = Path::new("/sys/class/video4linux")
+        .join(name)
+        .join("device");
+    let names = fs::read_dir(&dir).with_context(|| format!("cannot list {}", dir.display()))?;
+    let media = names
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .find(|name| {
+            let number = name.strip_prefix("media");
+            number.is_some_and(|number| number.parse::<u32>().is_ok())
+        });
+    let media = media.with_context(|| format!("no media node in {}", dir.display()))?;
+    Ok(Path::new("/dev").join(media))
+}
+
+/// A bitstream that is not one, but has a checksum of its own.
+fn bitstream(number: u32) -> Vec<u8> {
+    let mut bytes: Vec<u8> = (0..BITSTREAM).map(|i| (i * 7) as u8).collect();
+    let end = bytes.len() - 4;
+    bytes[end..].copy_from_slice(&number.to_le_bytes());
+    bytes
+}
+
+/// That of what the device looks at.
+fn checksum(bitstream: &[u8]) -> u32 {
+    crc::zlib(&bitstream[(HEADER + FIRST_PART) as usize..])
+}
+
+/// A key frame with one partition of coefficients.
+fn frame_header(size: Size) -> Result<v4l2_ctrl_vp8_frame> {
+    let mut header = v4l2_ctrl_vp8_frame {
+        width: u16::try_from(size.width)?,
+        height: u16::try_from(size.height)?,
+        num_dct_parts: 1,
+        first_part_size: FIRST_PART,
+        first_part_header_bits: 16,
+        flags: u64::from(
+            bindings::V4L2_VP8_FRAME_FLAG_KEY_FRAME | bindings::V4L2_VP8_FRAME_FLAG_SHOW_FRAME,
+        ),
+        ..v4l2_ctrl_vp8_frame::default()
+    };
+    header.quant.y_ac_qi = 32;
+    header.coder_state.range = 255;
+    header.dct_part_sizes[0] = BITSTREAM - HEADER - FIRST_PART;
+    Ok(header)
+}
+
+fn expected(size: Size, number: u32, checksum: u32) -> Picture {
+    let name = u64::from(number) << 32 | u64::from(checksum);
+    let luma = 16 + number % 220 * 37 % 220;
+    let cb = 16 + (number % 225 * 53 + 80) % 225;
+    let cr = 16 + (number % 225 * 97 + 160) % 225;
+    let columns = size.width / SIDE;
+    let pixel = |i: u32| {
+        let bit = i / size.width / SIDE * columns + i % size.width / SIDE;
+        let luma = match bit < SQUARES {
+            true if name >> (SQUARES - 1 - bit) & 1 == 1 => 235,
+            true => 16,
+            false => luma,
+        };
+        rgb(luma, cb, cr)
+    };
+    Picture {
+        size,
+        pixels: (0..size.width * size.height).map(pixel).collect(),
+    }
+}
+
+/// What the emulated blitter makes of a pixel: BT.601, in 1/16384.
+fn rgb(luma: u32, cb: u32, cr: u32) -> u32 {
+    let (y, cb, cr) = (luma as i32 - 16, cb as i32 - 128, cr as i32 - 128);
+    let channel = |of_cb: i32, of_cr: i32| {
+        let sum = 19077 * y + of_cb * cb + of_cr * cr;
+        ((sum + (1 << 13)) >> 14).clamp(0, 255) as u32
+    };
+    channel(0, 26149) << 16 | channel(-6419, -13320) << 8 | channel(33050, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scene::picture::GREEN;
+
+    #[test]
+    fn an_empty_picture_is_green() {
+        assert_eq!(rgb(0, 0, 0), GREEN);
+        assert_eq!(rgb(235, 128, 128), 0xff_ff_ff);
+        assert_eq!(rgb(16, 128, 128), 0);
+    }
+
+    #[test]
+    fn pictures_name_their_job() {
+        let size = Size {
+            width: 128,
+            height: 96,
+        };
+        let (one, two) = (expected(size, 5, 0), expected(size, 6, 0));
+        assert_ne!(one.pixels[SIZE_BELOW], two.pixels[SIZE_BELOW]);
+        // 5 is ...0101, and 32 more squares follow.
+        let square = |bit: usize| one.pixels[bit / 16 * 8 * 128 + bit % 16 * 8];
+        assert_eq!(square(31), square(29));
+        assert_ne!(square(31), square(30));
+        assert_ne!(checksum(&bitstream(5)), checksum(&bitstream(6)));
+    }
+
+    /// A pixel that is not of the name.
+    const SIZE_BELOW: usize = 128 * 90;
+
+    #[test]
+    fn headers_fit_the_bitstream() {
+        let size = Size {
+            width: 320,
+            height: 240,
+        };
+        let header = frame_header(size).unwrap();
+        let parts = HEADER + header.first_part_size + header.dct_part_sizes[0];
+        assert_eq!(parts, BITSTREAM);
+    }
+}

@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The display: vkms, with one plane.
+//!
+//! The checksum of each frame ([`crate::scene::crc`]) says what was scanned out. The writeback
+//! connector, which is the only one in use, says it in pixels, but not for the flip itself: in vkms
+//! of 6.12, a writeback is composed half set up (a WARNING in vkms_composer.c) if it comes with a
+//! vertical blank, and whoever waits for a fence cannot choose the time. So [`Display::snapshot`]
+//! takes the pixels just after a vertical blank, and the checksum has to be that of the flip.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use anyhow::{bail, ensure, Context, Result};
+use drm::control::connector::Interface;
+use drm::control::{atomic::AtomicModeReq, property, AtomicCommitFlags, Event};
+use drm::control::{connector, crtc, plane, Device as _, PlaneType, ResourceHandle};
+use drm::{ClientCapability, Device as _, VblankWaitFlags, VblankWaitTarget};
+
+use crate::clock::{self, Ns, MS};
+use crate::observation::Woken;
+use crate::poll;
+use crate::scene::crc::Checksums;
+use crate::scene::framebuffer::{Framebuffer, Target};
+use crate::scene::picture::{Layout, Picture, Size};
+
+/// The driver that is looked for.
+const DRIVER: &str = "vkms";
+
+/// How long a vertical blank or a writeback may take.
+const PATIENCE_MS: u64 = 10_000;
+
+/// An open DRM node.
+#[derive(Debug)]
+pub struct Card {
+    file: File,
+    /// Its number: /dev/dri/cardN.
+    pub number: u32,
+}
+
+impl AsFd for Card {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl drm::Device for Card {}
+impl drm::control::Device for Card {}
+
+impl Card {
+    /// The first node of vkms, for atomic commits and writeback.
+    fn open() -> Result<Self> {
+        for number in 0..64 {
+            let path = PathBuf::from(format!("/dev/dri/card{number}"));
+            let Ok(file) = OpenOptions::new().read(true).write(true).open(&path) else {
+                continue;
+            };
+            let card = Self { file, number };
+            let driver = card
+                .get_driver()
+                .with_context(|| format!("{}", path.display()))?;
+            if driver.name() != DRIVER {
+                continue;
+            }
+            for capability in [
+                ClientCapability::UniversalPlanes,
+                ClientCapability::Atomic,
+                ClientCapability::WritebackConnectors,
+            ] {
+                card.set_client_capability(capability, true)
+                    .with_context(|| format!("{}: no {capability:?}", path.display()))?;
+            }
+            return Ok(card);
+        }
+        bail!("no display of the driver {DRIVER} that can be opened: modprobe {DRIVER}, as root");
+    }
+}
+
+/// `struct drm_mode_modeinfo`, with the times of a mode that no monitor needs to understand.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct ModeInfo {
+    clock: u32,
+    horizontal: [u16; 5],
+    vertical: [u16; 5],
+    vrefresh: u32,
+    flags: u32,
+    kind: u32,
+    name: [u8; 32],
+}
+
+impl ModeInfo {
+    fn of(size: Size, refresh: u32) -> Result<Self> {
+        let times = |visible: u32| -> Result<[u16; 5]> {
+            let visible = u16::try_from(visible).context("too large for a display")?;
+            Ok([visible, visible + 8, visible + 16, visible + 32, 0])
+        };
+        let (horizontal, vertical) = (times(size.width)?, times(size.height)?);
+        let total = u32::from(horizontal[3]) * u32::from(vertical[3]);
+        Ok(Self {
+            clock: total * refresh / 1000,
+            horizontal,
+            vertical,
+            vrefresh: refresh,
+            ..Self::default()
+        })
+    }
+}
+
+/// A DRM object and its properties by name.
+#[derive(Debug)]
+struct Object<H> {
+    handle: H,
+    properties: HashMap<String, property::Handle>,
+}
+
+impl<H: ResourceHandle> Object<H> {
+    fn of(card: &Card, handle: H) -> Result<Self> {
+        let properties = card.get_properties(handle)?.as_hashmap(card)?;
+        let properties = properties
+            .into_iter()
+            .map(|(name, info)| (name, info.handle()));
+        Ok(Self {
+            handle,
+            properties: properties.collect(),
+        })
+    }
+
+    fn set(&self, request: &mut AtomicModeReq, name: &str, value: u64) -> Result<()> {
+        let property = self.properties.get(name);
+        let property = *property.with_context(|| format!("the display has no property {name}"))?;
+        request.add_raw_property(self.handle.into(), property, value);
+        Ok(())
+    }
+}
+
+/// A flip that happened.
+#[derive(Clone, Copy, Debug)]
+pub struct Flipped {
+    /// When its event was there.
+    pub woken: Option<Woken>,
+    /// The event's own time, which is that of the vertical blank.
+    pub at_ns: Ns,
+    /// The checksum of what was scanned out then.
+    pub crc: u32,
+    /// When that was known: after the picture was scanned out.
+    pub scanned_out_ns: Ns,
+}
+
+/// The display, switched on.
+#[derive(Debug)]
+pub struct Display {
+    card: Rc<Card>,
+    crtc: Object<crtc::Handle>,
+    plane: Object<plane::Handle>,
+    connector: Object<connector::Handle>,
+    target: Target,
+    size: Size,
+    checksums: Option<Checksums>,
+}
+
+impl Display {
+    /// Switches vkms on, with a black picture. A machine that is slow to compose needs few vertical
+    /// blanks per second.
+    pub fn open(size: Size, refresh: u32) -> Result<Self> {
+        let card = Rc::new(Card::open()?);
+        let resources = card.resource_handles().context("the display's resources")?;
+        let crtc = *resources
+            .crtcs()
+            .first()
+            .context("a display without a CRTC")?;
+        let mut display = Self {
+            crtc: Object::of(&card, crtc)?,
+            plane: Object::of(&card, primary_plane(&card)?)?,
+            connector: Object::of(&card, writeback_connector(&card)?)?,
+            target: Target::new(&card, size)?,
+            size,
+            card,
+            checksums: None,
+        };
+        display
+            .switch_on(refresh)
+            .context("cannot switch the display on")?;
+        display.checksums = Some(Checksums::open(display.card.number)?);
+        Ok(display)
+    }
+
+    fn switch_on(&self, refresh: u32) -> Result<()> {
+        let mode = ModeInfo::of(self.size, refresh)?;
+        let mode = self.card.create_property_blob(&mode)?;
+        let mut request = AtomicModeReq::new();
+        let crtc = u64::from(u32::from(self.crtc.handle));
+        // The console's connector and this one may not show the same.
+        for &other in self.card.resource_handles()?.connectors() {
+            if other != self.connector.handle {
+                Object::of(&self.card, other)?.set(&mut request, "CRTC_ID", 0)?;
+            }
+        }
+        self.connector.set(&mut request, "CRTC_ID", crtc)?;
+        self.crtc.set(&mut request, "MODE_ID", mode.into())?;
+        self.crtc.set(&mut request, "ACTIVE", 1)?;
+        let (width, height) = (u64::from(self.size.width), u64::from(self.size.height));
+        for (name, value) in [
+            ("FB_ID", self.target.framebuffer.id()),
+            ("CRTC_ID", crtc),
+            ("SRC_X", 0),
+            ("SRC_Y", 0),
+            ("SRC_W", width << 16),
+            ("SRC_H", height << 16),
+            ("CRTC_X", 0),
+            ("CRTC_Y", 0),
+            ("CRTC_W", width),
+            ("CRTC_H", height),
+        ] {
+            self.plane.set(&mut request, name, value)?;
+        }
+        self.card
+            .atomic_commit(AtomicCommitFlags::ALLOW_MODESET, request)?;
+        Ok(())
+    }
+
+    /// Makes a framebuffer of an imported dma-buf with lines of `pitch` bytes.
+    pub fn import(
+        &self,
+        dmabuf: BorrowedFd<'_>,
+        layout: Layout,
+        pitch: u32,
+    ) -> Result<Framebuffer> {
+        Framebuffer::import(&self.card, dmabuf, self.size, layout, pitch)
+    }
+
+    /// Puts a framebuffer on the plane, without waiting for anything.
+    pub fn commit(&self, framebuffer: &Framebuffer) -> Result<()> {
+        let mut request = AtomicModeReq::new();
+        self.plane.set(&mut request, "FB_ID", framebuffer.id())?;
+        let how = AtomicCommitFlags::NONBLOCK | AtomicCommitFlags::PAGE_FLIP_EVENT;
+        self.card
+            .atomic_commit(how, request)
+            .context("atomic commit")
+    }
+
+    /// Waits until the commit has taken effect and its picture was scanned out.
+    pub fn wait_flip(&mut self, deadline: Ns) -> Result<Flipped> {
+        let woken = poll::wait_each(&[self.card.as_fd()], deadline)?;
+        ensure!(woken[0].is_some(), "the flip did not happen");
+        let mut events = self.card.receive_events().context("the display's events")?;
+        let flip = events.find_map(|event| match event {
+            Event::PageFlip(flip) => Some(flip),
+            _ => None,
+        });
+        let flip = flip.context("the display had an event, but not that of the flip")?;
+        let checksums = self.checksums.as_mut();
+        let checksums = checksums.context("a display after its snapshot")?;
+        let crc = checksums.wait(flip.frame, deadline)?;
+        Ok(Flipped {
+            woken: woken[0],
+            // The crate calls the time of the event its duration.
+            at_ns: u64::try_from(flip.duration.as_nanos()).unwrap_or(u64::MAX),
+            crc,
+            scanned_out_ns: clock::now(),
+        })
+    }
+
+    /// What the display shows now, in pixels. After it there are no more checksums, since vkms stops
+    /// composing at the end of a writeback.
+    pub fn snapshot(&mut self) -> Result<Picture> {
+        self.checksums = None;
+        self.target.clear(&self.card)?;
+        let mut out_fence = -1_i32;
+        let mut request = AtomicModeReq::new();
+        let target = self.target.framebuffer.id();
+        self.connector
+            .set(&mut request, "WRITEBACK_FB_ID", target)?;
+        let address = (&raw mut out_fence).expose_provenance() as u64;
+        self.connector
+            .set(&mut request, "WRITEBACK_OUT_FENCE_PTR", address)?;
+        self.wait_vblank();
+        self.card
+            .atomic_commit(AtomicCommitFlags::empty(), request)
+            .context("atomic commit of a writeback")?;
+        // SAFETY: the variable lives; the kernel wrote to it through the address in the commit.
+        let out_fence = unsafe { (&raw const out_fence).read_volatile() };
+        ensure!(
+            out_fence >= 0,
+            "the display gave no fence for its writeback"
+        );
+        // SAFETY: the commit succeeded, so this is a new descriptor that nothing else owns.
+        let written = unsafe { OwnedFd::from_raw_fd(out_fence) };
+        let deadline = clock::now() + PATIENCE_MS * MS;
+        let woken = poll::wait_each(&[written.as_fd()], deadline)?;
+        ensure!(woken[0].is_some(), "the display did not write back");
+        self.target.read(&self.card)
+    }
+
+    /// Returns just after a vertical blank.
+    fn wait_vblank(&self) {
+        let next = VblankWaitTarget::Relative(1);
+        // Without it, it only gets more likely that vkms trips.
+        let _ = self.card.wait_vblank(next, VblankWaitFlags::empty(), 0, 0);
+    }
+
+    fn switch_off(&self) -> Result<()> {
+        let mut request = AtomicModeReq::new();
+        self.crtc.set(&mut request, "ACTIVE", 0)?;
+        // vkms of 6.12 cancels its timer with locks held that the timer takes: both wait for ever
+        // if this comes with a vertical blank. It also does so some seconds after the last one who
+        // wants vertical blanks, so the checksums go last.
+        self.wait_vblank();
+        self.card
+            .atomic_commit(AtomicCommitFlags::ALLOW_MODESET, request)
+            .context("cannot switch the display off")
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        if let Err(err) = self.switch_off() {
+            eprintln!("vb2-fence: {err:#}");
+        }
+    }
+}
+
+fn primary_plane(card: &Card) -> Result<plane::Handle> {
+    for handle in card.plane_handles().context("the display's planes")? {
+        for (&property, &value) in &card.get_properties(handle)? {
+            let is_type = card.get_property(property)?.name().to_bytes() == b"type";
+            if is_type && value == u64::from(PlaneType::Primary as u32) {
+                return Ok(handle);
+            }
+        }
+    }
+    bail!("a display without a primary plane");
+}
+
+fn writeback_connector(card: &Card) -> Result<connector::Handle> {
+    let resources = card.resource_handles()?;
+    for &handle in resources.connectors() {
+        if card.get_connector(handle, false)?.interface() == Interface::Writeback {
+            return Ok(handle);
+        }
+    }
+    bail!("{DRIVER} has no writeback connector: load it with enable_writeback=1");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mode_is_the_kernels() {
+        assert_eq!(size_of::<ModeInfo>(), 68);
+        let mode = Size {
+            width: 128,
+            height: 96,
+        };
+        let mode = ModeInfo::of(mode, 50);
+        let mode = mode.unwrap();
+        assert_eq!(mode.clock, 1024);
+        assert_eq!(mode.horizontal, [128, 136, 144, 160, 0]);
+        let huge = Size {
+            width: 70_000,
+            height: 10,
+        };
+        assert!(ModeInfo::of(huge, 50).is_err());
+    }
+}

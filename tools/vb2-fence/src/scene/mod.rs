@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `vb2-fence scene`: a picture that is still being written goes to a display.
+//!
+//! [`producer`] writes it, [`kms`] shows it, [`flip`] does one of both and writes down what it saw;
+//! [`shot`] and [`count`] judge that, and make files of it.
+
+pub mod args;
+pub mod count;
+pub mod crc;
+pub mod decoder;
+pub mod flip;
+pub mod framebuffer;
+pub mod image;
+pub mod kms;
+pub mod mapping;
+pub mod node;
+pub mod picture;
+pub mod producer;
+pub mod rkemu;
+pub mod shot;
+pub mod timeline;
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::feature::Switch;
+use crate::scene::args::{ProducerKind, SceneArgs};
+use crate::scene::flip::Stage;
+use crate::scene::kms::Display;
+use crate::scene::picture::Size;
+use crate::scene::producer::Producer;
+
+/// Runs the command; says whether every line is right.
+pub fn run(args: &SceneArgs) -> Result<bool> {
+    let mut right = true;
+    if let Some(dir) = &args.output {
+        right &= shot::run(args, dir)?;
+    }
+    if let Some(frames) = args.frames {
+        right &= count::run(args, frames)?;
+    }
+    Ok(right)
+}
+
+/// Turns release fences of all of a producer's drivers off or on.
+fn set_all(switches: &[Switch], on: bool) -> Result<()> {
+    switches.iter().try_for_each(|switch| switch.set(on))
+}
+
+/// A producer and a display, with the switches as they are now.
+fn open(kind: ProducerKind, size: Size, refresh: u32, job_ms: u32) -> Result<Stage> {
+    // The display first: a job that nobody can show is not worth its time.
+    let display = Display::open(size, refresh)?;
+    Stage::new(Producer::open(kind, size, job_ms)?, display)
+}
+
+/// Whether a producer's device can leave the old picture in the buffer while its job runs.
+fn writes_last(kind: ProducerKind) -> bool {
+    kind != ProducerKind::Vim2m
+}
+
+/// Writes something as JSON.
+pub fn write_json(what: &impl Serialize, path: &Path) -> Result<()> {
+    let write = || -> Result<()> {
+        let mut out = BufWriter::new(File::create(path)?);
+        serde_json::to_writer_pretty(&mut out, what)?;
+        writeln!(out)?;
+        Ok(out.flush()?)
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Who writes the picture: a device with two pictures to write to in turn.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use anyhow::{ensure, Context, Result};
+use v4l2r::ioctl;
+
+use crate::clock::{self, Ns, MS};
+use crate::device::{self, Node, Queue};
+use crate::feature::Switch;
+use crate::observation::Readiness;
+use crate::poll;
+use crate::scene::args::ProducerKind;
+use crate::scene::crc;
+use crate::scene::decoder::Decoder;
+use crate::scene::node::{Buffer, Memory, SideFormat, Streamer};
+use crate::scene::picture::{Layout, Picture, Shown, Size, GREEN};
+use crate::scene::rkemu::Block;
+
+/// Pictures: one is on the display while the other one is written.
+pub const PICTURES: u32 = 2;
+
+/// How long a device may take beyond what a job was set to.
+pub const PATIENCE_MS: u64 = 10_000;
+
+/// How long a picture may take that comes after its job's end.
+const LATE_MS: u32 = 1_000;
+
+/// The drivers whose fences a producer is about, by their V4L2 names.
+fn drivers(kind: ProducerKind) -> &'static [&'static str] {
+    match kind {
+        ProducerKind::Rga => &["rockchip-rga"],
+        ProducerKind::Vpu => &["hantro-vpu", "rockchip-rga"],
+        ProducerKind::Vim2m => &["vim2m"],
+    }
+}
+
+/// The switches of a producer's drivers. Fails if a driver cannot publish fences at all.
+pub fn switches(kind: ProducerKind) -> Result<Vec<Switch>> {
+    let of_driver = |driver: &&str| -> Result<Switch> {
+        Switch::of_driver(driver)?.with_context(|| {
+            format!(
+                "this kernel's {driver} cannot publish release fences (there is no {}): boot a \
+                 kernel with CONFIG_VIDEOBUF2_RELEASE_FENCES=y",
+                Switch::path(driver).display()
+            )
+        })
+    };
+    drivers(kind).iter().map(of_driver).collect()
+}
+
+/// What a device needs to say of itself.
+struct Profile {
+    driver: &'static str,
+    block: Option<&'static str>,
+    multiplanar: bool,
+    fourcc: [u8; 4],
+    layout: Layout,
+}
+
+const RGA: Profile = Profile {
+    driver: "rockchip-rga",
+    block: Some("rga"),
+    multiplanar: true,
+    fourcc: *b"XR24",
+    layout: Layout::Xrgb8888,
+};
+
+const VIM2M: Profile = Profile {
+    driver: "vim2m",
+    block: None,
+    multiplanar: false,
+    fourcc: *b"RGBP",
+    layout: Layout::Rgb565,
+};
+
+/// The device, streaming. Dropped, it stops.
+#[derive(Debug)]
+pub struct Producer {
+    /// The node of the device that writes the display's picture.
+    pub node: Node,
+    /// How its pixels lie in memory.
+    pub layout: Layout,
+    streamer: Streamer,
+    size: Size,
+    job_ms: u32,
+    block: Option<Block>,
+    inputs: Vec<Buffer>,
+    pictures: Vec<Buffer>,
+    decoder: Option<Decoder>,
+    completed: u64,
+}
+
+impl Producer {
+    /// Opens the device. Its switch counts as it is now.
+    pub fn open(kind: ProducerKind, size: Size, job_ms: u32) -> Result<Self> {
+        Self::with_buffers(kind, size, job_ms, PICTURES)
+    }
+
+    /// The same with so many buffers on each side.
+    pub fn with_buffers(kind: ProducerKind, size: Size, job_ms: u32, count: u32) -> Result<Self> {
+        let profile = match kind {
+            ProducerKind::Rga | ProducerKind::Vpu => RGA,
+            ProducerKind::Vim2m => VIM2M,
+        };
+        let node = find(profile.driver)?;
+        // Longer than the blitter's, which reads its input at the end: else it might come in time.
+        let decoder = (kind == ProducerKind::Vpu)
+            .then(|| Decoder::open(size, job_ms * 3 / 2))
+            .transpose()?;
+        let picture = SideFormat {
+            fourcc: profile.fourcc,
+            size,
+            bytes: 0,
+        };
+        let input = decoder.as_ref().map_or(picture, Decoder::format);
+        let streamer = Streamer::open(&node.path, profile.multiplanar, input, picture)?;
+        ensure!(
+            streamer.pitch() == size.width * profile.layout.bytes(),
+            "{}: lines of {} bytes",
+            profile.driver,
+            streamer.pitch()
+        );
+        let block = profile.block.map(Block::find).transpose()?.flatten();
+        match &block {
+            Some(block) => block.set_job_ms(job_ms)?,
+            None if kind == ProducerKind::Vim2m => {
+                let control = device::job_time_control(streamer.file())?;
+                ioctl::s_ctrl(streamer.file(), control, i32::try_from(job_ms)?)
+                    .with_context(|| format!("cannot set a job time of {job_ms} ms"))?;
+            }
+            // Real hardware takes as long as it takes.
+            None => {}
+        }
+        let inputs = match &decoder {
+            Some(_) => {
+                streamer.import(Queue::Output, count)?;
+                Vec::new()
+            }
+            None => streamer.allocate(Queue::Output, count)?,
+        };
+        let pictures = streamer.allocate(Queue::Capture, count)?;
+        streamer.stream_on()?;
+        Ok(Self {
+            node,
+            layout: profile.layout,
+            streamer,
+            size,
+            job_ms,
+            block,
+            inputs,
+            pictures,
+            decoder,
+            completed: 0,
+        })
+    }
+
+    /// The pictures' dma-bufs.
+    pub fn picture(&self, slot: u32) -> BorrowedFd<'_> {
+        self.pictures[slot as usize].dmabuf.as_fd()
+    }
+
+    /// The inputs' dma-bufs, if they are the device's own.
+    pub fn input(&self, slot: u32) -> Option<BorrowedFd<'_>> {
+        let input = self.inputs.get(slot as usize)?;
+        Some(input.dmabuf.as_fd())
+    }
+
+    /// Bytes from line to line.
+    pub fn pitch(&self) -> u32 {
+        self.streamer.pitch()
+    }
+
+    /// Bytes of a picture's buffer.
+    pub fn picture_bytes(&self) -> u32 {
+        self.streamer.capture_bytes()
+    }
+
+    /// What frame `number` has to look like.
+    fn expected(&self, number: u32) -> Picture {
+        match &self.decoder {
+            Some(decoder) => decoder.expected(number),
+            None => Picture::frame(self.size, number),
+        }
+    }
+
+    /// Whether the buffer has frame `number`, or gets it soon: a block that raised its interrupt too
+    /// early is still to write, and to read its input.
+    pub fn is_written(&self, slot: u32, number: u32) -> Result<bool> {
+        let deadline = clock::now() + u64::from(3 * self.job_ms + LATE_MS) * MS;
+        loop {
+            if self.has(slot, number)? {
+                return Ok(true);
+            }
+            if clock::now() >= deadline {
+                return Ok(false);
+            }
+            clock::sleep_until(clock::now() + 5 * MS);
+        }
+    }
+
+    /// Whether the buffer has frame `number` now. Waits for its fences.
+    pub fn has(&self, slot: u32, number: u32) -> Result<bool> {
+        let wanted = self.expected(number).bytes(self.layout);
+        let bytes = self.pictures[slot as usize].read(wanted.len())?;
+        Ok(self.layout.same(&bytes, &wanted))
+    }
+
+    /// What the checksum of a scan-out means, if frame `number` was to be shown.
+    pub fn shown(&self, number: u32, crc: u32) -> Shown {
+        let is = |picture: &Picture| crc::of(picture, self.layout) == crc;
+        let last = number.wrapping_sub(1);
+        if is(&self.expected(number)) {
+            Shown::Wanted
+        } else if is(&self.before()) {
+            Shown::Before
+        } else if is(&self.expected(last)) {
+            Shown::Other(last)
+        } else {
+            Shown::Torn
+        }
+    }
+
+    /// What a snapshot of the display is, if frame `number` was to be shown.
+    pub fn in_snapshot(&self, number: u32, snapshot: &Picture) -> Shown {
+        snapshot.compare(&self.expected(number), &self.before())
+    }
+
+    fn before(&self) -> Picture {
+        Picture::uniform(self.size, GREEN)
+    }
+
+    /// The device's node says when a job is over.
+    pub fn video(&self) -> BorrowedFd<'_> {
+        self.streamer.as_fd()
+    }
+
+    /// When a job that is started now has to be over.
+    pub fn deadline(&self) -> Ns {
+        clock::now() + (u64::from(self.job_ms) + PATIENCE_MS) * MS
+    }
+
+    /// Makes a picture green, and starts the job that is to replace it by frame `number`. Returns
+    /// when the job runs; says when it can have begun at the earliest.
+    pub fn start(&mut self, slot: u32, number: u32) -> Result<Ns> {
+        let deadline = self.deadline();
+        self.pictures[slot as usize].write(&self.before().bytes(self.layout))?;
+        if let Some(decoder) = &mut self.decoder {
+            decoder.decode(slot, number, deadline)?;
+        } else {
+            let frame = Picture::frame(self.size, number).bytes(self.layout);
+            self.inputs[slot as usize].write(&frame)?;
+        }
+        let jobs = match &self.block {
+            Some(block) => {
+                self.completed = block.completed()?;
+                block.jobs()?
+            }
+            None => 0,
+        };
+        let input = match &self.decoder {
+            Some(decoder) => Memory::Imported(decoder.picture(slot)),
+            None => Memory::Own,
+        };
+        let streamer = &self.streamer;
+        streamer.queue_buffer(Queue::Capture, slot, Memory::Own, None)?;
+        let started = clock::now();
+        streamer.queue_buffer(Queue::Output, slot, input, None)?;
+        match &self.block {
+            Some(block) => block.wait_jobs(jobs + 1, deadline)?,
+            // The start of a job has nothing to wait for if the device is idle.
+            None => clock::sleep_until(started + 2 * MS),
+        }
+        Ok(started)
+    }
+
+    /// Whether the job that was started last is over. An emulated block knows it before the driver.
+    pub fn is_over(&self) -> Result<bool> {
+        match &self.block {
+            Some(block) => Ok(block.completed()? > self.completed),
+            None => Ok(poll::ready_now(self.video())? != Readiness::NotReady),
+        }
+    }
+
+    /// Takes the buffers of the job back, which is over; says whether the picture has an error.
+    pub fn finish(&mut self, slot: u32) -> Result<bool> {
+        let deadline = self.deadline();
+        let (index, flagged) = self.streamer.dequeue(Queue::Capture)?;
+        ensure!(index == slot, "buffer {index} came back instead of {slot}");
+        self.streamer.dequeue(Queue::Output)?;
+        if let Some(decoder) = &mut self.decoder {
+            decoder.finish(slot, deadline)?;
+        }
+        Ok(flagged)
+    }
+}
+
+/// The driver's node, with what may be missing.
+pub fn find(driver: &str) -> Result<Node> {
+    Node::find(driver).with_context(|| match driver {
+        "vim2m" => "no test device".to_owned(),
+        _ => format!(
+            "no {driver}: on a machine without one, \
+             echo 1 >/sys/module/rkemu/parameters/enable emulates it"
+        ),
+    })
+}
