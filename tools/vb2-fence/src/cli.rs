@@ -20,6 +20,8 @@ pub struct Cli {
 pub enum Command {
     /// Run vim2m jobs and compare what a consumer sees with release fences off and on.
     Report(ReportArgs),
+    /// Ask and wait in every way that consumers of a dma-buf have, with release fences off and on.
+    Consumers(crate::consumers::args::ConsumersArgs),
     /// Show a picture on a display while it is being written, with release fences off and on.
     Scene(crate::scene::args::SceneArgs),
 }

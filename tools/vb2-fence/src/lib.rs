@@ -10,11 +10,13 @@
 //!   ([`observation`]);
 //! - judging ([`judge`]) and showing ([`show`], [`table`], [`report`]), which never touch a device.
 //!
-//! [`scene`] puts a picture that is being written on a display, and shows its lines by [`compare`].
+//! [`scene`] puts a picture that is being written on a display, and [`consumers`] asks in all the
+//! ways there are. Both show their lines by [`compare`].
 
 pub mod cli;
 pub mod clock;
 pub mod compare;
+pub mod consumers;
 pub mod device;
 pub mod dmabuf;
 pub mod feature;

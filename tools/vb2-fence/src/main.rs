@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use vb2_fence::cli::{Cli, Command};
-use vb2_fence::{report, scene};
+use vb2_fence::{consumers, report, scene};
 
 /// The program could not do what it was asked to: wrong usage, or something is missing here.
 const CANNOT: u8 = 2;
@@ -15,6 +15,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match &cli.command {
         Command::Report(args) => report::run(args),
+        Command::Consumers(args) => consumers::run(args),
         Command::Scene(args) => scene::run(args),
     };
     match outcome {

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Those who share the buffer and have fences of their own in it.
+
+use std::os::fd::AsFd;
+
+use anyhow::{ensure, Result};
+use rustix::event::PollFlags;
+use v4l2r::ioctl;
+
+use crate::compare::Seen;
+use crate::consumers::fences::{export, import, info, polls, Timeline, Use};
+use crate::consumers::job::{of_videobuf2, Half, Job, SIZE};
+use crate::consumers::Lines;
+use crate::device::{self, Queue};
+use crate::observation::SyncInfo;
+use crate::poll;
+use crate::scene::node::{Memory, SideFormat, Streamer};
+use crate::scene::producer::{find, PATIENCE_MS};
+
+/// IMPORT_SYNC_FILE: somebody else's fence beside ours, signalled later.
+pub fn import_sync_file(half: &Half) -> Result<Lines> {
+    let ((timeline, mid), job) = half.during(|job| {
+        let timeline = Timeline::new()?;
+        import(job.picture(), Use::Write, timeline.fence()?.as_fd())?;
+        Ok((timeline, info(&export(job.picture(), Use::Read)?)?))
+    })?;
+    job.wait()?;
+    let after_job = polls(job.picture(), PollFlags::IN)?;
+    timeline.advance()?;
+    let at_end = polls(job.picture(), PollFlags::IN)?;
+    job.end()?;
+    let theirs = mid.fences.len().saturating_sub(of_videobuf2(&mid));
+    let (ours, text) = (of_videobuf2(&mid), fences(&mid));
+    let why = "not the fences of both";
+    let order = match (after_job, at_end) {
+        (false, true) => Seen::right("ready after both"),
+        other => Seen::wrong(format!("{other:?}"), "not ready exactly after both"),
+    };
+    Ok(vec![
+        (
+            "IMPORT_SYNC_FILE: fences",
+            Seen::judge(theirs == 1 && ours == usize::from(half.on), text, why),
+        ),
+        ("IMPORT_SYNC_FILE: POLLIN", order),
+    ])
+}
+
+/// In words: how many are whose.
+fn fences(info: &SyncInfo) -> String {
+    let ours = of_videobuf2(info);
+    format!("{ours} ours, {} other", info.fences.len() - ours)
+}
+
+/// vim2m takes the picture as its OUTPUT buffer while the blitter writes it. V4L2 does not wait for
+/// fences, so vim2m may read too early; but it adds its fence to ours, and both jobs end.
+pub fn import_into_vim2m(half: &Half) -> Result<Lines> {
+    let switch = crate::feature::Switch::of_driver("vim2m")?;
+    if let Some(switch) = &switch {
+        switch.set(half.on)?;
+    }
+    let node = find("vim2m")?;
+    let format = SideFormat {
+        fourcc: *b"RGBP",
+        size: SIZE,
+        bytes: 0,
+    };
+    let open = || -> Result<Streamer> {
+        let importer = Streamer::open(&node.path, false, format, format)?;
+        let control = device::job_time_control(importer.file())?;
+        // Longer than what is left of the other job.
+        ioctl::s_ctrl(importer.file(), control, i32::try_from(2 * half.job_ms)?)?;
+        importer.import(Queue::Output, 1)?;
+        let _pictures = importer.allocate(Queue::Capture, 1)?;
+        importer.stream_on()?;
+        importer.queue_buffer(Queue::Capture, 0, Memory::Own, None)?;
+        Ok(importer)
+    };
+    let look = |job: &Job| -> Result<(Streamer, SyncInfo, SyncInfo, bool)> {
+        let importer = open()?;
+        let picture = job.picture();
+        importer.queue_buffer(Queue::Output, 0, Memory::Imported(picture), None)?;
+        let readers = info(&export(picture, Use::Read)?)?;
+        let writers = info(&export(picture, Use::Write)?)?;
+        let ready = polls(picture, PollFlags::IN)?;
+        Ok((importer, readers, writers, ready))
+    };
+    let ((importer, readers, writers, ready), job) = half.during(look)?;
+    job.wait()?;
+    let read_after = polls(job.picture(), PollFlags::IN)?;
+    let write_after = polls(job.picture(), PollFlags::OUT)?;
+    let runs = poll::ready_now(importer.as_fd())? == crate::observation::Readiness::NotReady;
+    let deadline = crate::clock::now() + PATIENCE_MS * crate::clock::MS;
+    let woken = poll::wait_each(&[importer.as_fd()], deadline)?;
+    ensure!(woken[0].is_some(), "vim2m does not end");
+    let (_, flagged) = importer.dequeue(Queue::Capture)?;
+    importer.dequeue(Queue::Output)?;
+    let free = polls(job.picture(), PollFlags::OUT)?;
+    job.end()?;
+
+    let (one, two) = (usize::from(half.on), 2 * usize::from(half.on));
+    let counts = (of_videobuf2(&readers), of_videobuf2(&writers));
+    let text = format!("{} for readers, {} for writers", counts.0, counts.1);
+    let good = counts == (one, two) && ready != half.on;
+    // Between the two ends: readers may go on, writers have to wait for vim2m.
+    let between = read_after && (!half.on || !runs || !write_after);
+    let text_between = match (read_after, write_after) {
+        (true, false) => "POLLIN, no POLLOUT",
+        (true, true) => "POLLIN, POLLOUT",
+        (false, _) => "not ready",
+    };
+    let end = !flagged && free;
+    Ok(vec![
+        (
+            "vim2m imports: fences",
+            Seen::judge(good, text, half.complaint()),
+        ),
+        (
+            "vim2m imports: one ended",
+            Seen::judge(between, text_between, "not free for readers only"),
+        ),
+        (
+            "vim2m imports: both ended",
+            Seen::judge(
+                end,
+                if end { "ready" } else { "not ready" },
+                "it should be free",
+            ),
+        ),
+    ])
+}
