@@ -249,27 +249,36 @@ TEST_F_TIMEOUT(fault, slow, CASE_S)
 /* All of them in turn, and a good job after each. */
 TEST_F_TIMEOUT(fault, in_turn, CASE_S)
 {
-	static const char * const faults[] = {
-		"error", "never-completes", "slow", "error", "interrupt-twice", "never-completes",
+	static const struct {
+		const char *name;
+		/* Of the job with the fault and a good one */
+		unsigned int interrupts;
+	} faults[] = {
+		{ "error", 2 }, { "never-completes", 1 }, { "slow", 2 }, { "error", 2 },
+		{ "interrupt-twice", 3 }, { "never-completes", 1 },
 	};
 	unsigned int i;
 	__u32 n = 1;
 
 	ASSERT_EQ(0, watchdog_set(self->dev, WATCHDOG_MS));
 	for (i = 0; i < ARRAY_COUNT(faults); i++) {
+		const long interrupts = knob_get(self->dev, "interrupts");
 		int ret;
 
-		ASSERT_EQ(0, fault_set(self->dev, faults[i], 1));
+		ASSERT_EQ(0, fault_set(self->dev, faults[i].name, 1));
 		ASSERT_EQ(0, job_start(&self->jobs, 0, n));
 		ASSERT_EQ(0, job_start(&self->jobs, 1, n + 1));
 		ret = job_end(&self->jobs, 0, n, SOON_MS);
 		EXPECT_TRUE(ret == 0 || ret == -EIO) {
-			TH_LOG("after %s: %d", faults[i], ret);
+			TH_LOG("after %s: %d", faults[i].name, ret);
 		}
 		ret = job_end(&self->jobs, 1, n + 1, SOON_MS);
 		EXPECT_TRUE(ret == 0 || ret == -EIO) {
-			TH_LOG("after %s: %d", faults[i], ret);
+			TH_LOG("after %s: %d", faults[i].name, ret);
 		}
+		/* The second one of two may have ended the good job, which still runs, then. */
+		EXPECT_TRUE(knob_reaches(self->dev, "interrupts",
+					 interrupts + faults[i].interrupts, SOON_MS));
 		sleep_ms(10);
 		n += 2;
 		EXPECT_EQ(0, job_run(&self->jobs, 0, n++));
