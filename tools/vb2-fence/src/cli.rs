@@ -6,6 +6,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::generate::GenerateArgs;
+use crate::list::ListArgs;
+use crate::probe::ProbeArgs;
+use crate::stress::StressArgs;
+use crate::watch::WatchArgs;
+
 /// Shows whether consumers of V4L2 dma-bufs are told when a buffer is ready.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true)]
@@ -19,7 +25,22 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run vim2m jobs and compare what a consumer sees with release fences off and on.
+    #[command(long_about = REPORT_LONG)]
     Report(ReportArgs),
+    /// List the video nodes and say whether they publish release fences.
+    #[command(long_about = crate::list::LONG)]
+    List(ListArgs),
+    /// Run jobs on a device and say what a consumer of its buffers saw.
+    #[command(long_about = crate::probe::LONG)]
+    Probe(ProbeArgs),
+    /// Watch the fences of a device while it works for somebody else.
+    #[command(long_about = crate::watch::LONG)]
+    Watch(WatchArgs),
+    /// Run many jobs at once, with consumers that wait for their buffers.
+    #[command(long_about = crate::stress::LONG)]
+    Stress(StressArgs),
+    /// Write the man page or shell completions.
+    Generate(GenerateArgs),
     /// Ask and wait in every way that consumers of a dma-buf have, with release fences off and on.
     Consumers(crate::consumers::args::ConsumersArgs),
     /// Show a picture on a display while it is being written, with release fences off and on.
@@ -49,30 +70,33 @@ impl Halves {
     }
 }
 
-/// Arguments of `vb2-fence report`.
-#[derive(Args, Debug)]
-#[command(
-    long_about = "Run vim2m jobs and compare what a consumer sees with release fences off and on.
+/// What `--help` and the man page say of the command.
+const REPORT_LONG: &str = "\
+Run vim2m jobs and compare what a consumer sees with release fences off and on.
 
 A job takes as long as --job-ms says. A quarter into it, and at its end, the program asks the video
 node, the CAPTURE buffer's dma-buf and the fence behind it whether the picture is ready. It does so
 for a buffer that was exported before the job, for a second export made while the job runs, and for
 a buffer imported from the system dma-heap. The driver's parameter release_fences is set for each
-half and put back at the end.",
-    after_help = "Examples:
+half and put back at the end.";
+
+/// Arguments of `vb2-fence report`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
   vb2-fence report
   vb2-fence report --rounds 5 --json report.json
+  vb2-fence report --json | jq .right
   vb2-fence report --feature off      (what a kernel without release fences does)
 
-Exit status: 0 every line is right, 1 a line is wrong, 2 the report could not be made."
-)]
+Exit status: 0 every line is right, 1 a line is wrong, 2 the report could not be made.")]
 pub struct ReportArgs {
     /// The video node [default: the first one of the vim2m driver].
     #[arg(long, value_name = "NODE")]
     pub device: Option<PathBuf>,
 
-    /// Write the same report, with every raw time, as JSON to FILE.
-    #[arg(long, value_name = "FILE")]
+    /// Write the same report, with every raw time, as JSON to FILE; without FILE, or with "-", to
+    /// stdout, in place of the table.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
     pub json: Option<PathBuf>,
 
     /// How long a job takes, in milliseconds.
@@ -101,9 +125,25 @@ mod tests {
     }
 
     #[test]
+    fn help_is_long() {
+        for (name, part) in [
+            ("report", "A quarter into it"),
+            ("list", "no job is run"),
+            ("probe", "what most rounds"),
+            ("watch", "removed at the end"),
+            ("stress", "stale fence"),
+        ] {
+            let mut cli = Cli::command();
+            let command = cli.find_subcommand_mut(name).unwrap();
+            let help = command.render_long_help().to_string();
+            assert!(help.replace('\n', " ").contains(part), "{help}");
+        }
+    }
+
+    #[test]
     fn defaults() {
         let Command::Report(args) = Cli::parse_from(["vb2-fence", "report"]).command else {
-            panic!("another command");
+            panic!("not the report");
         };
         assert_eq!((args.job_ms, args.rounds), (400, 3));
         assert!(args.feature.off() && args.feature.on());

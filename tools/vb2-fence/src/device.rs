@@ -14,6 +14,9 @@ use v4l2r::ioctl::{QueryCtrlFlags, V4l2Buffer};
 use v4l2r::memory::{DmaBufHandle, MemoryType, MmapHandle, PlaneHandle};
 use v4l2r::{Format, PixelFormat, QueueType};
 
+use crate::hint;
+use crate::queues::Queues;
+
 /// A small picture, so that vim2m's copying, which is part of starting a job, takes no time.
 const PICTURE: (u32, u32) = (160, 120);
 
@@ -30,6 +33,10 @@ pub struct Node {
     pub path: PathBuf,
     /// The driver's name from VIDIOC_QUERYCAP.
     pub driver: String,
+    /// The device's name from there.
+    pub card: String,
+    /// Its queues.
+    pub queues: Queues,
 }
 
 impl Node {
@@ -40,7 +47,9 @@ impl Node {
             .with_context(|| format!("{} is not a V4L2 node", path.display()))?;
         Ok(Self {
             path: path.to_owned(),
+            queues: Queues::decode(caps.device_caps()),
             driver: caps.driver,
+            card: caps.card,
         })
     }
 
@@ -66,7 +75,7 @@ impl Node {
 }
 
 /// /dev/video*, by number.
-fn video_nodes() -> Result<Vec<PathBuf>> {
+pub fn video_nodes() -> Result<Vec<PathBuf>> {
     let mut nodes: Vec<(u32, PathBuf)> = fs::read_dir("/dev")
         .context("cannot list /dev")?
         .filter_map(|entry| {
@@ -80,13 +89,13 @@ fn video_nodes() -> Result<Vec<PathBuf>> {
 }
 
 /// Opens a node so that no ioctl waits.
-fn open(path: &Path) -> Result<File> {
+pub fn open(path: &Path) -> Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)
         .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
         .open(path)
-        .with_context(|| format!("cannot open {}", path.display()))
+        .map_err(|err| hint::open_failed(path, &err))
 }
 
 /// The two queues of a memory-to-memory node, by what the program uses them for.
@@ -213,7 +222,7 @@ fn set_format(file: &mut File, queue: Queue) -> Result<u32> {
 }
 
 /// Finds the control that sets how long a job takes.
-pub(crate) fn job_time_control(file: &File) -> Result<u32> {
+pub fn job_time_control(file: &File) -> Result<u32> {
     let mut last = 0;
     loop {
         let id = CtrlId::new(last).context("a control number out of range")?;

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The system dma-heap (<linux/dma-heap.h>): buffers that belong to no device.
+//! dma-heaps (<linux/dma-heap.h>): buffers that belong to no device.
 
 use std::fs::File;
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rustix::ioctl::{opcode, Opcode, Updater};
 
-/// The heap's node.
-const SYSTEM_HEAP: &str = "/dev/dma_heap/system";
+/// Where the heaps' nodes are.
+const HEAPS: &str = "/dev/dma_heap";
+
+/// The heap that every machine has.
+const SYSTEM: &str = "system";
 
 /// `struct dma_heap_allocation_data`.
 #[derive(Debug)]
@@ -24,19 +28,37 @@ struct AllocationData {
 /// `DMA_HEAP_IOCTL_ALLOC`.
 const ALLOC: Opcode = opcode::read_write::<AllocationData>(b'H', 0);
 
-/// The system heap, open.
+/// A heap, open.
 #[derive(Debug)]
-pub struct SystemHeap(File);
+pub struct Heap {
+    file: File,
+    path: PathBuf,
+}
 
-impl SystemHeap {
-    /// Opens the heap's node.
-    pub fn open() -> Result<Self> {
-        let file = File::open(SYSTEM_HEAP).with_context(|| {
-            format!(
-                "cannot open {SYSTEM_HEAP}: run as root, on a kernel with CONFIG_DMABUF_HEAPS_SYSTEM=y"
-            )
+impl Heap {
+    /// Opens the system heap.
+    pub fn system() -> Result<Self> {
+        Self::named(SYSTEM)
+    }
+
+    /// Opens a heap by its name.
+    pub fn named(name: &str) -> Result<Self> {
+        let path = Path::new(HEAPS).join(name);
+        let file = File::open(&path).with_context(|| {
+            let path = path.display();
+            match name {
+                SYSTEM => format!(
+                    "cannot open {path}: run as root, on a kernel with CONFIG_DMABUF_HEAPS_SYSTEM=y"
+                ),
+                _ => format!("cannot open {path}: run as root; ls {HEAPS} shows the heaps"),
+            }
         })?;
-        Ok(Self(file))
+        Ok(Self { file, path })
+    }
+
+    /// The heap's node.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Allocates a dma-buf of at least `len` bytes.
@@ -51,8 +73,8 @@ impl SystemHeap {
         // structure that the kernel expects for it.
         let request = unsafe { Updater::<ALLOC, AllocationData>::new(&mut arg) };
         // SAFETY: the request reads and writes `arg` only, and makes a new descriptor.
-        unsafe { rustix::ioctl::ioctl(&self.0, request) }
-            .with_context(|| format!("cannot allocate {len} bytes from {SYSTEM_HEAP}"))?;
+        unsafe { rustix::ioctl::ioctl(&self.file, request) }
+            .with_context(|| format!("cannot allocate {len} bytes from {}", self.path.display()))?;
         let fd = i32::try_from(arg.fd).context("the heap gave no descriptor")?;
         // SAFETY: the ioctl succeeded, so `fd` is a new descriptor that nothing else owns.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })

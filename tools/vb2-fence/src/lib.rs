@@ -4,6 +4,15 @@
 //!
 //! The crate keeps three things apart, so that each can be tested and reused by itself:
 //!
+//! - the kernel's interfaces: [`device`] and [`session`] (V4L2), [`queues`], [`dmabuf`], [`heap`],
+//!   [`syncfile`], [`feature`] (a driver's switch), [`publishing`] (what sysfs says), [`clock`],
+//!   [`poll`];
+//! - observing ([`observe`], [`probe`], [`watch`], [`stress`]), which runs jobs, or reads the trace,
+//!   and only writes down what it saw, as plain data ([`observation`]);
+//! - judging ([`judge`], [`probe::verdict`]) and showing ([`show`], [`table`], [`report`], [`list`]),
+//!   which never touch a device.
+//!
+//! [`report`] is about vim2m and compares; the other commands are for every device.
 //! - the kernel's interfaces: [`device`] (V4L2), [`dmabuf`], [`heap`], [`syncfile`], [`feature`]
 //!   (a driver's switch), [`clock`], [`poll`];
 //! - observing ([`observe`]), which runs a job and only writes down what it saw, as plain data
@@ -20,13 +29,24 @@ pub mod consumers;
 pub mod device;
 pub mod dmabuf;
 pub mod feature;
+pub mod generate;
 pub mod heap;
+pub mod hint;
+pub mod interrupt;
+pub mod json;
 pub mod judge;
+pub mod list;
 pub mod observation;
 pub mod observe;
 pub mod poll;
+pub mod probe;
+pub mod publishing;
+pub mod queues;
 pub mod report;
 pub mod scene;
+pub mod session;
 pub mod show;
+pub mod stress;
 pub mod syncfile;
 pub mod table;
+pub mod watch;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use vb2_fence::cli::{Cli, Command};
-use vb2_fence::{consumers, report, scene};
+use vb2_fence::{consumers, generate, list, probe, report, scene, stress, watch};
 
 /// The program could not do what it was asked to: wrong usage, or something is missing here.
 const CANNOT: u8 = 2;
@@ -15,6 +15,11 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match &cli.command {
         Command::Report(args) => report::run(args),
+        Command::List(args) => list::run(args),
+        Command::Probe(args) => probe::run(args),
+        Command::Watch(args) => watch::run(args),
+        Command::Stress(args) => stress::run(args),
+        Command::Generate(args) => generate::run(args),
         Command::Consumers(args) => consumers::run(args),
         Command::Scene(args) => scene::run(args),
     };

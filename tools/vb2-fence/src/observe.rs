@@ -11,7 +11,7 @@ use v4l2r::memory::MemoryType;
 use crate::clock::{self, MS};
 use crate::device::{M2m, Queue};
 use crate::dmabuf;
-use crate::heap::SystemHeap;
+use crate::heap::Heap;
 use crate::observation::{Case, Dequeued, Handle, Readiness, Round, SyncInfo, View};
 use crate::poll;
 use crate::syncfile;
@@ -28,7 +28,7 @@ pub struct Observer<'a> {
     /// The memory-to-memory node.
     pub node: &'a Path,
     /// Where imported buffers come from.
-    pub heap: &'a SystemHeap,
+    pub heap: &'a Heap,
     /// How long a job takes.
     pub job_ms: u32,
 }

@@ -14,7 +14,8 @@ use serde::Serialize;
 use crate::cli::ReportArgs;
 use crate::device::{M2m, Node};
 use crate::feature::Switch;
-use crate::heap::SystemHeap;
+use crate::heap::Heap;
+use crate::json;
 use crate::judge::{self, CaseRuns, Line, EARLY_TOLERANCE_MS, NODE_LIMIT_MS};
 use crate::observation::{Case, RoundResult, TICK_STALL_MS};
 use crate::observe::{Observer, LOOK_FRACTION};
@@ -87,7 +88,7 @@ pub fn run(args: &ReportArgs) -> Result<bool> {
         Some(path) => Node::at(path)?,
         None => Node::find(DRIVER)?,
     };
-    let heap = SystemHeap::open()?;
+    let heap = Heap::system()?;
     can_run(&node, &heap, args.job_ms)?;
     let switch = Switch::of_driver(&node.driver)?;
     if args.feature.on() && switch.is_none() {
@@ -99,7 +100,9 @@ pub fn run(args: &ReportArgs) -> Result<bool> {
         );
     }
     // Made first, so that a name that cannot be written does not cost a run.
-    let json = args.json.as_deref().map(create).transpose()?;
+    let on_stdout = args.json.as_deref() == Some(Path::new("-"));
+    let file = args.json.as_deref().filter(|_| !on_stdout);
+    let json = file.map(create).transpose()?;
     let observer = Observer {
         node: &node.path,
         heap: &heap,
@@ -111,8 +114,11 @@ pub fn run(args: &ReportArgs) -> Result<bool> {
     drop(switch);
     let report = make_report(args, &node, runs?);
 
-    let mut stdout = std::io::stdout().lock();
-    write!(stdout, "{}", table::render(&report)).context("cannot write the report")?;
+    if on_stdout {
+        json::print(&report)?;
+    } else {
+        json::print_text(&table::render(&report))?;
+    }
     if let Some((path, file)) = json {
         write_json(&report, file).with_context(|| format!("cannot write {}", path.display()))?;
     }
@@ -120,7 +126,7 @@ pub fn run(args: &ReportArgs) -> Result<bool> {
 }
 
 /// Tries what every round needs, so that what is missing here is not taken for a finding.
-fn can_run(node: &Node, heap: &SystemHeap, job_ms: u32) -> Result<()> {
+fn can_run(node: &Node, heap: &Heap, job_ms: u32) -> Result<()> {
     let m2m = M2m::open(&node.path, job_ms)?;
     heap.allocate(m2m.capture_size() as usize)?;
     Ok(())

@@ -96,7 +96,7 @@ static bool ready(int dmabuf, short events, int ms)
 	return poll(&pollfd, 1, ms) == 1 && (pollfd.revents & events) == events;
 }
 
-/* Behind another job, a job starts from a work item: it can take a moment until there is a fence. */
+/* Behind another job, a job starts from a work item: a fence can take a moment to be there. */
 static bool becomes_busy(int dmabuf)
 {
 	unsigned int i;

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `vb2-fence generate`: the man page and shell completions, made from the command line itself.
+
+use std::io::Write;
+
+use anyhow::{Context, Result};
+use clap::{Args, CommandFactory, ValueEnum};
+use clap_complete::Shell;
+
+use crate::cli::Cli;
+
+/// What to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum What {
+    /// The man page, with all commands.
+    Man,
+    /// Completions for bash.
+    Bash,
+    /// Completions for zsh.
+    Zsh,
+    /// Completions for fish.
+    Fish,
+}
+
+/// Arguments of `vb2-fence generate`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  vb2-fence generate man >/usr/local/share/man/man1/vb2-fence.1
+  vb2-fence generate bash >/etc/bash_completion.d/vb2-fence")]
+pub struct GenerateArgs {
+    /// What to write to stdout.
+    #[arg(value_enum)]
+    pub what: What,
+}
+
+/// Runs the command.
+pub fn run(args: &GenerateArgs) -> Result<bool> {
+    let text = generate(args.what)?;
+    std::io::stdout().write_all(&text).context("cannot write")?;
+    Ok(true)
+}
+
+fn generate(what: What) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    let shell = match what {
+        What::Man => {
+            man(&mut out).context("cannot make the man page")?;
+            return Ok(out);
+        }
+        What::Bash => Shell::Bash,
+        What::Zsh => Shell::Zsh,
+        What::Fish => Shell::Fish,
+    };
+    clap_complete::generate(shell, &mut Cli::command(), "vb2-fence", &mut out);
+    Ok(out)
+}
+
+/// One page: what can be done first, then each command as a section.
+fn man(out: &mut Vec<u8>) -> std::io::Result<()> {
+    let mut cli = Cli::command();
+    cli.build();
+    let page = clap_mangen::Man::new(cli.clone());
+    page.render_title(out)?;
+    page.render_name_section(out)?;
+    page.render_synopsis_section(out)?;
+    page.render_description_section(out)?;
+    for command in cli
+        .get_subcommands()
+        .filter(|command| command.get_name() != "help")
+    {
+        let name = format!("vb2-fence {}", command.get_name());
+        writeln!(out, ".SH {:?}", name.to_uppercase())?;
+        let command = command.clone().bin_name(name);
+        let page = clap_mangen::Man::new(command);
+        // What follows is below the command's own heading.
+        let mut sections = Vec::new();
+        page.render_synopsis_section(&mut sections)?;
+        page.render_description_section(&mut sections)?;
+        page.render_options_section(&mut sections)?;
+        page.render_extra_section(&mut sections)?;
+        // Examples are lines, not text to be filled.
+        let text = String::from_utf8_lossy(&sections)
+            .replace(".SH EXTRA\n", ".SH \"EXAMPLES AND EXIT STATUS\"\n.nf\n")
+            .replace(".SH ", ".SS ");
+        out.write_all(text.as_bytes())?;
+        writeln!(out, ".fi")?;
+    }
+    page.render_version_section(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_in_the_page() {
+        let page = String::from_utf8(generate(What::Man).unwrap()).unwrap();
+        for command in Cli::command().get_subcommands() {
+            let heading = format!(".SH \"VB2-FENCE {}\"", command.get_name().to_uppercase());
+            assert!(page.contains(&heading), "{heading}\n{page}");
+        }
+        assert!(page.contains("EXAMPLES AND EXIT STATUS\"\n.nf"), "{page}");
+        assert!(page.contains("trace instance of its own"), "{page}");
+    }
+
+    #[test]
+    fn completions_know_the_options() {
+        for what in [What::Bash, What::Zsh, What::Fish] {
+            let text = String::from_utf8(generate(what).unwrap()).unwrap();
+            assert!(
+                text.contains("stream") && text.contains("probe"),
+                "{what:?}"
+            );
+        }
+    }
+}

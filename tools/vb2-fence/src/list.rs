@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `vb2-fence list`: every video node, and whether release fences come from it.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+
+use crate::device::{video_nodes, Node};
+use crate::json;
+use crate::publishing::{decide, Module, Publishing, Sysfs};
+use crate::queues::Queues;
+use crate::report::kernel_release;
+
+/// What `--help` and the man page say of the command.
+pub const LONG: &str = "\
+List the video nodes, their drivers and queues, and whether they publish release fences.
+
+What sysfs tells is all that is asked: no job is run. A kernel without the option, a driver that has
+not opted in, and one whose parameter is off are told apart. For a driver that does not come with
+the kernel it cannot be known so: probe it.";
+
+/// Arguments of `vb2-fence list`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  vb2-fence list
+  vb2-fence list --json | jq -r '.nodes[] | select(.publishing == \"on\") | .path'
+
+Exit status: 0, or 2 if the nodes could not be listed.")]
+pub struct ListArgs {
+    /// Write JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What the command shows; its JSON has the same fields.
+#[derive(Debug, Serialize)]
+pub struct Listing {
+    schema_version: u32,
+    kernel: String,
+    kernel_has_release_fences: bool,
+    release_fence_timeout_ms: Option<u64>,
+    nodes: Vec<Row>,
+}
+
+/// One node.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    path: PathBuf,
+    driver: Option<String>,
+    card: Option<String>,
+    queues: Option<Queues>,
+    module: Option<Module>,
+    publishing: Publishing,
+    /// Why it could not be asked.
+    error: Option<String>,
+}
+
+/// Runs the command.
+pub fn run(args: &ListArgs) -> Result<bool> {
+    let sysfs = Sysfs::default();
+    let nodes = video_nodes()?;
+    let listing = Listing {
+        schema_version: json::SCHEMA_VERSION,
+        kernel: kernel_release(),
+        kernel_has_release_fences: sysfs.kernel_has_fences(),
+        release_fence_timeout_ms: sysfs.timeout_ms(),
+        nodes: nodes.iter().map(|path| row(&sysfs, path)).collect(),
+    };
+    if args.json {
+        json::print(&listing)?;
+    } else {
+        json::print_text(&render(&listing))?;
+    }
+    Ok(true)
+}
+
+/// What sysfs tells of a node; used by `probe` too, to say why nothing was seen.
+pub fn publishing(sysfs: &Sysfs, node: &Node) -> (Module, Publishing) {
+    let module = sysfs.module(&node.path, &node.driver);
+    let has_queue = node.queues.streaming && (node.queues.capture || node.queues.output);
+    let publishing = decide(sysfs.kernel_has_fences(), has_queue, &module);
+    (module, publishing)
+}
+
+fn row(sysfs: &Sysfs, path: &Path) -> Row {
+    match Node::at(path) {
+        Ok(node) => {
+            let (module, publishing) = publishing(sysfs, &node);
+            Row {
+                path: node.path,
+                driver: Some(node.driver),
+                card: Some(node.card),
+                queues: Some(node.queues),
+                module: Some(module),
+                publishing,
+                error: None,
+            }
+        }
+        Err(err) => Row {
+            path: path.to_owned(),
+            driver: None,
+            card: sysfs.card(path),
+            queues: None,
+            module: None,
+            publishing: Publishing::Unknown,
+            error: Some(format!("{err:#}")),
+        },
+    }
+}
+
+fn render(listing: &Listing) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = write(&mut out, listing);
+    out
+}
+
+fn write(out: &mut String, listing: &Listing) -> std::fmt::Result {
+    match listing.release_fence_timeout_ms {
+        Some(0) => writeln!(
+            out,
+            "Linux {} with release fences, no deadline",
+            listing.kernel
+        )?,
+        Some(ms) => {
+            let kernel = &listing.kernel;
+            writeln!(out, "Linux {kernel} with release fences, deadline {ms} ms")?;
+        }
+        None => writeln!(
+            out,
+            "Linux {} without release fences (or videobuf2 is not loaded)",
+            listing.kernel
+        )?,
+    }
+    if listing.nodes.is_empty() {
+        return writeln!(out, "no video nodes: load a driver (modprobe vim2m)");
+    }
+    let header = ["node", "driver", "card", "queues", "release fences"].map(String::from);
+    let mut rows = vec![header];
+    rows.extend(listing.nodes.iter().map(cells));
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: Vec<usize> = (0..4).map(|column| width(column).unwrap_or(0)).collect();
+    for row in &rows {
+        for (cell, width) in row.iter().zip(&widths) {
+            write!(out, "{cell:width$}  ")?;
+        }
+        writeln!(out, "{}", row[4])?;
+    }
+    Ok(())
+}
+
+fn cells(row: &Row) -> [String; 5] {
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".into());
+    [
+        row.path.display().to_string(),
+        or_none(&row.driver),
+        or_none(&row.card),
+        row.queues
+            .map_or_else(|| "?".into(), |queues| queues.describe()),
+        match &row.error {
+            Some(error) => error.clone(),
+            None => row.publishing.describe().into(),
+        },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listing(nodes: Vec<Row>) -> Listing {
+        Listing {
+            schema_version: json::SCHEMA_VERSION,
+            kernel: "6.12.1".into(),
+            kernel_has_release_fences: true,
+            release_fence_timeout_ms: Some(10_000),
+            nodes,
+        }
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let row = |path: &str, publishing| Row {
+            path: path.into(),
+            driver: Some("vim2m".into()),
+            card: Some("a card".into()),
+            queues: None,
+            module: None,
+            publishing,
+            error: None,
+        };
+        let nodes = vec![
+            row("/dev/video0", Publishing::On),
+            row("/dev/video10", Publishing::Unknown),
+        ];
+        let text = render(&listing(nodes));
+        let lines: Vec<&str> = text.lines().collect();
+        let at = lines[1].find("driver");
+        assert_eq!(lines[2].find("vim2m"), at);
+        assert_eq!(lines[3].find("vim2m"), at);
+        assert!(lines[3].ends_with("unknown: probe it"), "{text}");
+    }
+
+    #[test]
+    fn nothing_to_list() {
+        assert!(render(&listing(Vec::new())).contains("no video nodes"));
+    }
+}

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `vb2-fence probe`: runs jobs on a device and says what a consumer of its buffers saw.
+
+mod codec;
+mod decoder;
+pub mod feed;
+pub mod round;
+mod show;
+pub mod verdict;
+
+use std::path::PathBuf;
+
+use anyhow::{bail, ensure, Context, Result};
+use clap::Args;
+use serde::Serialize;
+use v4l2r::PixelFormat;
+
+use self::decoder::Decoder;
+use self::feed::{Camera, Feeder, Raw, Setup};
+use self::verdict::{most, overall, Seen, Verdict};
+use crate::device::{Node, Queue};
+use crate::heap::Heap;
+use crate::interrupt::Interrupt;
+use crate::json;
+use crate::list::publishing;
+use crate::observation::Case;
+use crate::publishing::{Publishing, Sysfs};
+use crate::report::kernel_release;
+use crate::session::Session;
+
+/// How often a round is run again when the job was over before it could be looked at.
+const RETRIES: u32 = 3;
+
+/// What `--help` and the man page say of the command.
+pub const LONG: &str = "\
+Run jobs on a device and say what a consumer of its CAPTURE buffers saw.
+
+While a job runs, and at its end, the program asks the buffer's dma-buf (poll, EXPORT_SYNC_FILE)
+whether the picture is ready: for a buffer exported before the job, for a second export made while
+it runs, and for a buffer imported from a dma-heap. Devices that convert or encode raw pictures and
+those that capture need nothing more; a stateless decoder needs a stream, of which the first key
+picture is decoded again and again (H.264 in Annex B form, MPEG-2, VP8 in an IVF file).
+
+A case \"publishes\" if a fence is pending while the job runs and is signalled at its end; it \"does
+not publish\" if there is none, so that consumers are told \"ready\" at once; it is \"stale\" if there
+is a fence and a consumer is told \"ready\" before the job's end all the same; it is \"wrong\" if the
+fence does not end, or does not say what happened to the buffer. What counts is what most rounds
+show.";
+
+/// Arguments of `vb2-fence probe`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  vb2-fence probe /dev/video3
+  vb2-fence probe /dev/video0 --stream film.h264
+  vb2-fence probe /dev/video1 --size 1920x1080 --json
+
+Exit status: 0 the device publishes, and all is right; 1 it does not, or something is wrong;
+2 it could not be probed.")]
+pub struct ProbeArgs {
+    /// The video node.
+    #[arg(value_name = "DEVICE")]
+    pub device: PathBuf,
+
+    /// What a decoder is to decode.
+    #[arg(long, value_name = "FILE")]
+    pub stream: Option<PathBuf>,
+
+    /// How often each case is run.
+    #[arg(long, value_name = "N", default_value_t = 3,
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rounds: u32,
+
+    /// How long a job takes in milliseconds, of a driver that can be told (vim2m).
+    #[arg(long, value_name = "MS", default_value_t = 200,
+          value_parser = clap::value_parser!(u32).range(10..=10_000))]
+    pub job_ms: u32,
+
+    /// The size of the picture; a larger one makes a job longer [default: 1280x720].
+    #[arg(long, value_name = "WxH", value_parser = parse_size)]
+    pub size: Option<(u32, u32)>,
+
+    /// The format of the pictures, by its four characters [default: the first that fits].
+    #[arg(long, value_name = "FOURCC", value_parser = parse_fourcc)]
+    pub format: Option<PixelFormat>,
+
+    /// Which dma-heap buffers are imported from.
+    #[arg(long, value_name = "NAME", default_value = "system")]
+    pub heap: String,
+
+    /// Write JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Reads "1280x720".
+pub fn parse_size(text: &str) -> Result<(u32, u32), String> {
+    let size = text.split_once('x').and_then(|(width, height)| {
+        let size: (u32, u32) = (width.parse().ok()?, height.parse().ok()?);
+        (size.0 > 0 && size.1 > 0).then_some(size)
+    });
+    size.ok_or_else(|| "a size is WIDTHxHEIGHT, such as 1280x720".into())
+}
+
+/// Reads "NV12"; V4L2 fills shorter names with blanks.
+pub fn parse_fourcc(text: &str) -> Result<PixelFormat, String> {
+    let mut name = [b' '; 4];
+    if text.is_empty() || text.len() > 4 || !text.is_ascii() {
+        return Err("a format has four characters, such as NV12".into());
+    }
+    name[..text.len()].copy_from_slice(text.as_bytes());
+    Ok(PixelFormat::from(&name))
+}
+
+/// What the command shows; its JSON has the same fields.
+#[derive(Debug, Serialize)]
+pub struct Probe {
+    schema_version: u32,
+    kernel: String,
+    device: PathBuf,
+    driver: String,
+    card: String,
+    /// What sysfs says.
+    publishing: Publishing,
+    /// What a job is.
+    jobs: String,
+    verdict: Verdict,
+    cases: Vec<CaseResult>,
+}
+
+/// One case, through all its rounds.
+#[derive(Debug, Serialize)]
+pub struct CaseResult {
+    case: Case,
+    /// `None` if it could not be tried.
+    verdict: Option<Verdict>,
+    /// Why, in the first round with that verdict; or why it could not be tried.
+    reason: String,
+    rounds: Vec<RoundResult>,
+}
+
+/// One round of a case.
+#[derive(Debug, Serialize)]
+pub struct RoundResult {
+    verdict: Verdict,
+    reason: String,
+    #[serde(flatten)]
+    seen: Seen,
+}
+
+/// What all rounds have in common.
+struct Run<'a> {
+    setup: &'a Setup,
+    feeder: &'a dyn Feeder,
+    /// The driver's parameter says that it publishes.
+    claimed: bool,
+    interrupt: &'a Interrupt,
+}
+
+/// Runs the command; says whether the device publishes and all is right.
+pub fn run(args: &ProbeArgs) -> Result<bool> {
+    let node = Node::at(&args.device)?;
+    let heap = match Heap::named(&args.heap) {
+        Ok(heap) => Some(heap),
+        // Without the usual one there is no import to try; a wish has to be granted.
+        Err(_) if args.heap == "system" => None,
+        Err(err) => return Err(err),
+    };
+    let setup = Setup {
+        node,
+        heap,
+        job_ms: args.job_ms,
+        size: args.size,
+        format: args.format,
+    };
+    let feeder = choose_feeder(args, &setup)?;
+    let interrupt = Interrupt::catch()?;
+    let (_, publishing) = publishing(&Sysfs::default(), &setup.node);
+    let run = Run {
+        setup: &setup,
+        feeder: feeder.as_ref(),
+        claimed: publishing == Publishing::On,
+        interrupt: &interrupt,
+    };
+    let mut cases = Vec::new();
+    for case in Case::ALL {
+        cases.push(run_case(args, &run, case)?);
+    }
+    let verdict = overall(cases.iter().map(|case| case.verdict));
+    let probe = Probe {
+        schema_version: json::SCHEMA_VERSION,
+        kernel: kernel_release(),
+        device: setup.node.path,
+        driver: setup.node.driver,
+        card: setup.node.card,
+        publishing,
+        jobs: feeder.describe(),
+        verdict,
+        cases,
+    };
+    if args.json {
+        json::print(&probe)?;
+    } else {
+        json::print_text(&show::render(&probe))?;
+    }
+    if verdict == Verdict::Unseen {
+        bail!(unseen_advice(&probe));
+    }
+    Ok(verdict == Verdict::Publishes)
+}
+
+fn choose_feeder(args: &ProbeArgs, setup: &Setup) -> Result<Box<dyn Feeder>> {
+    let path = setup.node.path.display();
+    let queues = &setup.node.queues;
+    ensure!(
+        queues.streaming,
+        "{path} has no buffers to share (it does not stream)"
+    );
+    ensure!(
+        queues.capture,
+        "{path} has no CAPTURE queue of pictures, so there is nothing to consume"
+    );
+    let session = Session::open(&setup.node.path)?;
+    let is_decoder = queues.m2m && {
+        let offers = session.offers(Queue::Output);
+        !offers.is_empty() && offers.iter().all(|offer| offer.compressed)
+    };
+    ensure!(
+        is_decoder || args.stream.is_none(),
+        "{path} is not a decoder: it needs no --stream"
+    );
+    Ok(match (queues.m2m, is_decoder) {
+        (true, true) => Box::new(Decoder::new(setup, &session, args.stream.as_deref())?),
+        (true, false) => Box::new(Raw::new(setup, &session)?),
+        (false, _) => Box::new(Camera),
+    })
+}
+
+fn run_case(args: &ProbeArgs, run: &Run<'_>, case: Case) -> Result<CaseResult> {
+    let mut rounds = Vec::new();
+    for _ in 0..args.rounds {
+        match run_round(run, case) {
+            Ok(round) => rounds.push(round),
+            // A buffer that cannot be imported is no finding, and neither is a missing heap.
+            Err(err) if case == Case::Imported => {
+                return Ok(CaseResult {
+                    case,
+                    verdict: None,
+                    reason: format!("{err:#}"),
+                    rounds,
+                });
+            }
+            Err(err) => {
+                return Err(err).with_context(|| format!("{}", run.setup.node.path.display()))
+            }
+        }
+    }
+    let verdicts: Vec<Verdict> = rounds.iter().map(|round| round.verdict).collect();
+    let verdict = most(&verdicts);
+    let reason = rounds.iter().find(|round| round.verdict == verdict);
+    Ok(CaseResult {
+        case,
+        verdict: Some(verdict),
+        reason: reason.map(|round| round.reason.clone()).unwrap_or_default(),
+        rounds,
+    })
+}
+
+fn run_round(run: &Run<'_>, case: Case) -> Result<RoundResult> {
+    let mut retries = RETRIES;
+    loop {
+        run.interrupt.check()?;
+        let seen = round::run(run.feeder.prepare(run.setup, case)?, case)?;
+        let (verdict, reason) = seen.judge(run.claimed);
+        if verdict == Verdict::Unseen && seen.ended_ns.is_some() && retries > 0 {
+            retries -= 1;
+            continue;
+        }
+        return Ok(RoundResult {
+            verdict,
+            reason,
+            seen,
+        });
+    }
+}
+
+fn unseen_advice(probe: &Probe) -> String {
+    let case = probe
+        .cases
+        .iter()
+        .find(|case| case.verdict != Some(Verdict::Publishes));
+    let reason = case.map_or("", |case| case.reason.as_str());
+    format!(
+        "{}: {reason}; make a job longer (a larger --size; of visl: echo 200 \
+         >/sys/module/visl/parameters/visl_transtime_ms)",
+        probe.device.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(parse_size("1280x720"), Ok((1280, 720)));
+        for bad in ["", "1280", "0x720", "1280x", "axb", "1x2x3"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn formats() {
+        assert_eq!(parse_fourcc("NV12"), Ok(PixelFormat::from(b"NV12")));
+        assert_eq!(parse_fourcc("Y16"), Ok(PixelFormat::from(b"Y16 ")));
+        for bad in ["", "NV12M", "\u{e4}b"] {
+            assert!(parse_fourcc(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Runs one job and looks at its CAPTURE buffer all the while.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use v4l2r::ioctl::Request;
+
+use super::verdict::{Seen, View};
+use crate::clock::{self, Ns, MS};
+use crate::device::Queue;
+use crate::dmabuf;
+use crate::hint;
+use crate::observation::{Case, Dequeued, Handle, Readiness, SyncInfo};
+use crate::poll;
+use crate::session::Session;
+use crate::syncfile;
+
+/// How long a job may take before the wait is given up.
+pub const PATIENCE_MS: u64 = 15_000;
+
+/// How long after the job a fence may be signalled.
+const END_PATIENCE_MS: u64 = 3_000;
+
+/// Between two looks; with less the job itself would be held up on a small machine.
+const PAUSE: Duration = Duration::from_micros(500);
+
+/// Without a fence, a second export is made so long after the start.
+const SECOND_EXPORT_MS: u64 = 3;
+
+/// What starts the job.
+#[derive(Debug)]
+pub enum Start {
+    /// Starting a queue.
+    Stream(Queue),
+    /// Queueing a request.
+    Request(Request),
+}
+
+/// A node with everything queued but what starts the job.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The node.
+    pub session: Session,
+    /// The CAPTURE buffer that is looked at.
+    pub target: u32,
+    /// How the dma-bufs were come by.
+    pub handle: Handle,
+    /// The dma-buf of each plane of that buffer.
+    pub dmabufs: Vec<OwnedFd>,
+    /// What starts the job.
+    pub start: Start,
+}
+
+impl Prepared {
+    fn start(&self) -> Result<()> {
+        match &self.start {
+            Start::Stream(queue) => self.session.stream_on(*queue),
+            Start::Request(request) => request.queue().map_err(|err| match err {
+                v4l2r::ioctl::RequestError::IoctlError(errno) => {
+                    hint::ioctl_failed("MEDIA_REQUEST_IOC_QUEUE", errno)
+                }
+                other => other.into(),
+            }),
+        }
+    }
+}
+
+/// One descriptor, and what was seen through it.
+struct Watched {
+    dmabuf: OwnedFd,
+    view: View,
+    /// The fences of the last look that found one pending.
+    kept: Option<OwnedFd>,
+}
+
+/// A look that counts only if the video node is not ready afterwards.
+struct Look {
+    at_ns: Ns,
+    dmabuf: Readiness,
+    fences: SyncInfo,
+    sync_file: OwnedFd,
+}
+
+impl Watched {
+    fn all(handle: Handle, dmabufs: Vec<OwnedFd>) -> impl Iterator<Item = Self> {
+        let planes = dmabufs.into_iter().enumerate();
+        planes.map(move |(plane, dmabuf)| Self {
+            dmabuf,
+            view: View::new(handle, plane),
+            kept: None,
+        })
+    }
+
+    fn look(&self) -> Result<Look> {
+        let at_ns = clock::now();
+        let dmabuf = poll::ready_now(self.dmabuf.as_fd()).context("poll of the dma-buf")?;
+        let sync_file = dmabuf::export_read_sync_file(&self.dmabuf).context("EXPORT_SYNC_FILE")?;
+        let fences = syncfile::info(&sync_file).context("SYNC_IOC_FILE_INFO")?;
+        Ok(Look {
+            at_ns,
+            dmabuf,
+            fences,
+            sync_file,
+        })
+    }
+
+    fn add(&mut self, look: Look) {
+        let before = self.view.pending;
+        self.view.add(look.at_ns, look.dmabuf, &look.fences);
+        if self.view.pending > before {
+            self.kept = Some(look.sync_file);
+        }
+    }
+}
+
+/// Runs the job. The call that starts it may last until its end, so it has a thread of its own.
+pub fn run(mut prepared: Prepared, case: Case) -> Result<Seen> {
+    let started = AtomicU64::new(0);
+    let (sender, receiver) = mpsc::channel();
+    let dmabufs = std::mem::take(&mut prepared.dmabufs);
+    let planes = dmabufs.len();
+    let mut watched: Vec<Watched> = Watched::all(prepared.handle, dmabufs).collect();
+    let prepared = &prepared;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            started.store(clock::now(), Ordering::Release);
+            // Nobody listens any more when the job has ended.
+            let _ = sender.send(prepared.start());
+        });
+        let progress = Progress {
+            started: &started,
+            result: &receiver,
+        };
+        let ending = watch(prepared, case, planes, &progress, &mut watched)?;
+        Ok(Seen {
+            started_ns: started.load(Ordering::Acquire),
+            start_returned_ns: ending.start_returned_ns,
+            ended_ns: ending.ended_ns,
+            views: end(watched)?,
+            dequeued: ending.dequeued,
+        })
+    })
+}
+
+/// How far the thread is that starts the job.
+struct Progress<'a> {
+    /// When it began to, or 0.
+    started: &'a AtomicU64,
+    /// What came of it.
+    result: &'a Receiver<Result<()>>,
+}
+
+/// How a job ended.
+struct Ending {
+    start_returned_ns: Option<Ns>,
+    ended_ns: Option<Ns>,
+    dequeued: Dequeued,
+}
+
+/// Looks until the buffer comes back.
+fn watch(
+    prepared: &Prepared,
+    case: Case,
+    planes: usize,
+    progress: &Progress<'_>,
+    watched: &mut Vec<Watched>,
+) -> Result<Ending> {
+    let session = &prepared.session;
+    let give_up = clock::now() + PATIENCE_MS * MS;
+    let mut exported = case != Case::ExportedDuring;
+    let mut returned_ns = None;
+    while clock::now() < give_up {
+        let started_ns = progress.started.load(Ordering::Acquire);
+        if started_ns != 0 {
+            let looks: Vec<Look> = watched.iter().map(Watched::look).collect::<Result<_>>()?;
+            let ready = poll::ready_now(session.as_fd()).context("poll of the video node")?;
+            // Then it is not known what comes first, the look or the end.
+            if ready == Readiness::Ready {
+                let ended_ns = Some(clock::now());
+                if let Some(dequeued) = dequeue(session, prepared.target) {
+                    return Ok(Ending {
+                        start_returned_ns: returned_ns,
+                        ended_ns,
+                        dequeued,
+                    });
+                }
+                continue;
+            }
+            for (watched, look) in watched.iter_mut().zip(looks) {
+                watched.add(look);
+            }
+            let fenced = watched.iter().any(|watched| watched.view.pending > 0);
+            if !exported && (fenced || clock::now() > started_ns + SECOND_EXPORT_MS * MS) {
+                let second = session.export(Queue::Capture, prepared.target, planes)?;
+                watched.extend(Watched::all(Handle::ExportedDuring, second));
+                exported = true;
+                continue;
+            }
+        }
+        if let Ok(result) = progress.result.try_recv() {
+            result.context("the job could not be started")?;
+            returned_ns = Some(clock::now());
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Ok(Ending {
+        start_returned_ns: returned_ns,
+        ended_ns: None,
+        dequeued: Dequeued::Failed("no buffer was done".into()),
+    })
+}
+
+/// Waits for the dma-bufs and the fences that were kept.
+fn end(watched: Vec<Watched>) -> Result<Vec<View>> {
+    let deadline = clock::now() + END_PATIENCE_MS * MS;
+    let fds: Vec<BorrowedFd<'_>> = watched
+        .iter()
+        .map(|watched| watched.dmabuf.as_fd())
+        .collect();
+    let woken = poll::wait_each(&fds, deadline).context("wait for the dma-bufs")?;
+    watched
+        .into_iter()
+        .zip(woken)
+        .map(|(mut watched, woken)| {
+            watched.view.end_dmabuf = woken;
+            if let Some(kept) = &watched.kept {
+                poll::wait_each(&[kept.as_fd()], deadline).context("wait for the fence")?;
+                let info = syncfile::info(kept).context("SYNC_IOC_FILE_INFO at the end")?;
+                watched.view.kept = Some(info.status);
+            }
+            Ok(watched.view)
+        })
+        .collect()
+}
+
+/// Takes a buffer back; `None` if it was not the one that is looked at.
+fn dequeue(session: &Session, target: u32) -> Option<Dequeued> {
+    match session.dequeue(Queue::Capture) {
+        Ok(Some(buffer)) if buffer.index != target => None,
+        Ok(Some(buffer)) if buffer.error => Some(Dequeued::Flagged),
+        Ok(Some(_)) => Some(Dequeued::Done),
+        Ok(None) => None,
+        Err(err) => Some(Dequeued::Failed(format!("{err:#}"))),
+    }
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What a probe found, for people.
+
+use std::fmt::Write;
+
+use super::round::PATIENCE_MS;
+use super::verdict::{Seen, Verdict};
+use super::{CaseResult, Probe};
+use crate::clock::ms_between;
+use crate::observation::FenceStatus;
+use crate::show::{dequeued, status};
+
+/// Writes the whole probe as text.
+pub fn render(probe: &Probe) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = write(&mut out, probe);
+    out
+}
+
+fn write(out: &mut String, probe: &Probe) -> std::fmt::Result {
+    writeln!(
+        out,
+        "{} ({}, {}), Linux {}: {}",
+        probe.device.display(),
+        probe.driver,
+        probe.card,
+        probe.kernel,
+        probe.jobs
+    )?;
+    writeln!(
+        out,
+        "release fences, as sysfs has it: {}",
+        probe.publishing.describe()
+    )?;
+    for case in &probe.cases {
+        write_case(out, case)?;
+    }
+    writeln!(
+        out,
+        "{}: {}",
+        probe.device.display(),
+        probe.verdict.describe()
+    )
+}
+
+fn write_case(out: &mut String, case: &CaseResult) -> std::fmt::Result {
+    let verdict = case.verdict.map_or("not tried", Verdict::describe);
+    writeln!(out, "{}: {verdict}", case.case.title())?;
+    if !case.reason.is_empty() {
+        writeln!(out, "  {}", case.reason)?;
+    }
+    let Some(round) = case
+        .rounds
+        .iter()
+        .find(|round| Some(round.verdict) == case.verdict)
+    else {
+        return Ok(());
+    };
+    writeln!(out, "  mid-job: {}", mid(&round.seen))?;
+    writeln!(out, "  end:     {}", end(&round.seen))
+}
+
+/// What consumers saw while the job ran.
+fn mid(seen: &Seen) -> String {
+    let views = seen.views.iter().map(|view| {
+        if view.pending == 0 {
+            return format!("no fence, ready in {} looks", view.unfenced);
+        }
+        let after = view
+            .first_pending_ns
+            .map_or(0.0, |at| ms_between(seen.started_ns, at));
+        let timeline = view.timeline.as_deref().unwrap_or("?");
+        let over = match view.over {
+            0 => String::new(),
+            over => format!(", over in {over}"),
+        };
+        format!(
+            "fence {timeline} pending in {} looks, from {after:.1} ms on{over}",
+            view.pending
+        )
+    });
+    let mut views: Vec<String> = views.collect();
+    views.dedup();
+    views.join(" | ")
+}
+
+/// What they saw at its end.
+fn end(seen: &Seen) -> String {
+    let Some(ended) = seen.ended_ns else {
+        return format!("none within {} s", PATIENCE_MS / 1000);
+    };
+    let job = ms_between(seen.started_ns, ended);
+    let views = seen.views.iter().map(|view| {
+        let ready = match view.end_dmabuf {
+            Some(woken) => format!("ready {:+.1} ms", ms_between(ended, woken.at_ns)),
+            None => "never ready".into(),
+        };
+        match view.kept {
+            Some(FenceStatus::Signalled) => format!("fence signalled, {ready}"),
+            Some(other) => format!("fence {}, {ready}", status(other)),
+            None => ready,
+        }
+    });
+    let mut views: Vec<String> = views.collect();
+    views.dedup();
+    format!(
+        "after {job:.1} ms the buffer is {}; {}",
+        dequeued(&seen.dequeued),
+        views.join(" | ")
+    )
+}
