@@ -141,11 +141,17 @@ TEST_F_TIMEOUT(module, driver_gone, CASE_S)
 	works(_metadata, variant->kind);
 }
 
-/* The devices go away under both drivers, with the module that plays them. */
+/*
+ * The devices go away under both drivers, and the module that plays them. While they are there, the
+ * drivers have clocks of the module.
+ */
 TEST_F_TIMEOUT(module, devices_gone, CASE_S)
 {
 	int status;
 
+	EXPECT_EQ(-EAGAIN, module_remove("rkemu"));
+	EXPECT_EQ(0, fences_wait(&self->fences, 0));
+	ASSERT_EQ(0, rkemu_enable(false));
 	ASSERT_EQ(0, module_remove("rkemu"));
 	status = fences_wait(&self->fences, 0);
 	EXPECT_NE(0, status);
