@@ -69,6 +69,28 @@ vm_does_not_boot()
 	rm "$image"
 }
 
+# A QEMU that crashes the first time, or each time
+vm_qemu_crashes()
+{
+	local want=$1 times=$2 dir qemu
+	dir=$(mktemp -d)
+	qemu=$(command -v qemu-system-x86_64)
+	printf '%s' "$times" >"$dir/left"
+	cat >"$dir/qemu-system-x86_64" <<-END
+		#!/bin/bash
+		left=\$(<"$dir/left")
+		if [[ " \$* " == *" -kernel "* ]] && ((left)); then
+			printf '%s' "\$((left - 1))" >"$dir/left"
+			kill -SEGV \$\$
+		fi
+		exec "$qemu" "\$@"
+	END
+	chmod +x "$dir/qemu-system-x86_64"
+	PATH=$dir:$PATH vm_status "$want" -- sh -c 'echo done; exit 5'
+	has "QEMU crashed before the command began"
+	rm -rf "$dir"
+}
+
 check "klog: reports in a kernel log, and expected ones" "$TESTS/klog-test"
 check "vm: true ends with 0" vm_status 0 -- true
 check "vm: false ends with 1" vm_status 1 -- false
@@ -79,3 +101,5 @@ check "vm: a WARNING ends with 90" vm_warning
 check "vm: a panic ends with 90" vm_panic
 check "vm: the time limit ends with 124" vm_timeout
 check "vm: an image that does not boot is not a success" vm_does_not_boot
+check "vm: QEMU crashes while the machine starts: once more" vm_qemu_crashes 5 1
+check "vm: QEMU crashes each time: an error" vm_qemu_crashes 125 2
