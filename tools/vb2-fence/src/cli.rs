@@ -40,10 +40,13 @@ pub enum Command {
     #[command(long_about = crate::stress::LONG)]
     Stress(StressArgs),
     /// Write the man page or shell completions.
+    #[command(long_about = crate::generate::LONG)]
     Generate(GenerateArgs),
     /// Ask and wait in every way that consumers of a dma-buf have, with release fences off and on.
+    #[command(long_about = crate::consumers::args::LONG)]
     Consumers(crate::consumers::args::ConsumersArgs),
     /// Show a picture on a display while it is being written, with release fences off and on.
+    #[command(long_about = crate::scene::args::LONG)]
     Scene(crate::scene::args::SceneArgs),
 }
 
@@ -124,19 +127,32 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// What a doc comment says beside a `long_about` is the first line only, and wins over one that
+    /// stands at the arguments.
     #[test]
-    fn help_is_long() {
-        for (name, part) in [
+    fn help_of_every_command_is_whole() {
+        let parts = [
             ("report", "A quarter into it"),
             ("list", "no job is run"),
             ("probe", "what most rounds"),
             ("watch", "removed at the end"),
             ("stress", "stale fence"),
-        ] {
+            ("generate", "The man page is one"),
+            ("consumers", "epoll over 64 dma-bufs"),
+            ("scene", "writeback connector"),
+        ];
+        let commands: Vec<String> = Cli::command()
+            .get_subcommands()
+            .map(|command| command.get_name().to_owned())
+            .collect();
+        assert_eq!(commands, parts.map(|(name, _)| name));
+        for (name, part) in parts {
             let mut cli = Cli::command();
             let command = cli.find_subcommand_mut(name).unwrap();
-            let help = command.render_long_help().to_string();
-            assert!(help.replace('\n', " ").contains(part), "{help}");
+            let help = command.render_long_help().to_string().replace('\n', " ");
+            for text in [part, "Examples: ", "Exit status: "] {
+                assert!(help.contains(text), "{name}: no {text:?} in {help}");
+            }
         }
     }
 

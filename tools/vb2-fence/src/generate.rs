@@ -23,11 +23,20 @@ pub enum What {
     Fish,
 }
 
+/// What `--help` and the man page say of the command.
+pub const LONG: &str = "\
+Write the man page or shell completions to stdout.
+
+Both are made from the command line that this program reads, so they fit it. The man page is one for
+all commands.";
+
 /// Arguments of `vb2-fence generate`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   vb2-fence generate man >/usr/local/share/man/man1/vb2-fence.1
-  vb2-fence generate bash >/etc/bash_completion.d/vb2-fence")]
+  vb2-fence generate bash >/etc/bash_completion.d/vb2-fence
+
+Exit status: 0, or 2 if it could not be written.")]
 pub struct GenerateArgs {
     /// What to write to stdout.
     #[arg(value_enum)]

@@ -8,15 +8,20 @@ use clap::Args;
 
 use crate::cli::Halves;
 
-/// Arguments of `vb2-fence consumers`.
-#[derive(Args, Debug)]
-#[command(
-    long_about = "Ask what the kernel offers to consumers of a dma-buf while rockchip-rga works on
+/// What `--help` and the man page say of the command.
+pub const LONG: &str = "\
+Ask what the kernel offers to consumers of a dma-buf while rockchip-rga works on
 its buffers, with release fences off and on: poll() in both directions, epoll over 64 dma-bufs,
 DMA_BUF_IOCTL_EXPORT_SYNC_FILE, SYNC_IOC_MERGE, SYNC_IOC_FILE_INFO, DMA_BUF_IOCTL_SYNC,
-DMA_BUF_IOCTL_IMPORT_SYNC_FILE, an atomic flip of vkms, and vim2m, which imports the buffer.",
-    after_help = "Exit status: 0 every line is right, 1 a line is wrong, 2 they could not be asked."
-)]
+DMA_BUF_IOCTL_IMPORT_SYNC_FILE, an atomic flip of vkms, and vim2m, which imports the buffer.";
+
+/// Arguments of `vb2-fence consumers`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  vb2-fence consumers
+  vb2-fence consumers --feature on --json consumers.json
+
+Exit status: 0 every line is right, 1 a line is wrong, 2 they could not be asked.")]
 pub struct ConsumersArgs {
     /// Write the lines as JSON to FILE, too.
     #[arg(long, value_name = "FILE")]

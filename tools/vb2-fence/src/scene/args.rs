@@ -17,10 +17,9 @@ pub enum ProducerKind {
     Vim2m,
 }
 
-/// Arguments of `vb2-fence scene`.
-#[derive(Args, Debug)]
-#[command(
-    long_about = "Put a picture that a device is still writing on a display (vkms) and look at what
+/// What `--help` and the man page say of the command.
+pub const LONG: &str = "\
+Put a picture that a device is still writing on a display (vkms) and look at what
 the display shows.
 
 The buffer is green at first. While the device works on it, the buffer goes to the primary plane of
@@ -30,8 +29,11 @@ for the picture.
 
 With --output it is done once with release fences off and once on, with a picture that one can look
 at and a timeline of what happened when. With --frames it is done many times, with the driver's
-parameter release_fences as it is, and pictures that were not the right ones are counted.",
-    after_help = "Examples:
+parameter release_fences as it is, and pictures that were not the right ones are counted.";
+
+/// Arguments of `vb2-fence scene`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
   vb2-fence scene --output scene
   vb2-fence scene --frames 1000
   vb2-fence scene --frames 200 --both --json flips.json
@@ -39,8 +41,7 @@ parameter release_fences as it is, and pictures that were not the right ones are
 Files in DIR: scene-off.png and scene-on.png (what was scanned out), scene.svg (the timeline),
 scene.json, scene.txt.
 
-Exit status: 0 every line is right, 1 a line is wrong, 2 the scene could not be made."
-)]
+Exit status: 0 every line is right, 1 a line is wrong, 2 the scene could not be made.")]
 pub struct SceneArgs {
     /// Make the scene once, off and on, and write its files to DIR.
     #[arg(long, value_name = "DIR", required_unless_present = "frames")]
