@@ -94,24 +94,42 @@ mod tests {
     }
 
     #[test]
-    fn waits_for_each_by_itself() {
+    fn what_is_not_ready_is_not_waited_for_after_the_deadline() {
+        let (ready, mut writer) = UnixStream::pair().unwrap();
+        let (never, _never_writer) = UnixStream::pair().unwrap();
+        writer.write_all(b"x").unwrap();
+        let deadline = clock::now() + 20 * MS;
+        let woken = wait_each(&[never.as_fd(), ready.as_fd()], deadline).unwrap();
+        assert!(clock::now() >= deadline);
+        assert_eq!(woken[0], None);
+        assert_eq!(woken[1].unwrap().readiness, Readiness::Ready);
+        assert_eq!(wait_each(&[never.as_fd()], 0).unwrap(), [None]);
+    }
+
+    /// Whether the one that is written first has a time before the second one is written, if so much
+    /// passes in between. The second one's time never is before it is written.
+    fn each_has_its_own_time(pause: u64) -> bool {
         let (early, mut early_writer) = UnixStream::pair().unwrap();
         let (late, mut late_writer) = UnixStream::pair().unwrap();
-        let (never, _never_writer) = UnixStream::pair().unwrap();
-        let start = clock::now();
         let writer = std::thread::spawn(move || {
             early_writer.write_all(b"x").unwrap();
-            clock::sleep_until(start + 30 * MS);
+            clock::sleep_until(clock::now() + pause);
+            let written = clock::now();
             late_writer.write_all(b"x").unwrap();
-            (early_writer, late_writer)
+            (written, early_writer, late_writer)
         });
-        let fds = [late.as_fd(), never.as_fd(), early.as_fd()];
-        let woken = wait_each(&fds, start + 200 * MS).unwrap();
-        let _keep_open = writer.join().unwrap();
-        let late = woken[0].unwrap();
-        assert!(late.at_ns >= start + 30 * MS);
-        assert_eq!(woken[1], None);
-        assert!(woken[2].unwrap().at_ns <= late.at_ns);
-        assert!(clock::now() >= start + 200 * MS);
+        let woken = wait_each(&[late.as_fd(), early.as_fd()], Ns::MAX).unwrap();
+        let (written, ..) = writer.join().unwrap();
+        let (late, early) = (woken[0].unwrap(), woken[1].unwrap());
+        assert!(late.at_ns >= written);
+        assert!(early.at_ns <= late.at_ns);
+        early.at_ns < written
+    }
+
+    #[test]
+    fn waits_for_each_by_itself() {
+        // A machine that is held up needs a longer pause; without times of their own none is enough.
+        let mut pauses = [1, 10, 100, 1_000, 10_000].into_iter();
+        assert!(pauses.any(|ms| each_has_its_own_time(ms * MS)));
     }
 }
