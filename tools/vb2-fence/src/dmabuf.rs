@@ -1,36 +1,57 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The ioctl of <linux/dma-buf.h> that hands out the fences of a dma-buf.
+//! The ioctls of <linux/dma-buf.h>: fences that go in and out, and the processor's own accesses.
 
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use rustix::ioctl::{opcode, Opcode, Updater};
+use rustix::io::Errno;
+use rustix::ioctl::{opcode, Opcode, Setter, Updater};
 
-/// `struct dma_buf_export_sync_file`.
+/// What somebody wants to do with a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// `DMA_BUF_SYNC_READ`: to read, which has to wait for who writes, as poll(POLLIN) does.
+    Read = 1,
+    /// `DMA_BUF_SYNC_WRITE`: to write, which has to wait for readers, too.
+    Write = 2,
+}
+
+/// `struct dma_buf_export_sync_file` and `struct dma_buf_import_sync_file`.
 #[derive(Debug)]
 #[repr(C)]
-struct ExportSyncFile {
+struct SyncFile {
     flags: u32,
     fd: i32,
 }
 
-/// `DMA_BUF_SYNC_READ`: the fences that a reader has to wait for, as for poll(POLLIN).
-const SYNC_READ: u32 = 1 << 0;
+/// `struct dma_buf_sync`.
+#[derive(Debug)]
+#[repr(C)]
+struct Sync {
+    flags: u64,
+}
 
+/// `DMA_BUF_SYNC_END`.
+const SYNC_END: u64 = 1 << 2;
+
+/// `DMA_BUF_IOCTL_SYNC`.
+const SYNC: Opcode = opcode::write::<Sync>(b'b', 0);
 /// `DMA_BUF_IOCTL_EXPORT_SYNC_FILE`.
-const EXPORT_SYNC_FILE: Opcode = opcode::read_write::<ExportSyncFile>(b'b', 2);
+const EXPORT_SYNC_FILE: Opcode = opcode::read_write::<SyncFile>(b'b', 2);
+/// `DMA_BUF_IOCTL_IMPORT_SYNC_FILE`.
+const IMPORT_SYNC_FILE: Opcode = opcode::write::<SyncFile>(b'b', 3);
 
-/// Takes the fences that a reader of the dma-buf has to wait for, as they are now, as a sync_file.
+/// Takes the fences that an access has to wait for, as they are now, as a sync_file.
 ///
 /// Without any the kernel gives one that has been signalled from the start, called "stub".
-pub fn export_read_sync_file(dmabuf: impl AsFd) -> rustix::io::Result<OwnedFd> {
-    let mut arg = ExportSyncFile {
-        flags: SYNC_READ,
+pub fn export_sync_file(dmabuf: impl AsFd, access: Access) -> rustix::io::Result<OwnedFd> {
+    let mut arg = SyncFile {
+        flags: access as u32,
         fd: -1,
     };
-    // SAFETY: the opcode is DMA_BUF_IOCTL_EXPORT_SYNC_FILE, and `ExportSyncFile` has the layout of
-    // the structure that the kernel expects for it.
-    let request = unsafe { Updater::<EXPORT_SYNC_FILE, ExportSyncFile>::new(&mut arg) };
+    // SAFETY: the opcode is DMA_BUF_IOCTL_EXPORT_SYNC_FILE, and `SyncFile` has the layout of the
+    // structure that the kernel expects for it.
+    let request = unsafe { Updater::<EXPORT_SYNC_FILE, SyncFile>::new(&mut arg) };
     // SAFETY: the request reads and writes `arg` only, and makes a new descriptor. A descriptor of
     // another kind than a dma-buf answers ENOTTY.
     unsafe { rustix::ioctl::ioctl(dmabuf, request) }?;
@@ -38,21 +59,71 @@ pub fn export_read_sync_file(dmabuf: impl AsFd) -> rustix::io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(arg.fd) })
 }
 
+/// Takes the fences that a reader has to wait for.
+pub fn export_read_sync_file(dmabuf: impl AsFd) -> rustix::io::Result<OwnedFd> {
+    export_sync_file(dmabuf, Access::Read)
+}
+
+/// Adds a fence to a dma-buf, as that of somebody who accesses it.
+pub fn import_sync_file(
+    dmabuf: impl AsFd,
+    access: Access,
+    fence: BorrowedFd<'_>,
+) -> rustix::io::Result<()> {
+    let arg = SyncFile {
+        flags: access as u32,
+        fd: fence.as_raw_fd(),
+    };
+    // SAFETY: the opcode is DMA_BUF_IOCTL_IMPORT_SYNC_FILE, `SyncFile` has its structure's layout.
+    let request = unsafe { Setter::<IMPORT_SYNC_FILE, SyncFile>::new(arg) };
+    // SAFETY: the request reads its own argument only.
+    unsafe { rustix::ioctl::ioctl(dmabuf, request) }
+}
+
+/// Begins an access of the processor: waits for the fences that are in its way.
+pub fn begin(dmabuf: BorrowedFd<'_>, access: Access) -> rustix::io::Result<()> {
+    sync(dmabuf, access as u64)
+}
+
+/// Ends an access of the processor.
+pub fn end(dmabuf: BorrowedFd<'_>, access: Access) -> rustix::io::Result<()> {
+    sync(dmabuf, SYNC_END | access as u64)
+}
+
+fn sync(dmabuf: BorrowedFd<'_>, flags: u64) -> rustix::io::Result<()> {
+    loop {
+        // SAFETY: the opcode is DMA_BUF_IOCTL_SYNC, and `Sync` has the layout of the structure that
+        // the kernel reads for it.
+        let request = unsafe { Setter::<SYNC, Sync>::new(Sync { flags }) };
+        // SAFETY: the request reads its own argument only.
+        match unsafe { rustix::ioctl::ioctl(dmabuf, request) } {
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            other => return other,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn opcode_is_the_kernels() {
+    fn opcodes_are_the_kernels() {
+        assert_eq!(SYNC, 0x4008_6200);
         assert_eq!(EXPORT_SYNC_FILE, 0xc008_6202);
+        assert_eq!(IMPORT_SYNC_FILE, 0x4008_6203);
     }
 
     #[test]
     fn other_files_are_refused() {
         let file = std::fs::File::open("/dev/null").unwrap();
+        let fd = file.as_fd();
+        assert_eq!(export_read_sync_file(fd).unwrap_err(), Errno::NOTTY);
         assert_eq!(
-            export_read_sync_file(file).unwrap_err(),
-            rustix::io::Errno::NOTTY
+            import_sync_file(fd, Access::Write, fd).unwrap_err(),
+            Errno::NOTTY
         );
+        assert_eq!(begin(fd, Access::Read), Err(Errno::NOTTY));
+        assert_eq!(end(fd, Access::Read), Err(Errno::NOTTY));
     }
 }

@@ -4,20 +4,15 @@
 //!
 //! The crate keeps three things apart, so that each can be tested and reused by itself:
 //!
-//! - the kernel's interfaces: [`device`] and [`session`] (V4L2), [`queues`], [`dmabuf`], [`heap`],
-//!   [`syncfile`], [`feature`] (a driver's switch), [`publishing`] (what sysfs says), [`clock`],
-//!   [`poll`];
+//! - the kernel's interfaces: [`device`] and [`session`] (V4L2), [`queues`],
+//!   [`dmabuf`] and [`mapping`], [`heap`], [`syncfile`], [`feature`] (a
+//!   driver's switch), [`publishing`] (what sysfs says), [`clock`], [`poll`];
 //! - observing ([`observe`], [`probe`], [`watch`], [`stress`]), which runs jobs, or reads the trace,
 //!   and only writes down what it saw, as plain data ([`observation`]);
 //! - judging ([`judge`], [`probe::verdict`]) and showing ([`show`], [`table`], [`report`], [`list`]),
 //!   which never touch a device.
 //!
 //! [`report`] is about vim2m and compares; the other commands are for every device.
-//! - the kernel's interfaces: [`device`] (V4L2), [`dmabuf`], [`heap`], [`syncfile`], [`feature`]
-//!   (a driver's switch), [`clock`], [`poll`];
-//! - observing ([`observe`]), which runs a job and only writes down what it saw, as plain data
-//!   ([`observation`]);
-//! - judging ([`judge`]) and showing ([`show`], [`table`], [`report`]), which never touch a device.
 //!
 //! [`scene`] puts a picture that is being written on a display, and [`consumers`] asks in all the
 //! ways there are. Both show their lines by [`compare`].
@@ -36,6 +31,7 @@ pub mod interrupt;
 pub mod json;
 pub mod judge;
 pub mod list;
+pub mod mapping;
 pub mod observation;
 pub mod observe;
 pub mod poll;

@@ -2,7 +2,7 @@
 
 //! sync_file (<linux/sync_file.h>): fences in the form of a file descriptor.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::ioctl::{opcode, Opcode, Updater};
 
@@ -31,6 +31,19 @@ struct RawInfo {
     sync_fence_info: u64,
 }
 
+/// `struct sync_merge_data`.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct RawMerge {
+    name: [u8; 32],
+    fd2: i32,
+    fence: i32,
+    flags: u32,
+    pad: u32,
+}
+
+/// `SYNC_IOC_MERGE`.
+const MERGE: Opcode = opcode::read_write::<RawMerge>(b'>', 3);
 /// `SYNC_IOC_FILE_INFO`.
 const FILE_INFO: Opcode = opcode::read_write::<RawInfo>(b'>', 4);
 
@@ -42,6 +55,21 @@ pub fn info(sync_file: impl AsFd) -> rustix::io::Result<SyncInfo> {
     fences.resize(count as usize, RawFence::default());
     let raw = file_info(&sync_file, &mut fences)?;
     Ok(parse(&raw, &fences))
+}
+
+/// Makes one sync_file of two.
+pub fn merge(one: impl AsFd, two: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
+    let mut arg = RawMerge {
+        fd2: two.as_raw_fd(),
+        fence: -1,
+        ..RawMerge::default()
+    };
+    // SAFETY: the opcode is SYNC_IOC_MERGE, and `RawMerge` has the layout of its structure.
+    let request = unsafe { Updater::<MERGE, RawMerge>::new(&mut arg) };
+    // SAFETY: the request reads and writes `arg` only, and makes a new descriptor.
+    unsafe { rustix::ioctl::ioctl(one, request) }?;
+    // SAFETY: the ioctl succeeded, so this is a new descriptor that nothing else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(arg.fence) })
 }
 
 /// `SYNC_IOC_FILE_INFO` with room for `fences`.
@@ -108,6 +136,7 @@ mod tests {
     fn layout_is_the_kernels() {
         assert_eq!(size_of::<RawFence>(), 80);
         assert_eq!(FILE_INFO, 0xc038_3e04);
+        assert_eq!(MERGE, 0xc030_3e03);
     }
 
     #[test]
@@ -148,6 +177,10 @@ mod tests {
     #[test]
     fn other_files_are_refused() {
         let file = std::fs::File::open("/dev/null").unwrap();
-        assert_eq!(info(file).unwrap_err(), rustix::io::Errno::NOTTY);
+        assert_eq!(info(&file).unwrap_err(), rustix::io::Errno::NOTTY);
+        assert_eq!(
+            merge(&file, file.as_fd()).unwrap_err(),
+            rustix::io::Errno::NOTTY
+        );
     }
 }

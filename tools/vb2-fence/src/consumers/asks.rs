@@ -8,9 +8,10 @@ use anyhow::Result;
 use rustix::event::PollFlags;
 
 use crate::compare::Seen;
-use crate::consumers::fences::{export, info, merge, polls, Timeline, Use};
+use crate::consumers::fences::{export, info, merge, polls, Timeline};
 use crate::consumers::job::{of_videobuf2, Half};
 use crate::consumers::Lines;
+use crate::dmabuf::Access;
 use crate::observation::FenceStatus;
 use crate::scene::flip::FENCE_DRIVER;
 
@@ -25,15 +26,15 @@ pub fn poll_and_export(half: &Half) -> Result<Lines> {
             polls(input, PollFlags::OUT)?,
         ];
         let fences = [
-            info(&export(picture, Use::Read)?)?,
-            info(&export(picture, Use::Write)?)?,
-            info(&export(input, Use::Read)?)?,
-            info(&export(input, Use::Write)?)?,
+            info(&export(picture, Access::Read)?)?,
+            info(&export(picture, Access::Write)?)?,
+            info(&export(input, Access::Read)?)?,
+            info(&export(input, Access::Write)?)?,
         ];
         Ok((polls, fences))
     })?;
     job.wait()?;
-    let at_end = info(&export(job.picture(), Use::Write)?)?.status;
+    let at_end = info(&export(job.picture(), Access::Write)?)?.status;
     let ready = polls(job.picture(), PollFlags::IN | PollFlags::OUT)?;
     job.end()?;
 
@@ -66,7 +67,7 @@ pub fn poll_and_export(half: &Half) -> Result<Lines> {
 /// SYNC_IOC_FILE_INFO: whose fence it is, and when it was signalled.
 pub fn file_info(half: &Half) -> Result<Lines> {
     let ((fence, mid), job) = half.during(|job| {
-        let fence = export(job.picture(), Use::Read)?;
+        let fence = export(job.picture(), Access::Read)?;
         let mid = info(&fence)?;
         Ok((fence, mid))
     })?;
@@ -104,7 +105,7 @@ fn merge_states(half: &Half) -> Result<(Vec<FenceStatus>, usize)> {
     let timeline = Timeline::new()?;
     let software = timeline.fence()?;
     let ((merged, mid), job) = half.during(|job| {
-        let ours = export(job.picture(), Use::Read)?;
+        let ours = export(job.picture(), Access::Read)?;
         let merged = merge(ours.as_fd(), software.as_fd())?;
         let mid = info(&merged)?;
         Ok((merged, mid))

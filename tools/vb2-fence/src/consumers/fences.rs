@@ -3,45 +3,18 @@
 //! Fences that go in and out of dma-bufs, and fences of our own (sw_sync).
 
 use std::fs::{File, OpenOptions};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::ioctl::{opcode, Opcode, Setter, Updater};
 
+use crate::dmabuf::{self, Access};
 use crate::observation::SyncInfo;
 use crate::syncfile;
 
 /// Where fences of our own come from.
 const SW_SYNC: &str = "/sys/kernel/debug/sync/sw_sync";
-
-/// What one wants to do with a buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Use {
-    /// DMA_BUF_SYNC_READ.
-    Read = 1,
-    /// DMA_BUF_SYNC_WRITE.
-    Write = 2,
-}
-
-/// `struct dma_buf_export_sync_file` and `struct dma_buf_import_sync_file`.
-#[derive(Debug)]
-#[repr(C)]
-struct SyncFile {
-    flags: u32,
-    fd: i32,
-}
-
-/// `struct sync_merge_data`.
-#[derive(Debug, Default)]
-#[repr(C)]
-struct Merge {
-    name: [u8; 32],
-    fd2: i32,
-    fence: i32,
-    flags: u32,
-    pad: u32,
-}
 
 /// `struct sw_sync_create_fence_data`.
 #[derive(Debug, Default)]
@@ -52,56 +25,24 @@ struct CreateFence {
     fence: i32,
 }
 
-/// `DMA_BUF_IOCTL_EXPORT_SYNC_FILE`.
-const EXPORT: Opcode = opcode::read_write::<SyncFile>(b'b', 2);
-/// `DMA_BUF_IOCTL_IMPORT_SYNC_FILE`.
-const IMPORT: Opcode = opcode::write::<SyncFile>(b'b', 3);
-/// `SYNC_IOC_MERGE`.
-const MERGE: Opcode = opcode::read_write::<Merge>(b'>', 3);
 /// `SW_SYNC_IOC_CREATE_FENCE`.
 const CREATE_FENCE: Opcode = opcode::read_write::<CreateFence>(b'W', 0);
 /// `SW_SYNC_IOC_INC`.
 const INC: Opcode = opcode::write::<u32>(b'W', 1);
 
-/// Takes what stands in the way of a use, as it is now.
-pub fn export(dmabuf: BorrowedFd<'_>, what: Use) -> Result<OwnedFd> {
-    let mut arg = SyncFile {
-        flags: what as u32,
-        fd: -1,
-    };
-    // SAFETY: the opcode is DMA_BUF_IOCTL_EXPORT_SYNC_FILE, `SyncFile` has its structure's layout.
-    let request = unsafe { Updater::<EXPORT, SyncFile>::new(&mut arg) };
-    // SAFETY: the request reads and writes `arg` only, and makes a new descriptor.
-    unsafe { rustix::ioctl::ioctl(dmabuf, request) }.context("EXPORT_SYNC_FILE")?;
-    // SAFETY: the ioctl succeeded, so this is a new descriptor that nothing else owns.
-    Ok(unsafe { OwnedFd::from_raw_fd(arg.fd) })
+/// Takes what stands in the way of an access, as it is now.
+pub fn export(dmabuf: BorrowedFd<'_>, access: Access) -> Result<OwnedFd> {
+    dmabuf::export_sync_file(dmabuf, access).context("EXPORT_SYNC_FILE")
 }
 
-/// Adds a fence to a dma-buf, as that of somebody who uses it.
-pub fn import(dmabuf: BorrowedFd<'_>, what: Use, fence: BorrowedFd<'_>) -> Result<()> {
-    let arg = SyncFile {
-        flags: what as u32,
-        fd: fence.as_raw_fd(),
-    };
-    // SAFETY: the opcode is DMA_BUF_IOCTL_IMPORT_SYNC_FILE, `SyncFile` has its structure's layout.
-    let request = unsafe { Setter::<IMPORT, SyncFile>::new(arg) };
-    // SAFETY: the request reads its own argument only.
-    unsafe { rustix::ioctl::ioctl(dmabuf, request) }.context("IMPORT_SYNC_FILE")
+/// Adds a fence to a dma-buf, as that of somebody who accesses it.
+pub fn import(dmabuf: BorrowedFd<'_>, access: Access, fence: BorrowedFd<'_>) -> Result<()> {
+    dmabuf::import_sync_file(dmabuf, access, fence).context("IMPORT_SYNC_FILE")
 }
 
 /// Makes one sync_file of two.
 pub fn merge(one: BorrowedFd<'_>, two: BorrowedFd<'_>) -> Result<OwnedFd> {
-    let mut arg = Merge {
-        fd2: two.as_raw_fd(),
-        fence: -1,
-        ..Merge::default()
-    };
-    // SAFETY: the opcode is SYNC_IOC_MERGE, and `Merge` has the layout of its structure.
-    let request = unsafe { Updater::<MERGE, Merge>::new(&mut arg) };
-    // SAFETY: the request reads and writes `arg` only, and makes a new descriptor.
-    unsafe { rustix::ioctl::ioctl(one, request) }.context("SYNC_IOC_MERGE")?;
-    // SAFETY: the ioctl succeeded, so this is a new descriptor that nothing else owns.
-    Ok(unsafe { OwnedFd::from_raw_fd(arg.fence) })
+    syncfile::merge(one, two).context("SYNC_IOC_MERGE")
 }
 
 /// What is known of a sync_file.
@@ -162,9 +103,6 @@ mod tests {
 
     #[test]
     fn opcodes_are_the_kernels() {
-        assert_eq!(EXPORT, 0xc008_6202);
-        assert_eq!(IMPORT, 0x4008_6203);
-        assert_eq!(MERGE, 0xc030_3e03);
         assert_eq!(CREATE_FENCE, 0xc028_5700);
         assert_eq!(INC, 0x4004_5701);
     }
@@ -172,8 +110,8 @@ mod tests {
     #[test]
     fn other_files_are_refused() {
         let file = File::open("/dev/null").unwrap();
-        assert!(export(file.as_fd(), Use::Read).is_err());
-        assert!(import(file.as_fd(), Use::Write, file.as_fd()).is_err());
+        assert!(export(file.as_fd(), Access::Read).is_err());
+        assert!(import(file.as_fd(), Access::Write, file.as_fd()).is_err());
         assert!(merge(file.as_fd(), file.as_fd()).is_err());
         assert!(polls(file.as_fd(), PollFlags::IN).unwrap());
     }

@@ -9,10 +9,11 @@ use rustix::event::PollFlags;
 use v4l2r::ioctl;
 
 use crate::compare::Seen;
-use crate::consumers::fences::{export, import, info, polls, Timeline, Use};
+use crate::consumers::fences::{export, import, info, polls, Timeline};
 use crate::consumers::job::{of_videobuf2, Half, Job, SIZE};
 use crate::consumers::Lines;
 use crate::device::{self, Queue};
+use crate::dmabuf::Access;
 use crate::observation::SyncInfo;
 use crate::poll;
 use crate::scene::node::{Memory, SideFormat, Streamer};
@@ -22,8 +23,8 @@ use crate::scene::producer::{find, PATIENCE_MS};
 pub fn import_sync_file(half: &Half) -> Result<Lines> {
     let ((timeline, mid), job) = half.during(|job| {
         let timeline = Timeline::new()?;
-        import(job.picture(), Use::Write, timeline.fence()?.as_fd())?;
-        Ok((timeline, info(&export(job.picture(), Use::Read)?)?))
+        import(job.picture(), Access::Write, timeline.fence()?.as_fd())?;
+        Ok((timeline, info(&export(job.picture(), Access::Read)?)?))
     })?;
     job.wait()?;
     let after_job = polls(job.picture(), PollFlags::IN)?;
@@ -80,8 +81,8 @@ pub fn import_into_vim2m(half: &Half) -> Result<Lines> {
         let importer = open()?;
         let picture = job.picture();
         importer.queue_buffer(Queue::Output, 0, Memory::Imported(picture), None)?;
-        let readers = info(&export(picture, Use::Read)?)?;
-        let writers = info(&export(picture, Use::Write)?)?;
+        let readers = info(&export(picture, Access::Read)?)?;
+        let writers = info(&export(picture, Access::Write)?)?;
         let ready = polls(picture, PollFlags::IN)?;
         Ok((importer, readers, writers, ready))
     };

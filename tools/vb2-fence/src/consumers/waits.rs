@@ -7,15 +7,15 @@ use rustix::event::{epoll, Timespec};
 
 use crate::clock::{ms_between, MS};
 use crate::compare::Seen;
-use crate::consumers::fences::{export, info, Use};
+use crate::consumers::fences::{export, info};
 use crate::consumers::job::{Half, ATTEMPTS, SIZE};
 use crate::consumers::Lines;
+use crate::dmabuf::{self, Access};
 use crate::observation::{FenceStatus, Readiness};
 use crate::poll;
 use crate::scene::args::ProducerKind;
 use crate::scene::flip::{Flip, Stage};
 use crate::scene::kms::Display;
-use crate::scene::mapping::{self, Access};
 use crate::scene::producer::Producer;
 
 /// Buffers of each queue in the event loop: videobuf2 has no more.
@@ -29,12 +29,12 @@ pub fn cpu_access(half: &Half) -> Result<Lines> {
     // Looking means waiting here, so whether the job still runs says how the wait ended.
     let mut producer = Producer::open(ProducerKind::Rga, SIZE, half.job_ms)?;
     producer.start(0, 2)?;
-    let fence = export(producer.picture(0), Use::Read)?;
-    mapping::begin(producer.picture(0), Access::Read).context("DMA_BUF_IOCTL_SYNC")?;
+    let fence = export(producer.picture(0), Access::Read)?;
+    dmabuf::begin(producer.picture(0), Access::Read).context("DMA_BUF_IOCTL_SYNC")?;
     let signalled = info(&fence)?.status == FenceStatus::Signalled;
     let ready = poll::ready_now(producer.video()).context("poll of the video node")?;
     let written = producer.has(0, 2)?;
-    mapping::end(producer.picture(0), Access::Read).context("DMA_BUF_IOCTL_SYNC")?;
+    dmabuf::end(producer.picture(0), Access::Read).context("DMA_BUF_IOCTL_SYNC")?;
     let woken = poll::wait_each(&[producer.video()], producer.deadline())?;
     ensure!(woken[0].is_some(), "the job does not end");
     producer.finish(0)?;

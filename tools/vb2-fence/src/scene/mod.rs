@@ -13,7 +13,6 @@ pub mod flip;
 pub mod framebuffer;
 pub mod image;
 pub mod kms;
-pub mod mapping;
 pub mod node;
 pub mod picture;
 pub mod producer;

@@ -2,9 +2,8 @@
 
 //! A memory-to-memory node that streams, with its buffers as mapped dma-bufs.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{ensure, Context, Result};
@@ -12,8 +11,8 @@ use v4l2r::ioctl::{self, BufferFlags, ExpbufFlags, QBufPlane, QBuffer, V4l2Buffe
 use v4l2r::memory::{DmaBufHandle, MemoryType, MmapHandle, PlaneHandle};
 use v4l2r::{Format, PixelFormat, PlaneLayout, QueueType};
 
-use crate::device::Queue;
-use crate::scene::mapping::Mapping;
+use crate::device::{self, Queue};
+use crate::mapping::Mapping;
 use crate::scene::picture::Size;
 
 /// V4L2_FIELD_NONE.
@@ -79,14 +78,8 @@ impl Streamer {
         output: SideFormat,
         capture: SideFormat,
     ) -> Result<Self> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
-            .open(path)
-            .with_context(|| format!("cannot open {}", path.display()))?;
         let mut streamer = Self {
-            file,
+            file: device::open(path)?,
             multiplanar,
             output_bytes: 0,
             payload: 0,

@@ -7,52 +7,9 @@ use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 
 use anyhow::{ensure, Context, Result};
-use rustix::io::Errno;
-use rustix::ioctl::{opcode, Opcode, Setter};
 use rustix::mm::{mmap, munmap, MapFlags, ProtFlags};
 
-/// `struct dma_buf_sync`.
-#[derive(Debug)]
-#[repr(C)]
-struct DmaBufSync {
-    flags: u64,
-}
-
-/// `DMA_BUF_IOCTL_SYNC`.
-const SYNC: Opcode = opcode::write::<DmaBufSync>(b'b', 0);
-
-/// What the processor does between the two ends of an access.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// It reads, and waits for who writes.
-    Read = 1,
-    /// It writes, and waits for readers, too.
-    Write = 2,
-}
-
-/// Begins an access: waits for the fences that are in its way.
-pub fn begin(dmabuf: BorrowedFd<'_>, access: Access) -> rustix::io::Result<()> {
-    sync(dmabuf, access as u64)
-}
-
-/// Ends an access.
-pub fn end(dmabuf: BorrowedFd<'_>, access: Access) -> rustix::io::Result<()> {
-    const END: u64 = 1 << 2;
-    sync(dmabuf, END | access as u64)
-}
-
-fn sync(dmabuf: BorrowedFd<'_>, flags: u64) -> rustix::io::Result<()> {
-    loop {
-        // SAFETY: the opcode is DMA_BUF_IOCTL_SYNC, and `DmaBufSync` has the layout of the
-        // structure that the kernel reads for it.
-        let request = unsafe { Setter::<SYNC, DmaBufSync>::new(DmaBufSync { flags }) };
-        // SAFETY: the request reads its own argument only.
-        match unsafe { rustix::ioctl::ioctl(dmabuf, request) } {
-            Err(Errno::INTR | Errno::AGAIN) => {}
-            other => return other,
-        }
-    }
-}
+use crate::dmabuf::{begin, end, Access};
 
 /// The mapping. The device and others write to the same memory, so it is only copied from and to,
 /// never lent out.
@@ -111,14 +68,19 @@ mod tests {
     use super::*;
     use std::os::fd::AsFd;
 
+    /// Memory that can be mapped, but is no dma-buf.
     #[test]
-    fn opcode_is_the_kernels() {
-        assert_eq!(SYNC, 0x4008_6200);
-    }
-
-    #[test]
-    fn other_files_are_refused() {
-        let file = std::fs::File::open("/dev/null").unwrap();
-        assert_eq!(begin(file.as_fd(), Access::Read), Err(Errno::NOTTY));
+    fn only_dmabufs_are_written_and_read() {
+        let flags = rustix::fs::MemfdFlags::CLOEXEC;
+        let memory = rustix::fs::memfd_create("vb2-fence-test", flags).unwrap();
+        rustix::fs::ftruncate(&memory, 4096).unwrap();
+        let map = Mapping::new(memory.as_fd(), 4096).unwrap();
+        let message = |err: anyhow::Error| format!("{err:#}");
+        let long = map.write(memory.as_fd(), &[0; 4097]).unwrap_err();
+        assert!(message(long).contains("more bytes"));
+        assert!(message(map.read(memory.as_fd(), 4097).unwrap_err()).contains("more bytes"));
+        let other = map.write(memory.as_fd(), &[1]).unwrap_err();
+        assert!(message(other).contains("DMA_BUF_IOCTL_SYNC"));
+        assert!(Mapping::new(memory.as_fd(), 0).is_err());
     }
 }
