@@ -4,8 +4,8 @@
 //!
 //! The crate keeps three things apart, so that each can be tested and reused by itself:
 //!
-//! - the kernel's interfaces: [`device`] and [`session`] (V4L2), [`queues`],
-//!   [`dmabuf`] and [`mapping`], [`heap`], [`syncfile`], [`feature`] (a
+//! - the kernel's interfaces: [`device`] and [`session`] (V4L2), [`queues`], [`stateless`] (what
+//!   decoders need besides), [`dmabuf`] and [`mapping`], [`heap`], [`syncfile`], [`feature`] (a
 //!   driver's switch), [`publishing`] (what sysfs says), [`clock`], [`poll`];
 //! - observing ([`observe`], [`probe`], [`watch`], [`stress`]), which runs jobs, or reads the trace,
 //!   and only writes down what it saw, as plain data ([`observation`]);
@@ -42,6 +42,7 @@ pub mod report;
 pub mod scene;
 pub mod session;
 pub mod show;
+pub mod stateless;
 pub mod stress;
 pub mod syncfile;
 pub mod table;

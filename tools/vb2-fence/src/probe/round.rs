@@ -14,10 +14,10 @@ use super::verdict::{Seen, View};
 use crate::clock::{self, Ns, MS};
 use crate::device::Queue;
 use crate::dmabuf;
-use crate::hint;
 use crate::observation::{Case, Dequeued, Handle, Readiness, SyncInfo};
 use crate::poll;
 use crate::session::Session;
+use crate::stateless;
 use crate::syncfile;
 
 /// How long a job may take before the wait is given up.
@@ -60,12 +60,7 @@ impl Prepared {
     fn start(&self) -> Result<()> {
         match &self.start {
             Start::Stream(queue) => self.session.stream_on(*queue),
-            Start::Request(request) => request.queue().map_err(|err| match err {
-                v4l2r::ioctl::RequestError::IoctlError(errno) => {
-                    hint::ioctl_failed("MEDIA_REQUEST_IOC_QUEUE", errno)
-                }
-                other => other.into(),
-            }),
+            Start::Request(request) => stateless::queue(request),
         }
     }
 }

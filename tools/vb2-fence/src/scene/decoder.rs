@@ -3,15 +3,11 @@
 //! hantro, as far as it is emulated (Documentation/admin-guide/media/rkemu.rst): its picture does
 //! not show what is in the bitstream, but names the job. What consumes it waits by poll().
 
-use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::path::{Path, PathBuf};
 
 use anyhow::{ensure, Context, Result};
 use v4l2r::bindings::{self, v4l2_ctrl_vp8_frame};
-use v4l2r::controls::codec::Vp8Frame;
-use v4l2r::controls::SafeExtControl;
-use v4l2r::ioctl::{self, CtrlWhich, Request};
+use v4l2r::ioctl::Request;
 
 use crate::clock::Ns;
 use crate::device::Queue;
@@ -21,6 +17,7 @@ use crate::scene::node::{Buffer, Memory, SideFormat, Streamer};
 use crate::scene::picture::{Picture, Size};
 use crate::scene::producer::{find, PICTURES};
 use crate::scene::rkemu::Block;
+use crate::stateless::{self, Control, Media};
 
 /// The bitstream: a header and a first partition, which the device does not look at, and the rest.
 const BITSTREAM: u32 = 512;
@@ -63,11 +60,10 @@ impl Decoder {
             bytes: 0,
         };
         let streamer = Streamer::open(&node.path, true, output, capture)?;
-        let media = media_node(&node.path)?;
-        let media = File::options().read(true).write(true).open(&media);
-        let media = media.context("the decoder's media node")?;
-        let request = |_| Request::alloc(&media).context("MEDIA_IOC_REQUEST_ALLOC");
-        let requests = (0..PICTURES).map(request).collect::<Result<_>>()?;
+        let media = Media::of(&node.path)?;
+        let requests = (0..PICTURES)
+            .map(|_| media.request())
+            .collect::<Result<_>>()?;
         let inputs = streamer.allocate(Queue::Output, PICTURES)?;
         let pictures = streamer.allocate(Queue::Capture, PICTURES)?;
         streamer.stream_on()?;
@@ -117,10 +113,9 @@ impl Decoder {
         streamer.queue_buffer(Queue::Capture, slot, Memory::Own, None)?;
         let fd = request.as_raw_fd();
         streamer.queue_buffer(Queue::Output, slot, Memory::Own, Some(fd))?;
-        let mut control = SafeExtControl::<Vp8Frame>::from(frame_header(self.size)?);
-        ioctl::s_ext_ctrls(streamer.file(), CtrlWhich::Request(fd), &mut control)
-            .context("the frame's header")?;
-        request.queue().context("MEDIA_REQUEST_IOC_QUEUE")?;
+        let header = Control::Vp8Frame(Box::new(frame_header(self.size)?));
+        stateless::set_controls(streamer.file(), request, vec![header])?;
+        stateless::queue(request)?;
         self.block.wait_jobs(jobs + 1, deadline)?;
 
         let ready = poll::wait_each(&[self.picture(slot)], deadline)?;
@@ -136,26 +131,8 @@ impl Decoder {
         let (_, flagged) = self.streamer.dequeue(Queue::Capture)?;
         ensure!(!flagged, "the decoder's job failed");
         self.streamer.dequeue(Queue::Output)?;
-        let request = &self.requests[slot as usize];
-        request.reinit().context("MEDIA_REQUEST_IOC_REINIT")
+        stateless::reinit(&self.requests[slot as usize])
     }
-}
-
-/// The media node of a video node's device.
-fn media_node(video: &Path) -> Result<PathBuf> {
-    let name = video.file_name().context("a node without a name")?;
-    let dir = Path::new("/sys/class/video4linux")
-        .join(name)
-        .join("device");
-    let names = fs::read_dir(&dir).with_context(|| format!("cannot list {}", dir.display()))?;
-    let media = names
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .find(|name| {
-            let number = name.strip_prefix("media");
-            number.is_some_and(|number| number.parse::<u32>().is_ok())
-        });
-    let media = media.with_context(|| format!("no media node in {}", dir.display()))?;
-    Ok(Path::new("/dev").join(media))
 }
 
 /// A bitstream that is not one, but has a checksum of its own.

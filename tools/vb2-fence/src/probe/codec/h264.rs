@@ -9,7 +9,8 @@ use v4l2r::bindings::{self as uapi, v4l2_ctrl_h264_decode_params as DecodeParams
 use v4l2r::bindings::{v4l2_ctrl_h264_pps as Pps, v4l2_ctrl_h264_sps as Sps};
 
 use super::bits::{units, Bits};
-use super::{Control, KeyPicture};
+use super::KeyPicture;
+use crate::stateless::Control;
 
 /// Types of NAL units.
 const IDR_SLICE: u8 = 5;

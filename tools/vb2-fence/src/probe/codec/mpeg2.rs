@@ -9,7 +9,8 @@ use v4l2r::bindings::{
 };
 
 use super::bits::{units, Bits};
-use super::{Control, KeyPicture};
+use super::KeyPicture;
+use crate::stateless::Control;
 
 /// Start codes.
 const PICTURE: u8 = 0x00;

@@ -8,7 +8,8 @@
 use anyhow::{ensure, Context, Result};
 use v4l2r::bindings::{self as uapi, v4l2_ctrl_vp8_frame as Frame};
 
-use super::{Control, KeyPicture};
+use super::KeyPicture;
+use crate::stateless::Control;
 
 /// Bytes of an IVF frame's own header.
 const IVF_FRAME: usize = 12;
