@@ -1,21 +1,89 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! JSON for programs, on stdout.
+//! JSON for programs, on stdout and in files; and text on stdout.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-/// The form of what `list`, `probe`, `watch` and `stress` write; raised when a reader of an older
-/// form would misread it.
+/// The form of what all commands write; raised when a reader of an older form would misread it.
 pub const SCHEMA_VERSION: u32 = 1;
+
+/// The first fields of a document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Head {
+    /// See [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// This program's version, in the documents that are kept as files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub program_version: Option<&'static str>,
+    /// The running kernel's release.
+    pub kernel: String,
+}
+
+impl Head {
+    /// Of a document that is read at once.
+    pub fn new() -> Self {
+        let name = rustix::system::uname();
+        Self {
+            schema_version: SCHEMA_VERSION,
+            program_version: None,
+            kernel: name.release().to_string_lossy().into_owned(),
+        }
+    }
+
+    /// Of a document that is kept.
+    pub fn with_program() -> Self {
+        Self {
+            program_version: Some(env!("CARGO_PKG_VERSION")),
+            ..Self::new()
+        }
+    }
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A file for a document.
+#[derive(Debug)]
+pub struct Output {
+    path: PathBuf,
+    file: File,
+}
+
+impl Output {
+    /// Made before there is anything to write, so that a name that cannot be written does not cost a
+    /// run.
+    pub fn create(path: &Path) -> Result<Self> {
+        let file = File::create(path);
+        Ok(Self {
+            file: file.with_context(|| format!("cannot create {}", path.display()))?,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Writes the document.
+    pub fn write(self, value: &impl Serialize) -> Result<()> {
+        let mut out = BufWriter::new(self.file);
+        pretty(&mut out, value).with_context(|| format!("cannot write {}", self.path.display()))
+    }
+}
+
+fn pretty(out: &mut impl Write, value: &impl Serialize) -> Result<()> {
+    serde_json::to_writer_pretty(&mut *out, value)?;
+    writeln!(out)?;
+    Ok(out.flush()?)
+}
 
 /// Writes one document over several lines.
 pub fn print(value: &impl Serialize) -> Result<()> {
-    let mut out = io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, value).context("cannot write the JSON")?;
-    writeln!(out).context("cannot write the JSON")
+    pretty(&mut io::stdout().lock(), value).context("cannot write the JSON")
 }
 
 /// Writes one object in one line, at once: whoever reads a pipe must not wait for the next ones.
@@ -31,4 +99,64 @@ pub fn print_text(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).context("cannot write")?;
     out.flush().context("cannot write")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize)]
+    struct Document {
+        #[serde(flatten)]
+        head: Head,
+        right: bool,
+        rows: Vec<u32>,
+    }
+
+    fn written(head: Head) -> String {
+        let document = Document {
+            head,
+            right: true,
+            rows: vec![7],
+        };
+        serde_json::to_string(&document).unwrap()
+    }
+
+    #[test]
+    fn the_head_comes_first() {
+        let mut head = Head::with_program();
+        head.kernel = "6.12.1".into();
+        let program = env!("CARGO_PKG_VERSION");
+        assert_eq!(
+            written(head.clone()),
+            format!(
+                r#"{{"schema_version":1,"program_version":"{program}","kernel":"6.12.1","right":true,"rows":[7]}}"#
+            )
+        );
+        head.program_version = None;
+        assert_eq!(
+            written(head),
+            r#"{"schema_version":1,"kernel":"6.12.1","right":true,"rows":[7]}"#
+        );
+    }
+
+    #[test]
+    fn heads_are_of_this_kernel() {
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+        assert_eq!(Head::new().kernel, kernel.trim());
+    }
+
+    #[test]
+    fn files() {
+        let err = Output::create(Path::new("/nonexistent/x.json")).unwrap_err();
+        assert!(format!("{err:#}").contains("cannot create /nonexistent/x.json"));
+        let name = format!("vb2-fence-test-{}-json", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        Output::create(&path).unwrap().write(&[1]).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "[\n  1\n]\n");
+        std::fs::remove_file(&path).unwrap();
+        let full = Output::create(Path::new("/dev/full")).unwrap();
+        let err = full.write(&[1]).unwrap_err();
+        assert!(format!("{err:#}").contains("cannot write /dev/full"));
+    }
 }

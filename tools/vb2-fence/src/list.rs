@@ -10,10 +10,9 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::device::{video_nodes, Node};
-use crate::json;
+use crate::json::{self, Head};
 use crate::publishing::{decide, Module, Publishing, Sysfs};
 use crate::queues::Queues;
-use crate::report::kernel_release;
 
 /// What `--help` and the man page say of the command.
 pub const LONG: &str = "\
@@ -39,8 +38,8 @@ pub struct ListArgs {
 /// What the command shows; its JSON has the same fields.
 #[derive(Debug, Serialize)]
 pub struct Listing {
-    schema_version: u32,
-    kernel: String,
+    #[serde(flatten)]
+    head: Head,
     kernel_has_release_fences: bool,
     release_fence_timeout_ms: Option<u64>,
     nodes: Vec<Row>,
@@ -64,8 +63,7 @@ pub fn run(args: &ListArgs) -> Result<bool> {
     let sysfs = Sysfs::default();
     let nodes = video_nodes()?;
     let listing = Listing {
-        schema_version: json::SCHEMA_VERSION,
-        kernel: kernel_release(),
+        head: Head::new(),
         kernel_has_release_fences: sysfs.kernel_has_fences(),
         release_fence_timeout_ms: sysfs.timeout_ms(),
         nodes: nodes.iter().map(|path| row(&sysfs, path)).collect(),
@@ -124,16 +122,16 @@ fn write(out: &mut String, listing: &Listing) -> std::fmt::Result {
         Some(0) => writeln!(
             out,
             "Linux {} with release fences, no deadline",
-            listing.kernel
+            listing.head.kernel
         )?,
         Some(ms) => {
-            let kernel = &listing.kernel;
+            let kernel = &listing.head.kernel;
             writeln!(out, "Linux {kernel} with release fences, deadline {ms} ms")?;
         }
         None => writeln!(
             out,
             "Linux {} without release fences (or videobuf2 is not loaded)",
-            listing.kernel
+            listing.head.kernel
         )?,
     }
     if listing.nodes.is_empty() {
@@ -174,8 +172,7 @@ mod tests {
 
     fn listing(nodes: Vec<Row>) -> Listing {
         Listing {
-            schema_version: json::SCHEMA_VERSION,
-            kernel: "6.12.1".into(),
+            head: Head::new(),
             kernel_has_release_fences: true,
             release_fence_timeout_ms: Some(10_000),
             nodes,

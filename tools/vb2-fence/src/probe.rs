@@ -22,11 +22,10 @@ use self::verdict::{most, overall, Seen, Verdict};
 use crate::device::{Node, Queue};
 use crate::heap::Heap;
 use crate::interrupt::Interrupt;
-use crate::json;
+use crate::json::{self, Head};
 use crate::list::publishing;
 use crate::observation::Case;
 use crate::publishing::{Publishing, Sysfs};
-use crate::report::kernel_release;
 use crate::session::Session;
 
 /// How often a round is run again when the job was over before it could be looked at.
@@ -115,8 +114,8 @@ pub fn parse_fourcc(text: &str) -> Result<PixelFormat, String> {
 /// What the command shows; its JSON has the same fields.
 #[derive(Debug, Serialize)]
 pub struct Probe {
-    schema_version: u32,
-    kernel: String,
+    #[serde(flatten)]
+    head: Head,
     device: PathBuf,
     driver: String,
     card: String,
@@ -188,8 +187,7 @@ pub fn run(args: &ProbeArgs) -> Result<bool> {
     }
     let verdict = overall(cases.iter().map(|case| case.verdict));
     let probe = Probe {
-        schema_version: json::SCHEMA_VERSION,
-        kernel: kernel_release(),
+        head: Head::new(),
         device: setup.node.path,
         driver: setup.node.driver,
         card: setup.node.card,

@@ -2,20 +2,17 @@
 
 //! `vb2-fence report`: the comparison of vim2m with release fences off and on.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
 
-use anyhow::{bail, ensure, Context, Result};
+use anyhow::{bail, Result};
 use serde::Serialize;
 
 use crate::cli::ReportArgs;
 use crate::device::{M2m, Node};
 use crate::feature::Switch;
 use crate::heap::Heap;
-use crate::json;
+use crate::interrupt::Interrupt;
+use crate::json::{self, Head, Output};
 use crate::judge::{self, CaseRuns, Line, EARLY_TOLERANCE_MS, NODE_LIMIT_MS};
 use crate::observation::{Case, RoundResult, TICK_STALL_MS};
 use crate::observe::{Observer, LOOK_FRACTION};
@@ -27,18 +24,12 @@ const DRIVER: &str = "vim2m";
 /// How often a round is run again because the machine was too slow to look while the job ran.
 const RETRIES: u32 = 3;
 
-/// The JSON's form; raised when a reader of an older form would misread it.
-pub const SCHEMA_VERSION: u32 = 1;
-
 /// The whole report; its JSON has the same fields.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// See [`SCHEMA_VERSION`].
-    pub schema_version: u32,
-    /// This program's version.
-    pub program_version: &'static str,
-    /// The running kernel's release.
-    pub kernel: String,
+    /// What it begins with.
+    #[serde(flatten)]
+    pub head: Head,
     /// The video node's path.
     pub device: String,
     /// The video node's driver.
@@ -99,10 +90,9 @@ pub fn run(args: &ReportArgs) -> Result<bool> {
             Switch::path(&node.driver).display()
         );
     }
-    // Made first, so that a name that cannot be written does not cost a run.
     let on_stdout = args.json.as_deref() == Some(Path::new("-"));
     let file = args.json.as_deref().filter(|_| !on_stdout);
-    let json = file.map(create).transpose()?;
+    let json = file.map(Output::create).transpose()?;
     let observer = Observer {
         node: &node.path,
         heap: &heap,
@@ -119,8 +109,8 @@ pub fn run(args: &ReportArgs) -> Result<bool> {
     } else {
         json::print_text(&table::render(&report))?;
     }
-    if let Some((path, file)) = json {
-        write_json(&report, file).with_context(|| format!("cannot write {}", path.display()))?;
+    if let Some(json) = json {
+        json.write(&report)?;
     }
     Ok(report.all_right())
 }
@@ -137,14 +127,14 @@ fn observe_halves(
     observer: &Observer<'_>,
     switch: Option<&Switch>,
 ) -> Result<Vec<CaseRuns>> {
-    let interrupted = catch_interrupts()?;
+    let interrupt = Interrupt::catch()?;
     let half = |on: bool| -> Result<Vec<Vec<RoundResult>>> {
         if let Some(switch) = switch {
             switch.set(on)?;
         }
         let cases = Case::ALL.into_iter();
         cases
-            .map(|case| rounds(observer, case, args.rounds, &interrupted))
+            .map(|case| rounds(observer, case, args.rounds, &interrupt))
             .collect()
     };
     let off = args.feature.off().then(|| half(false)).transpose()?;
@@ -159,32 +149,23 @@ fn observe_halves(
     Ok(runs.collect())
 }
 
-/// Ctrl-C and kill end the run at the next round, so that the switch is put back.
-pub(crate) fn catch_interrupts() -> Result<Arc<AtomicBool>> {
-    let flag = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&flag)).context("cannot catch signals")?;
-    }
-    Ok(flag)
-}
-
 fn rounds(
     observer: &Observer<'_>,
     case: Case,
     count: u32,
-    interrupted: &AtomicBool,
+    interrupt: &Interrupt,
 ) -> Result<Vec<RoundResult>> {
     let mut results = Vec::new();
     for _ in 0..count {
-        results.push(round(observer, case, interrupted)?);
+        results.push(round(observer, case, interrupt)?);
     }
     Ok(results)
 }
 
-fn round(observer: &Observer<'_>, case: Case, interrupted: &AtomicBool) -> Result<RoundResult> {
+fn round(observer: &Observer<'_>, case: Case, interrupt: &Interrupt) -> Result<RoundResult> {
     let mut retries = RETRIES;
     loop {
-        ensure!(!interrupted.load(Ordering::Relaxed), "interrupted");
+        interrupt.check()?;
         match observer.round(case) {
             Ok(round) if round.looked_too_late(observer.job_ms) && retries > 0 => retries -= 1,
             Ok(round) => return Ok(RoundResult::Seen(Box::new(round))),
@@ -204,9 +185,7 @@ fn make_report(args: &ReportArgs, node: &Node, runs: Vec<CaseRuns>) -> Report {
         .collect();
     let (right, judged) = judge::score(cases.iter().flat_map(|case| &case.lines));
     Report {
-        schema_version: SCHEMA_VERSION,
-        program_version: env!("CARGO_PKG_VERSION"),
-        kernel: kernel_release(),
+        head: Head::with_program(),
         device: node.path.display().to_string(),
         driver: node.driver.clone(),
         job_ms: args.job_ms,
@@ -219,22 +198,4 @@ fn make_report(args: &ReportArgs, node: &Node, runs: Vec<CaseRuns>) -> Report {
         right,
         judged,
     }
-}
-
-pub(crate) fn kernel_release() -> String {
-    let name = rustix::system::uname();
-    name.release().to_string_lossy().into_owned()
-}
-
-fn create(path: &Path) -> Result<(&Path, File)> {
-    let file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
-    Ok((path, file))
-}
-
-fn write_json(report: &Report, file: File) -> Result<()> {
-    let mut out = BufWriter::new(file);
-    serde_json::to_writer_pretty(&mut out, report)?;
-    writeln!(out)?;
-    out.flush()?;
-    Ok(())
 }

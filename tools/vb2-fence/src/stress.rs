@@ -19,10 +19,9 @@ use self::context::{Contextual, Counts};
 use crate::clock::{self, ms_between, MS};
 use crate::device::Node;
 use crate::interrupt::Interrupt;
-use crate::json;
+use crate::json::{self, Head};
 use crate::probe::feed::{Feeder, Raw, Setup};
 use crate::probe::{parse_fourcc, parse_size};
-use crate::report::kernel_release;
 use crate::session::Session;
 use crate::watch::Counter;
 
@@ -95,8 +94,8 @@ pub struct StressArgs {
 /// What the command shows; its JSON has the same fields.
 #[derive(Debug, Serialize)]
 pub struct Summary {
-    schema_version: u32,
-    kernel: String,
+    #[serde(flatten)]
+    head: Head,
     device: PathBuf,
     driver: String,
     jobs_are: String,
@@ -164,8 +163,7 @@ pub fn run(args: &StressArgs) -> Result<bool> {
     let rare = counts.rare().clone();
     let traced = counter.map(|counter| traced(&counter, &rare.queues));
     let mut summary = Summary {
-        schema_version: json::SCHEMA_VERSION,
-        kernel: kernel_release(),
+        head: Head::new(),
         device: setup.node.path.clone(),
         driver: setup.node.driver.clone(),
         jobs_are: raw.describe(),
@@ -294,7 +292,7 @@ fn render(summary: &Summary) -> String {
             "{} ({}), Linux {}: {}",
             summary.device.display(),
             summary.driver,
-            summary.kernel,
+            summary.head.kernel,
             summary.jobs_are
         ),
         format!(
@@ -340,8 +338,7 @@ mod tests {
 
     fn summary() -> Summary {
         Summary {
-            schema_version: json::SCHEMA_VERSION,
-            kernel: "6.12.1".into(),
+            head: Head::new(),
             device: "/dev/video0".into(),
             driver: "vim2m".into(),
             jobs_are: "jobs".into(),

@@ -24,7 +24,7 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(
         out,
         "{} on {}, Linux {}",
-        report.driver, report.device, report.kernel
+        report.driver, report.device, report.head.kernel
     )?;
     writeln!(
         out,

@@ -10,18 +10,16 @@ pub mod job;
 pub mod shares;
 pub mod waits;
 
-use std::sync::atomic::Ordering;
-
-use anyhow::{ensure, Result};
+use anyhow::Result;
 use serde::Serialize;
 
 use crate::compare::{self, Row, Seen};
 use crate::consumers::args::ConsumersArgs;
 use crate::consumers::job::Half;
-use crate::report::{catch_interrupts, kernel_release};
+use crate::interrupt::Interrupt;
+use crate::json::{self, Head, Output};
 use crate::scene::args::ProducerKind;
 use crate::scene::producer::switches;
-use crate::scene::write_json;
 
 /// What one consumer has to say.
 pub type Lines = Vec<(&'static str, Seen)>;
@@ -41,9 +39,8 @@ const CONSUMERS: [fn(&Half) -> Result<Lines>; 8] = [
 /// What the JSON has.
 #[derive(Debug, Serialize)]
 struct Report<'a> {
-    schema_version: u32,
-    program_version: &'static str,
-    kernel: String,
+    #[serde(flatten)]
+    head: Head,
     job_ms: u32,
     right: bool,
     rows: &'a [Row],
@@ -52,7 +49,8 @@ struct Report<'a> {
 /// Runs the command; says whether every line is right.
 pub fn run(args: &ConsumersArgs) -> Result<bool> {
     let switches = switches(ProducerKind::Rga)?;
-    let interrupted = catch_interrupts()?;
+    let json = args.json.as_deref().map(Output::create).transpose()?;
+    let interrupt = Interrupt::catch()?;
     let half = |on: bool| -> Result<Lines> {
         switches.iter().try_for_each(|switch| switch.set(on))?;
         let half = Half {
@@ -61,7 +59,7 @@ pub fn run(args: &ConsumersArgs) -> Result<bool> {
         };
         let mut lines = Vec::new();
         for consumer in CONSUMERS {
-            ensure!(!interrupted.load(Ordering::Relaxed), "interrupted");
+            interrupt.check()?;
             lines.extend(consumer(&half)?);
         }
         Ok(lines)
@@ -72,22 +70,21 @@ pub fn run(args: &ConsumersArgs) -> Result<bool> {
 
     let rows = compare::join(off, on);
     let right = compare::all_right(&rows);
-    println!(
-        "What consumers of rockchip-rga's buffers see during a job of {} ms, Linux {}\n",
+    let head = Head::with_program();
+    json::print_text(&format!(
+        "What consumers of rockchip-rga's buffers see during a job of {} ms, Linux {}\n\n{}",
         args.job_ms,
-        kernel_release()
-    );
-    print!("{}", compare::render(&rows));
-    if let Some(path) = &args.json {
+        head.kernel,
+        compare::render(&rows)
+    ))?;
+    if let Some(json) = json {
         let report = Report {
-            schema_version: 1,
-            program_version: env!("CARGO_PKG_VERSION"),
-            kernel: kernel_release(),
+            head,
             job_ms: args.job_ms,
             right,
             rows: &rows,
         };
-        write_json(&report, path)?;
+        json.write(&report)?;
     }
     Ok(right)
 }

@@ -26,7 +26,7 @@ fn write(out: &mut String, probe: &Probe) -> std::fmt::Result {
         probe.device.display(),
         probe.driver,
         probe.card,
-        probe.kernel,
+        probe.head.kernel,
         probe.jobs
     )?;
     writeln!(

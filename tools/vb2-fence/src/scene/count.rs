@@ -2,19 +2,18 @@
 
 //! Many flips: how often the display shows something else than the picture that was asked for.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use anyhow::{ensure, Result};
 use serde::Serialize;
 
 use crate::clock::ms_between;
 use crate::compare::{self, Row, Seen};
-use crate::report::{catch_interrupts, kernel_release};
+use crate::interrupt::Interrupt;
+use crate::json::{self, Head, Output};
 use crate::scene::args::{ProducerKind, SceneArgs};
 use crate::scene::flip::{Flip, Stage};
 use crate::scene::picture::{Shown, Size};
 use crate::scene::producer::switches;
-use crate::scene::{open, set_all, write_json};
+use crate::scene::{open, set_all};
 use crate::show::Spread;
 
 /// Small pictures: what is counted is flips.
@@ -128,9 +127,8 @@ impl Counts {
 /// What the JSON has.
 #[derive(Debug, Serialize)]
 struct Report<'a> {
-    schema_version: u32,
-    program_version: &'static str,
-    kernel: String,
+    #[serde(flatten)]
+    head: Head,
     job_ms: u32,
     right: bool,
     off: Option<&'a Counts>,
@@ -146,7 +144,8 @@ pub fn run(args: &SceneArgs, frames: u32) -> Result<bool> {
     );
     let job_ms = args.job_ms.unwrap_or(JOB_MS);
     let switches = switches(args.producer)?;
-    let interrupted = catch_interrupts()?;
+    let json = args.json.as_deref().map(Output::create).transpose()?;
+    let interrupt = Interrupt::catch()?;
     let (mut off, mut on) = (None, None);
     let halves: &[bool] = match args.both {
         true => &[false, true],
@@ -155,7 +154,7 @@ pub fn run(args: &SceneArgs, frames: u32) -> Result<bool> {
     for &half in halves {
         set_all(&switches, half)?;
         let mut stage = open(args.producer, SIZE, REFRESH, job_ms)?;
-        let counts = flips(&mut stage, frames, &interrupted)?;
+        let counts = flips(&mut stage, frames, &interrupt)?;
         *(if half { &mut on } else { &mut off }) = Some(counts);
     }
     drop(switches);
@@ -165,29 +164,29 @@ pub fn run(args: &SceneArgs, frames: u32) -> Result<bool> {
         on.as_ref().map(|counts| counts.lines(true, frames)),
     );
     let right = compare::all_right(&rows);
-    println!("Flips of vkms to pictures that rockchip-rga is writing; a job takes {job_ms} ms.\n");
-    print!("{}", compare::render(&rows));
-    if let Some(path) = &args.json {
+    json::print_text(&format!(
+        "Flips of vkms to pictures that rockchip-rga is writing; a job takes {job_ms} ms.\n\n{}",
+        compare::render(&rows)
+    ))?;
+    if let Some(json) = json {
         let report = Report {
-            schema_version: 1,
-            program_version: env!("CARGO_PKG_VERSION"),
-            kernel: kernel_release(),
+            head: Head::with_program(),
             job_ms,
             right,
             off: off.as_ref(),
             on: on.as_ref(),
             rows: &rows,
         };
-        write_json(&report, path)?;
+        json.write(&report)?;
     }
     Ok(right)
 }
 
-fn flips(stage: &mut Stage, frames: u32, interrupted: &AtomicBool) -> Result<Counts> {
+fn flips(stage: &mut Stage, frames: u32, interrupt: &Interrupt) -> Result<Counts> {
     let mut counts = Counts::default();
     let mut number = 0;
     while counts.frames < frames {
-        ensure!(!interrupted.load(Ordering::Relaxed), "interrupted");
+        interrupt.check()?;
         number += 1;
         counts.add(&stage.flip(number, false)?);
     }

@@ -20,12 +20,7 @@ pub mod rkemu;
 pub mod shot;
 pub mod timeline;
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::Path;
-
-use anyhow::{Context, Result};
-use serde::Serialize;
+use anyhow::Result;
 
 use crate::feature::Switch;
 use crate::scene::args::{ProducerKind, SceneArgs};
@@ -61,15 +56,4 @@ fn open(kind: ProducerKind, size: Size, refresh: u32, job_ms: u32) -> Result<Sta
 /// Whether a producer's device can leave the old picture in the buffer while its job runs.
 fn writes_last(kind: ProducerKind) -> bool {
     kind != ProducerKind::Vim2m
-}
-
-/// Writes something as JSON.
-pub fn write_json(what: &impl Serialize, path: &Path) -> Result<()> {
-    let write = || -> Result<()> {
-        let mut out = BufWriter::new(File::create(path)?);
-        serde_json::to_writer_pretty(&mut out, what)?;
-        writeln!(out)?;
-        Ok(out.flush()?)
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
 }

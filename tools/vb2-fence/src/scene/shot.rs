@@ -4,20 +4,20 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 
-use anyhow::{ensure, Context, Result};
+use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::clock::ms_between;
 use crate::compare::{self, Row, Seen};
+use crate::interrupt::Interrupt;
+use crate::json::{self, Head, Output};
 use crate::observation::{FenceStatus, Readiness, Woken};
-use crate::report::{catch_interrupts, kernel_release};
 use crate::scene::args::{ProducerKind, SceneArgs};
 use crate::scene::flip::{Flip, FENCE_DRIVER};
 use crate::scene::picture::{Shown, Size};
 use crate::scene::producer::switches;
-use crate::scene::{image, open, set_all, timeline, write_json, writes_last};
+use crate::scene::{image, open, set_all, timeline, writes_last};
 
 /// The picture's size: large enough to look at, small enough for an emulated machine.
 const SIZE: Size = Size {
@@ -41,9 +41,8 @@ const NUMBER: u32 = 2026;
 /// What scene.json has.
 #[derive(Debug, Serialize)]
 struct Scene<'a> {
-    schema_version: u32,
-    program_version: &'static str,
-    kernel: String,
+    #[serde(flatten)]
+    head: Head,
     driver: &'a str,
     device: String,
     job_ms: u32,
@@ -58,14 +57,14 @@ pub fn run(args: &SceneArgs, dir: &Path) -> Result<bool> {
     let job_ms = args.job_ms.unwrap_or(JOB_MS);
     let switches = switches(args.producer)?;
     fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    let interrupted = catch_interrupts()?;
+    let interrupt = Interrupt::catch()?;
     let mut flips = Vec::new();
     let mut node = None;
     for on in [false, true] {
         set_all(&switches, on)?;
         let mut attempt = 1;
         let flip = loop {
-            ensure!(!interrupted.load(Ordering::Relaxed), "interrupted");
+            interrupt.check()?;
             let mut stage = open(args.producer, SIZE, REFRESH, job_ms)?;
             node = Some(stage.producer.node.clone());
             let flip = stage.flip(NUMBER, true)?;
@@ -85,12 +84,13 @@ pub fn run(args: &SceneArgs, dir: &Path) -> Result<bool> {
     let kind = args.producer;
     let rows = compare::join(Some(lines(&off, false, kind)), Some(lines(&on, true, kind)));
     let right = compare::all_right(&rows);
+    let head = Head::with_program();
     let text = format!(
         "{} on {}, shown by vkms, Linux {}\nA job takes {job_ms} ms. Times are from the end of the \
          job.\n\n{}{}\n",
         node.driver,
         node.path.display(),
-        kernel_release(),
+        head.kernel,
         compare::render(&rows),
         verdict(right, kind)
     );
@@ -103,9 +103,7 @@ pub fn run(args: &SceneArgs, dir: &Path) -> Result<bool> {
     }
     timeline::write(&off, &on, &dir.join("scene.svg"))?;
     let scene = Scene {
-        schema_version: 1,
-        program_version: env!("CARGO_PKG_VERSION"),
-        kernel: kernel_release(),
+        head,
         driver: &node.driver,
         device: node.path.display().to_string(),
         job_ms,
@@ -114,10 +112,10 @@ pub fn run(args: &SceneArgs, dir: &Path) -> Result<bool> {
         off: &off,
         on: &on,
     };
-    write_json(&scene, &dir.join("scene.json"))?;
+    Output::create(&dir.join("scene.json"))?.write(&scene)?;
     let path = dir.join("scene.txt");
     fs::write(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
-    print!("{text}");
+    json::print_text(&text)?;
     Ok(right)
 }
 
