@@ -60,6 +60,10 @@ impl Switch {
 
 impl Drop for Switch {
     fn drop(&mut self) {
+        // What may not be set was not changed either.
+        if read(&self.path).is_ok_and(|now| now == self.found) {
+            return;
+        }
         if let Err(err) = self.set(self.found) {
             eprintln!("vb2-fence: the switch could not be put back: {err:#}");
         }
@@ -67,7 +71,7 @@ impl Drop for Switch {
 }
 
 /// Reads a parameter of the kernel's kinds int and bool.
-fn read(path: &Path) -> Result<bool> {
+pub(crate) fn read(path: &Path) -> Result<bool> {
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     match text.trim() {
@@ -108,6 +112,14 @@ mod tests {
             drop(switch);
             assert!(read(&file.0).unwrap());
         }
+    }
+
+    #[test]
+    fn leaves_alone_what_it_did_not_change() {
+        let file = Scratch::new("alone", "Y\n");
+        let switch = Switch::at(file.0.clone()).unwrap();
+        drop(switch);
+        assert_eq!(fs::read_to_string(&file.0).unwrap(), "Y\n");
     }
 
     #[test]

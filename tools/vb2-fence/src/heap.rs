@@ -13,7 +13,7 @@ use rustix::ioctl::{opcode, Opcode, Updater};
 const HEAPS: &str = "/dev/dma_heap";
 
 /// The heap that every machine has.
-const SYSTEM: &str = "system";
+pub const SYSTEM: &str = "system";
 
 /// `struct dma_heap_allocation_data`.
 #[derive(Debug)]

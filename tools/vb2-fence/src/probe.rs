@@ -20,7 +20,7 @@ use self::decoder::Decoder;
 use self::feed::{Camera, Feeder, Raw, Setup};
 use self::verdict::{most, overall, Seen, Verdict};
 use crate::device::{Node, Queue};
-use crate::heap::Heap;
+use crate::heap::{self, Heap};
 use crate::interrupt::Interrupt;
 use crate::json::{self, Head};
 use crate::list::publishing;
@@ -84,7 +84,7 @@ pub struct ProbeArgs {
     pub format: Option<PixelFormat>,
 
     /// Which dma-heap buffers are imported from.
-    #[arg(long, value_name = "NAME", default_value = "system")]
+    #[arg(long, value_name = "NAME", default_value = heap::SYSTEM)]
     pub heap: String,
 
     /// Write JSON.
@@ -160,9 +160,9 @@ struct Run<'a> {
 pub fn run(args: &ProbeArgs) -> Result<bool> {
     let node = Node::at(&args.device)?;
     let heap = match Heap::named(&args.heap) {
-        Ok(heap) => Some(heap),
+        Ok(heap) => Ok(heap),
         // Without the usual one there is no import to try; a wish has to be granted.
-        Err(_) if args.heap == "system" => None,
+        Err(err) if args.heap == heap::SYSTEM => Err(format!("{err:#}")),
         Err(err) => return Err(err),
     };
     let setup = Setup {
@@ -240,7 +240,7 @@ fn run_case(args: &ProbeArgs, run: &Run<'_>, case: Case) -> Result<CaseResult> {
         match run_round(run, case) {
             Ok(round) => rounds.push(round),
             // A buffer that cannot be imported is no finding, and neither is a missing heap.
-            Err(err) if case == Case::Imported => {
+            Err(err) if case == Case::Imported && !run.interrupt.came() => {
                 return Ok(CaseResult {
                     case,
                     verdict: None,
@@ -305,6 +305,53 @@ mod tests {
         for bad in ["", "1280", "0x720", "1280x", "axb", "1x2x3"] {
             assert!(parse_size(bad).is_err(), "{bad}");
         }
+    }
+
+    /// A device whose buffers cannot even be made.
+    struct Refusing;
+
+    impl Feeder for Refusing {
+        fn describe(&self) -> String {
+            "nothing".into()
+        }
+
+        fn prepare(&self, _: &Setup, _: Case) -> Result<round::Prepared> {
+            bail!("refused")
+        }
+    }
+
+    #[test]
+    fn only_imports_may_be_refused() {
+        let cli = ["vb2-fence", "probe", "/dev/video0"];
+        let cli = <crate::cli::Cli as clap::Parser>::parse_from(cli);
+        let crate::cli::Command::Probe(args) = cli.command else {
+            panic!("not the probe");
+        };
+        let setup = Setup {
+            node: Node {
+                path: "/dev/video0".into(),
+                driver: "vim2m".into(),
+                card: "vim2m".into(),
+                queues: crate::queues::Queues::decode(v4l2r::ioctl::Capabilities::empty()),
+            },
+            heap: Err("none".into()),
+            job_ms: 10,
+            size: None,
+            format: None,
+        };
+        let interrupt = Interrupt::default();
+        let run = Run {
+            setup: &setup,
+            feeder: &Refusing,
+            claimed: false,
+            interrupt: &interrupt,
+        };
+        let imported = run_case(&args, &run, Case::Imported).unwrap();
+        assert_eq!((imported.verdict, &*imported.reason), (None, "refused"));
+        assert!(run_case(&args, &run, Case::ExportedBefore).is_err());
+        interrupt.raise();
+        let err = run_case(&args, &run, Case::Imported).unwrap_err();
+        assert!(format!("{err:#}").contains("interrupted"), "{err:#}");
     }
 
     #[test]

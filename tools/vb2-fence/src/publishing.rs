@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::feature;
+
 /// What sysfs tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -96,7 +98,9 @@ impl Sysfs {
         let dir = self.0.join("module").join(&name);
         let taint = fs::read_to_string(dir.join("taint")).unwrap_or_default();
         let parameter = find_parameter(&dir.join("parameters"));
-        let value = parameter.as_deref().and_then(read_switch);
+        let value = parameter
+            .as_deref()
+            .and_then(|path| feature::read(path).ok());
         Module {
             name: Some(name),
             out_of_tree: taint.contains('O'),
@@ -123,14 +127,6 @@ fn find_parameter(dir: &Path) -> Option<PathBuf> {
         .collect();
     found.sort();
     found.into_iter().next()
-}
-
-fn read_switch(path: &Path) -> Option<bool> {
-    match fs::read_to_string(path).ok()?.trim() {
-        "1" | "Y" => Some(true),
-        "0" | "N" => Some(false),
-        _ => None,
-    }
 }
 
 /// What follows from it.

@@ -140,7 +140,7 @@ pub fn run(args: &StressArgs) -> Result<bool> {
     );
     let setup = Setup {
         node,
-        heap: None,
+        heap: Err("nothing is imported".into()),
         job_ms: args.job_ms,
         size: args.size,
         format: args.format,

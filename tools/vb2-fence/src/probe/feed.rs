@@ -31,8 +31,8 @@ const CAPTURE_TARGET: u32 = 2;
 pub struct Setup {
     /// The node.
     pub node: Node,
-    /// Where imported buffers come from; `None` if that is missing here.
-    pub heap: Option<Heap>,
+    /// Where imported buffers come from, or why that cannot be used.
+    pub heap: Result<Heap, String>,
     /// How long a job is to take, where the driver can be told.
     pub job_ms: u32,
     /// The size of the picture; `None` leaves it to us.
@@ -177,8 +177,9 @@ pub fn prepare_capture(
             Handle::ExportedBefore
         }
         Case::Imported => {
-            let Some(heap) = &setup.heap else {
-                bail!("there is no dma-heap to import from");
+            let heap = match &setup.heap {
+                Ok(heap) => heap,
+                Err(why) => bail!("no dma-heap to import from: {why}"),
             };
             let count = session.request_buffers(Queue::Capture, MemoryType::DmaBuf, count)?;
             for index in 0..count {

@@ -28,6 +28,9 @@ const FIRST_PART: u32 = 64;
 const SQUARES: u32 = 64;
 const SIDE: u32 = 8;
 
+/// When hantro's watchdog ends a job.
+const WATCHDOG_MS: u32 = 2_000;
+
 /// The decoder, streaming.
 #[derive(Debug)]
 pub struct Decoder {
@@ -45,6 +48,12 @@ impl Decoder {
     pub fn open(size: Size, job_ms: u32) -> Result<Self> {
         let tiny = size.width % 16 != 0 || size.height % 16 != 0 || size.pixels() < 128 * 64;
         ensure!(!tiny, "the decoder's pictures are whole macroblocks");
+        ensure!(
+            job_ms < WATCHDOG_MS,
+            "hantro gives jobs up after {WATCHDOG_MS} ms, and the decoder's would take {job_ms} ms: \
+             try a --job-ms of no more than {}",
+            WATCHDOG_MS / 2
+        );
         let node = find("hantro-vpu")?;
         let block = Block::find("vpu")?;
         let block = block.context("only the emulated decoder says what its picture has to be")?;
@@ -208,6 +217,16 @@ mod tests {
         assert_eq!(rgb(0, 0, 0), GREEN);
         assert_eq!(rgb(235, 128, 128), 0xff_ff_ff);
         assert_eq!(rgb(16, 128, 128), 0);
+    }
+
+    #[test]
+    fn jobs_end_before_the_watchdog() {
+        let size = Size {
+            width: 320,
+            height: 240,
+        };
+        let err = Decoder::open(size, WATCHDOG_MS).unwrap_err();
+        assert!(format!("{err:#}").contains("--job-ms"), "{err:#}");
     }
 
     #[test]

@@ -9,9 +9,13 @@ use std::time::Duration;
 use anyhow::{ensure, Context, Result};
 
 use crate::clock::{self, Ns};
+use crate::feature;
 
 /// Where the blocks' directories are.
 const BLOCKS: &str = "/sys/kernel/debug/rkemu";
+
+/// Whether there are any.
+const ENABLE: &str = "/sys/module/rkemu/parameters/enable";
 
 /// One block. Dropped, it puts the time of a job back; faults are the user's and stay.
 #[derive(Debug)]
@@ -23,7 +27,14 @@ pub struct Block {
 impl Block {
     /// The block of that name, or `None`: real hardware has no knobs.
     pub fn find(name: &str) -> Result<Option<Self>> {
-        Self::at(&Path::new(BLOCKS).join(name))
+        let block = Self::at(&Path::new(BLOCKS).join(name))?;
+        let emulated = feature::read(Path::new(ENABLE)).unwrap_or(false);
+        ensure!(
+            block.is_some() || !emulated,
+            "the hardware is emulated, but {BLOCKS} cannot be read: be root, and mount debugfs \
+             (mount -t debugfs none /sys/kernel/debug)"
+        );
+        Ok(block)
     }
 
     fn at(dir: &Path) -> Result<Option<Self>> {
