@@ -11,11 +11,8 @@ use serde::Serialize;
 
 use crate::clock::ms_between;
 use crate::observation::{Case, Dequeued, FenceStatus, Handle, Readiness};
-use crate::observation::{Round, RoundResult, View, Woken};
+use crate::observation::{Round, RoundResult, View, Woken, FENCE_DRIVER};
 use crate::show::{self, dequeued, readiness, status, Spread};
-
-/// The driver name that videobuf2 gives its fences.
-const DRIVER: &str = "videobuf2";
 
 /// The dma-buf may be seen this much before the job's end: one event wakes both the video node and
 /// the dma-buf, and the program sees them one after the other.
@@ -297,9 +294,11 @@ fn expect_pending_fence(view: &View) -> Result<(), String> {
     let ours = view.mid_fences.fences.iter();
     if !ours
         .clone()
-        .any(|f| f.driver == DRIVER && f.status == FenceStatus::Pending)
+        .any(|f| f.driver == FENCE_DRIVER && f.status == FenceStatus::Pending)
     {
-        return Err(format!("no pending fence of {DRIVER} while the job runs"));
+        return Err(format!(
+            "no pending fence of {FENCE_DRIVER} while the job runs"
+        ));
     }
     Ok(())
 }
@@ -308,15 +307,15 @@ fn expect_pending_fence(view: &View) -> Result<(), String> {
 fn expect_one_name(round: &Round) -> Result<(), String> {
     let mut names = Vec::new();
     every_view(round, |view| {
-        let ours = view.mid_fences.fences.iter().find(|f| f.driver == DRIVER);
+        let ours = view.mid_fences.ours().next();
         match ours {
-            None => Err(format!("no fence of the driver {DRIVER:?}")),
+            None => Err(format!("no fence of the driver {FENCE_DRIVER:?}")),
             Some(fence) if fence.timeline.is_empty() => Err("the timeline has no name".into()),
             Some(_) => Ok(()),
         }
     })?;
     for view in &round.views {
-        let ours = view.mid_fences.fences.iter().filter(|f| f.driver == DRIVER);
+        let ours = view.mid_fences.ours();
         names.extend(ours.map(|fence| fence.timeline.as_str()));
     }
     names.sort_unstable();

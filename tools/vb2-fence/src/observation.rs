@@ -64,6 +64,9 @@ pub struct Fence {
     pub timestamp_ns: Ns,
 }
 
+/// The driver name that videobuf2 gives its fences.
+pub const FENCE_DRIVER: &str = "videobuf2";
+
 /// What SYNC_IOC_FILE_INFO says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SyncInfo {
@@ -71,6 +74,14 @@ pub struct SyncInfo {
     pub status: FenceStatus,
     /// Each by itself.
     pub fences: Vec<Fence>,
+}
+
+impl SyncInfo {
+    /// The fences of videobuf2.
+    pub fn ours(&self) -> impl Iterator<Item = &Fence> {
+        let fences = self.fences.iter();
+        fences.filter(|fence| fence.driver == FENCE_DRIVER)
+    }
 }
 
 /// How a consumer came by the buffer.

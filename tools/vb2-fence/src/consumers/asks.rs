@@ -9,11 +9,10 @@ use rustix::event::PollFlags;
 
 use crate::compare::Seen;
 use crate::consumers::fences::{export, info, merge, polls, Timeline};
-use crate::consumers::job::{of_videobuf2, Half};
+use crate::consumers::job::Half;
 use crate::consumers::Lines;
 use crate::dmabuf::Access;
 use crate::observation::FenceStatus;
-use crate::scene::flip::FENCE_DRIVER;
 
 /// Both directions of poll() and of EXPORT_SYNC_FILE, on both buffers of a job.
 pub fn poll_and_export(half: &Half) -> Result<Lines> {
@@ -42,7 +41,7 @@ pub fn poll_and_export(half: &Half) -> Result<Lines> {
     // The device only reads its input, and so may others.
     let free = "those who only read need not wait for a reader";
     let reader = if polls[2] { "ready" } else { "not ready" };
-    let readers = of_videobuf2(&fences[2]);
+    let readers = fences[2].ours().count();
     let end = at_end == FenceStatus::Signalled && ready;
     let text = if end { "ready" } else { "not ready" };
     Ok(vec![
@@ -74,7 +73,7 @@ pub fn file_info(half: &Half) -> Result<Lines> {
     job.wait()?;
     let end = info(&fence)?;
     job.end()?;
-    let ours = end.fences.iter().find(|f| f.driver == FENCE_DRIVER);
+    let ours = end.ours().next();
     let (names, times) = match ours {
         None => {
             let seen = Seen::judge(!half.on, "no fence", half.complaint());
@@ -116,7 +115,7 @@ fn merge_states(half: &Half) -> Result<(Vec<FenceStatus>, usize)> {
     let end = info(&merged)?;
     job.end()?;
     let states = vec![mid.status, after_job.status, end.status];
-    Ok((states, of_videobuf2(&mid)))
+    Ok((states, mid.ours().count()))
 }
 
 /// SYNC_IOC_MERGE: pending until both are signalled.

@@ -10,7 +10,6 @@ use crate::compare::Seen;
 use crate::observation::{FenceStatus, SyncInfo};
 use crate::poll;
 use crate::scene::args::ProducerKind;
-use crate::scene::flip::FENCE_DRIVER;
 use crate::scene::picture::Size;
 use crate::scene::producer::{Producer, PICTURES};
 
@@ -80,7 +79,7 @@ impl Half {
 
     /// What is expected of a sync_file: a pending fence of videobuf2, but only with the feature on.
     pub fn expect_fence(&self, info: &SyncInfo) -> Seen {
-        let ours = of_videobuf2(info);
+        let ours = info.ours().count();
         let text = match (ours, info.status) {
             (0, FenceStatus::Signalled) => "none (signalled)".to_owned(),
             (0, other) => format!("none ({other:?})"),
@@ -101,12 +100,6 @@ impl Half {
             false => "there is a fence although the feature is off",
         }
     }
-}
-
-/// How many fences of videobuf2 there are.
-pub fn of_videobuf2(info: &SyncInfo) -> usize {
-    let fences = info.fences.iter();
-    fences.filter(|fence| fence.driver == FENCE_DRIVER).count()
 }
 
 impl Job {
@@ -148,7 +141,7 @@ impl Job {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observation::Fence;
+    use crate::observation::{Fence, FENCE_DRIVER};
 
     fn half(on: bool) -> Half {
         Half { on, job_ms: 100 }

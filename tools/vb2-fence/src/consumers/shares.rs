@@ -10,7 +10,7 @@ use v4l2r::ioctl;
 
 use crate::compare::Seen;
 use crate::consumers::fences::{export, import, info, polls, Timeline};
-use crate::consumers::job::{of_videobuf2, Half, Job, SIZE};
+use crate::consumers::job::{Half, Job, SIZE};
 use crate::consumers::Lines;
 use crate::device::{self, Queue};
 use crate::dmabuf::Access;
@@ -31,8 +31,8 @@ pub fn import_sync_file(half: &Half) -> Result<Lines> {
     timeline.advance()?;
     let at_end = polls(job.picture(), PollFlags::IN)?;
     job.end()?;
-    let theirs = mid.fences.len().saturating_sub(of_videobuf2(&mid));
-    let (ours, text) = (of_videobuf2(&mid), fences(&mid));
+    let (ours, text) = (mid.ours().count(), fences(&mid));
+    let theirs = mid.fences.len() - ours;
     let why = "not the fences of both";
     let order = match (after_job, at_end) {
         (false, true) => Seen::right("ready after both"),
@@ -49,7 +49,7 @@ pub fn import_sync_file(half: &Half) -> Result<Lines> {
 
 /// In words: how many are whose.
 fn fences(info: &SyncInfo) -> String {
-    let ours = of_videobuf2(info);
+    let ours = info.ours().count();
     format!("{ours} ours, {} other", info.fences.len() - ours)
 }
 
@@ -100,7 +100,7 @@ pub fn import_into_vim2m(half: &Half) -> Result<Lines> {
     job.end()?;
 
     let (one, two) = (usize::from(half.on), 2 * usize::from(half.on));
-    let counts = (of_videobuf2(&readers), of_videobuf2(&writers));
+    let counts = (readers.ours().count(), writers.ours().count());
     let text = format!("{} for readers, {} for writers", counts.0, counts.1);
     let good = counts == (one, two) && ready != half.on;
     // Between the two ends: readers may go on, writers have to wait for vim2m.

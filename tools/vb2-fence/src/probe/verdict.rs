@@ -7,9 +7,6 @@ use serde::Serialize;
 use crate::clock::{ms_between, Ns};
 use crate::observation::{Dequeued, FenceStatus, Handle, Readiness, SyncInfo, Woken};
 
-/// The driver name that videobuf2 gives its fences.
-pub const DRIVER: &str = "videobuf2";
-
 /// Looks without a fence show something only if the job ran meanwhile: so long after the call that
 /// starts it has returned, it did.
 const UNFENCED_MS: f64 = 5.0;
@@ -95,9 +92,8 @@ impl View {
     /// Takes a look in that was complete before the video node was ready: poll first, fences then.
     pub fn add(&mut self, at_ns: Ns, dmabuf: Readiness, fences: &SyncInfo) {
         let ours = fences
-            .fences
-            .iter()
-            .find(|fence| fence.driver == DRIVER && fence.status == FenceStatus::Pending);
+            .ours()
+            .find(|fence| fence.status == FenceStatus::Pending);
         match ours {
             // The poll may have come just before the fence, but only before the first one.
             Some(_) if dmabuf == Readiness::Ready && self.pending > 0 => self.add_over(at_ns),

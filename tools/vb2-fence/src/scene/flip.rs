@@ -69,14 +69,10 @@ impl Flip {
 
     /// When the fence was signalled, if there was one.
     pub fn fence_signalled_ns(&self) -> Option<Ns> {
-        let ours = self.fence_at_end.fences.iter();
-        let ours = ours.filter(|fence| fence.driver == FENCE_DRIVER);
+        let ours = self.fence_at_end.ours();
         ours.map(|fence| fence.timestamp_ns).max()
     }
 }
-
-/// The driver name of videobuf2's fences.
-pub const FENCE_DRIVER: &str = "videobuf2";
 
 /// A producer and a display that shows its pictures.
 #[derive(Debug)]

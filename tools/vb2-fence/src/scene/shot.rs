@@ -14,7 +14,7 @@ use crate::interrupt::Interrupt;
 use crate::json::{self, Head, Output};
 use crate::observation::{FenceStatus, Readiness, Woken};
 use crate::scene::args::{ProducerKind, SceneArgs};
-use crate::scene::flip::{Flip, FENCE_DRIVER};
+use crate::scene::flip::Flip;
 use crate::scene::picture::{Shown, Size};
 use crate::scene::producer::switches;
 use crate::scene::{image, open, set_all, timeline, writes_last};
@@ -160,9 +160,10 @@ fn job(flip: &Flip) -> Seen {
 }
 
 fn fence(flip: &Flip, on: bool) -> Seen {
-    let fences = flip.fence_at_commit.fences.iter();
-    let ours = fences.filter(|fence| fence.driver == FENCE_DRIVER).count();
-    match (ours, flip.fence_at_commit.status) {
+    match (
+        flip.fence_at_commit.ours().count(),
+        flip.fence_at_commit.status,
+    ) {
         (0, _) => Seen::judge(!on, "none", "no fence of videobuf2"),
         (_, FenceStatus::Pending) => Seen::judge(on, "pending", "there should be none"),
         (_, other) => Seen::wrong(format!("{other:?}"), "not pending while the job runs"),

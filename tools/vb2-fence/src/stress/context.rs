@@ -14,10 +14,9 @@ use v4l2r::memory::MemoryType;
 use crate::clock::{self, ms_between, Ns, MS};
 use crate::device::Queue;
 use crate::dmabuf;
-use crate::observation::{Fence, FenceStatus, SyncInfo};
+use crate::observation::FenceStatus;
 use crate::poll;
 use crate::probe::feed::{Raw, Setup};
-use crate::probe::verdict::DRIVER;
 use crate::session::{plane_sizes, Session};
 use crate::syncfile;
 
@@ -194,7 +193,8 @@ impl Contextual<'_> {
         let before = turn.load(Ordering::Acquire);
         let sync_file = dmabuf::export_read_sync_file(dmabuf).context("EXPORT_SYNC_FILE")?;
         let info = syncfile::info(&sync_file).context("SYNC_IOC_FILE_INFO")?;
-        let Some(fence) = ours(&info).filter(|fence| fence.status == FenceStatus::Pending) else {
+        let ours = info.ours().next();
+        let Some(fence) = ours.filter(|fence| fence.status == FenceStatus::Pending) else {
             return Ok(());
         };
         count(&self.counts.waited);
@@ -206,7 +206,7 @@ impl Contextual<'_> {
             return Ok(());
         };
         let info = syncfile::info(&sync_file).context("SYNC_IOC_FILE_INFO")?;
-        if let Some(fence) = ours(&info) {
+        if let Some(fence) = info.ours().next() {
             let mut rare = self.counts.rare();
             let took = ms_between(fence.timestamp_ns, woken.at_ns);
             rare.slowest_wakeup_ms = rare.slowest_wakeup_ms.max(took);
@@ -257,8 +257,4 @@ impl Streams {
         }
         Ok(true)
     }
-}
-
-fn ours(info: &SyncInfo) -> Option<&Fence> {
-    info.fences.iter().find(|fence| fence.driver == DRIVER)
 }

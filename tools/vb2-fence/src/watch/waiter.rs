@@ -16,12 +16,9 @@ use rustix::process::{pidfd_getfd, pidfd_open, Pid, PidfdFlags, PidfdGetfdFlags}
 
 use crate::clock::{self, Ns, MS};
 use crate::dmabuf;
-use crate::observation::FenceStatus;
+use crate::observation::{FenceStatus, FENCE_DRIVER};
 use crate::poll;
 use crate::syncfile;
-
-/// The driver name that videobuf2 gives its fences.
-const DRIVER: &str = "videobuf2";
 
 /// Between two looks for the next fence.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -140,7 +137,7 @@ fn wait_once(dmabuf: &OwnedFd, sender: &Sender<Wakeup>) -> Result<()> {
     let last = syncfile::info(&sync_file)?
         .fences
         .into_iter()
-        .filter(|fence| fence.driver == DRIVER && fence.timestamp_ns != 0)
+        .filter(|fence| fence.driver == FENCE_DRIVER && fence.timestamp_ns != 0)
         .max_by_key(|fence| fence.timestamp_ns);
     if let Some(fence) = last {
         let took = woken.at_ns.saturating_sub(fence.timestamp_ns);

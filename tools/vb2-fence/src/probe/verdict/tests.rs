@@ -5,6 +5,7 @@
 use super::*;
 use crate::clock::MS;
 use crate::observation::Fence;
+use crate::observation::FENCE_DRIVER;
 
 const START: Ns = 1_000_000 * MS;
 
@@ -25,7 +26,7 @@ fn fences(driver: &str, status: FenceStatus) -> SyncInfo {
 }
 
 fn pending() -> SyncInfo {
-    fences(DRIVER, FenceStatus::Pending)
+    fences(FENCE_DRIVER, FenceStatus::Pending)
 }
 
 fn stub() -> SyncInfo {

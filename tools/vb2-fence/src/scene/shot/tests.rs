@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::clock::{Ns, MS};
+use crate::observation::FENCE_DRIVER;
 use crate::observation::{Fence, SyncInfo};
 
 const END: Ns = 1000 * MS;
