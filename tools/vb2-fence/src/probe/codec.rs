@@ -3,8 +3,8 @@
 //! The first key picture of a stream, with the controls that a stateless decoder wants for it.
 //!
 //! One picture that needs no other is all that a probe takes: it is decoded again and again. What
-//! is not parsed (scaling lists, VP8's coefficient probabilities) spoils the picture at most, never
-//! the job.
+//! is not parsed (the scaling lists of H.264, [`KeyPicture::unread`]) spoils the picture at most,
+//! never the job.
 
 mod bits;
 mod h264;
@@ -96,6 +96,16 @@ pub struct KeyPicture {
     pub bitstream: Vec<u8>,
     /// What goes with it.
     pub controls: Vec<Control>,
+    /// What the stream says and the controls do not: hardware decodes another picture then.
+    pub unread: Option<&'static str>,
+}
+
+fn flag_if(set: bool, flag: u32) -> u32 {
+    if set {
+        flag
+    } else {
+        0
+    }
 }
 
 #[cfg(test)]

@@ -78,7 +78,13 @@ impl Decoder {
 impl Feeder for Decoder {
     fn describe(&self) -> String {
         let (width, height) = self.picture.size;
-        format!("decoding a {} picture, {width}x{height}", self.codec.name())
+        let job = format!("decoding a {} picture, {width}x{height}", self.codec.name());
+        match self.picture.unread {
+            None => job,
+            Some(what) => {
+                format!("{job} (its {what} are not read, so hardware decodes another picture)")
+            }
+        }
     }
 
     fn prepare(&self, setup: &Setup, case: Case) -> Result<Prepared> {

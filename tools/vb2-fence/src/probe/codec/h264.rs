@@ -9,7 +9,7 @@ use v4l2r::bindings::{self as uapi, v4l2_ctrl_h264_decode_params as DecodeParams
 use v4l2r::bindings::{v4l2_ctrl_h264_pps as Pps, v4l2_ctrl_h264_sps as Sps};
 
 use super::bits::{units, Bits};
-use super::KeyPicture;
+use super::{flag_if, KeyPicture};
 use crate::stateless::Control;
 
 /// Types of NAL units.
@@ -33,6 +33,7 @@ pub fn key_picture(stream: &[u8]) -> Result<KeyPicture> {
     let mut all_pps = HashMap::new();
     let mut picture: Option<(DecodeParams, Sps, Pps)> = None;
     let mut bitstream = Vec::new();
+    let mut scaled = false;
     for unit in units(stream) {
         let Some(&header) = unit.first() else {
             continue;
@@ -41,12 +42,12 @@ pub fn key_picture(stream: &[u8]) -> Result<KeyPicture> {
         match kind {
             _ if kind != IDR_SLICE && picture.is_some() => break,
             SPS => {
-                let sps = parse_sps(&payload(unit)).context("sequence parameters")?;
+                let sps = parse_sps(&payload(unit), &mut scaled).context("sequence parameters")?;
                 all_sps.insert(sps.seq_parameter_set_id, sps);
             }
             PPS => {
-                let (pps, of) =
-                    parse_pps(&payload(unit), &all_sps).context("picture parameters")?;
+                let (pps, of) = parse_pps(&payload(unit), &all_sps, &mut scaled)
+                    .context("picture parameters")?;
                 all_pps.insert(pps.pic_parameter_set_id, (pps, of));
             }
             IDR_SLICE => {
@@ -89,6 +90,7 @@ pub fn key_picture(stream: &[u8]) -> Result<KeyPicture> {
             Control::H264Scaling(scaling),
             Control::H264Decode(Box::new(params)),
         ],
+        unread: scaled.then_some("scaling lists"),
     })
 }
 
@@ -107,15 +109,8 @@ fn payload(unit: &[u8]) -> Vec<u8> {
     out
 }
 
-fn flag_if(set: bool, flag: u32) -> u32 {
-    if set {
-        flag
-    } else {
-        0
-    }
-}
-
-fn parse_sps(data: &[u8]) -> Result<Sps> {
+/// `scaled` is set if it has scaling lists.
+fn parse_sps(data: &[u8], scaled: &mut bool) -> Result<Sps> {
     let mut bits = Bits::new(data);
     let mut sps = Sps {
         profile_idc: bits.byte(8)?,
@@ -138,6 +133,7 @@ fn parse_sps(data: &[u8]) -> Result<Sps> {
             uapi::V4L2_H264_SPS_FLAG_QPPRIME_Y_ZERO_TRANSFORM_BYPASS,
         );
         if bits.flag()? {
+            *scaled = true;
             skip_scaling_lists(&mut bits, if sps.chroma_format_idc == 3 { 12 } else { 8 })?;
         }
     }
@@ -188,10 +184,10 @@ fn skip_scaling_lists(bits: &mut Bits<'_>, count: usize) -> Result<()> {
         if !bits.flag()? {
             continue;
         }
-        let (mut last, mut next) = (8, 8);
+        let (mut last, mut next) = (8_i32, 8);
         for _ in 0..if list < 6 { 16 } else { 64 } {
             if next != 0 {
-                next = (last + bits.golomb_signed()?).rem_euclid(256);
+                next = last.wrapping_add(bits.golomb_signed()?).rem_euclid(256);
             }
             last = if next == 0 { last } else { next };
         }
@@ -200,7 +196,7 @@ fn skip_scaling_lists(bits: &mut Bits<'_>, count: usize) -> Result<()> {
 }
 
 /// The picture parameters, and the number of the sequence parameters that they belong to.
-fn parse_pps(data: &[u8], all_sps: &HashMap<u8, Sps>) -> Result<(Pps, u8)> {
+fn parse_pps(data: &[u8], all_sps: &HashMap<u8, Sps>, scaled: &mut bool) -> Result<(Pps, u8)> {
     let mut bits = Bits::new(data);
     let mut pps = Pps {
         pic_parameter_set_id: bits.golomb_as()?,
@@ -241,6 +237,7 @@ fn parse_pps(data: &[u8], all_sps: &HashMap<u8, Sps>) -> Result<(Pps, u8)> {
                 .get(&pps.seq_parameter_set_id)
                 .map(|sps| sps.chroma_format_idc);
             let large = if chroma == Some(3) { 6 } else { 2 };
+            *scaled = true;
             skip_scaling_lists(&mut bits, 6 + if transform_8x8 { large } else { 0 })?;
         }
         pps.second_chroma_qp_index_offset = bits.golomb_signed_as()?;
@@ -295,6 +292,7 @@ fn parse_slice(bits: &mut Bits<'_>, nal_ref_idc: u8, sps: &Sps, pps: &Pps) -> Re
         }
         1 if sps.flags & uapi::V4L2_H264_SPS_FLAG_DELTA_PIC_ORDER_ALWAYS_ZERO == 0 => {
             params.delta_pic_order_cnt0 = bits.golomb_signed()?;
+            params.top_field_order_cnt = params.delta_pic_order_cnt0;
             if both {
                 params.delta_pic_order_cnt1 = bits.golomb_signed()?;
             }
@@ -302,8 +300,21 @@ fn parse_slice(bits: &mut Bits<'_>, nal_ref_idc: u8, sps: &Sps, pps: &Pps) -> Re
         _ => {}
     }
     params.pic_order_cnt_bit_size = (bits.position() - start) as u32;
-    params.bottom_field_order_cnt = params.top_field_order_cnt + params.delta_pic_order_cnt_bottom;
+    let bottom = order_of_bottom(sps, &params);
+    params.bottom_field_order_cnt = bottom.context("an order out of range")?;
     Ok(params)
+}
+
+/// The bottom field comes after the top one by what the sequence and the slice say.
+fn order_of_bottom(sps: &Sps, params: &DecodeParams) -> Option<i32> {
+    let top = params.top_field_order_cnt;
+    match sps.pic_order_cnt_type {
+        0 => top.checked_add(params.delta_pic_order_cnt_bottom),
+        1 => top
+            .checked_add(sps.offset_for_top_to_bottom_field)?
+            .checked_add(params.delta_pic_order_cnt1),
+        _ => Some(top),
+    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ const EXTENSION: u8 = 0xb5;
 
 /// Kinds of extensions.
 const OF_SEQUENCE: u32 = 1;
+const MATRICES: u32 = 3;
 const OF_PICTURE: u32 = 8;
 
 /// The matrix of the standard for pictures that bring none, in the order of the bitstream.
@@ -54,6 +55,7 @@ pub fn key_picture(stream: &[u8]) -> Result<KeyPicture> {
                     extend_sequence(&mut bits, sequence)?;
                     extended = true;
                 }
+                (MATRICES, Some((_, matrices)), _) => extend_matrices(&mut bits, matrices)?,
                 (OF_PICTURE, _, Some(picture)) => extend_picture(&mut bits, picture)?,
                 _ => {}
             },
@@ -78,6 +80,7 @@ pub fn key_picture(stream: &[u8]) -> Result<KeyPicture> {
             Control::Mpeg2Picture(Box::new(picture)),
             Control::Mpeg2Quantisation(Box::new(matrices)),
         ],
+        unread: None,
     })
 }
 
@@ -101,6 +104,25 @@ fn parse_sequence(bits: &mut Bits<'_>) -> Result<(Sequence, Matrices)> {
         chroma_non_intra_quantiser_matrix: other,
     };
     Ok((sequence, matrices))
+}
+
+/// Matrices for luma are for chroma as well, until others come.
+fn extend_matrices(bits: &mut Bits<'_>, matrices: &mut Matrices) -> Result<()> {
+    if let Some(intra) = parse_matrix(bits)? {
+        matrices.intra_quantiser_matrix = intra;
+        matrices.chroma_intra_quantiser_matrix = intra;
+    }
+    if let Some(other) = parse_matrix(bits)? {
+        matrices.non_intra_quantiser_matrix = other;
+        matrices.chroma_non_intra_quantiser_matrix = other;
+    }
+    if let Some(intra) = parse_matrix(bits)? {
+        matrices.chroma_intra_quantiser_matrix = intra;
+    }
+    if let Some(other) = parse_matrix(bits)? {
+        matrices.chroma_non_intra_quantiser_matrix = other;
+    }
+    Ok(())
 }
 
 fn parse_matrix(bits: &mut Bits<'_>) -> Result<Option<[u8; 64]>> {
@@ -217,6 +239,28 @@ mod tests {
             ),
             (0x48, 1)
         );
+    }
+
+    #[test]
+    fn matrices_of_a_picture() {
+        // Extension 3; no matrix for intra, one of 2 for the others, none for chroma.
+        let mut bits = vec![0b0011_0100];
+        bits.extend([0b0000_1000; 63]);
+        bits.extend([0b0000_1000, 0]);
+        let mut stream = HEADER.to_vec();
+        let mut picture = picture(1);
+        let slices = picture.split_off(picture.len() - SLICES.len());
+        stream.extend(picture);
+        stream.extend([0, 0, 1, 0xb5]);
+        stream.extend(bits);
+        stream.extend(slices);
+        let found = key_picture(&stream).unwrap();
+        let Control::Mpeg2Quantisation(matrices) = &found.controls[2] else {
+            panic!("{:?}", found.controls);
+        };
+        assert_eq!(matrices.intra_quantiser_matrix, INTRA);
+        assert_eq!(matrices.non_intra_quantiser_matrix, [2; 64]);
+        assert_eq!(matrices.chroma_non_intra_quantiser_matrix, [2; 64]);
     }
 
     #[test]

@@ -2,20 +2,17 @@
 
 //! VP8: the first key frame of an IVF file.
 //!
-//! The header is read as far as the quantiser. The probabilities that follow it are not, so a
-//! decoder's picture is not the right one; its job is.
+//! The whole header goes to the decoder, with the state of the arithmetic decoder at its end.
 
-use anyhow::{ensure, Context, Result};
+use anyhow::{anyhow, ensure, Context, Result};
+use cros_codecs::codec::vp8::parser::{Header, MbLfAdjustments, Parser, Segmentation};
 use v4l2r::bindings::{self as uapi, v4l2_ctrl_vp8_frame as Frame};
 
-use super::KeyPicture;
+use super::{flag_if, KeyPicture};
 use crate::stateless::Control;
 
 /// Bytes of an IVF frame's own header.
 const IVF_FRAME: usize = 12;
-
-/// Bytes of a key frame before its first partition.
-const KEY_HEADER: usize = 10;
 
 /// Finds the frame and what it says of itself.
 pub fn key_picture(stream: &[u8]) -> Result<KeyPicture> {
@@ -26,14 +23,14 @@ pub fn key_picture(stream: &[u8]) -> Result<KeyPicture> {
     let mut at = usize::from(word(stream, 6)?);
     loop {
         let size = long(stream, at).context("the stream has no key frame")? as usize;
-        let start = at + IVF_FRAME;
-        let frame = stream
-            .get(start..start + size)
+        let frames = stream.get(at + IVF_FRAME..).unwrap_or_default();
+        let frame = frames
+            .get(..size)
             .context("the last frame is not complete")?;
         if frame.first().is_some_and(|byte| byte & 1 == 0) {
             return parse(frame);
         }
-        at = start + size;
+        at += IVF_FRAME + size;
     }
 }
 
@@ -47,181 +44,115 @@ fn long(data: &[u8], at: usize) -> Result<u32> {
 }
 
 fn parse(data: &[u8]) -> Result<KeyPicture> {
-    ensure!(data.len() > KEY_HEADER, "a key frame is too short");
+    let mut parser = Parser::default();
+    let header = parser.parse_frame(data).map_err(|err| anyhow!("{err}"))?;
+    let header = header.header;
+    let segments = parser.segmentation();
+    // The parser passes over their probabilities then, and over all that follows.
     ensure!(
-        data[3..6] == [0x9d, 0x01, 0x2a],
-        "a key frame without its start code"
+        !segments.update_mb_segmentation_map || segments.update_segment_feature_data,
+        "a key frame with a new map of segments, but without new segments, cannot be read here: try \
+         another stream"
     );
-    let tag = u32::from(data[0]) | u32::from(data[1]) << 8 | u32::from(data[2]) << 16;
-    let (width, height) = (word(data, 6)?, word(data, 8)?);
-    let mut frame = Frame {
-        version: (tag >> 1 & 7) as u8,
-        first_part_size: tag >> 5,
-        width: width & 0x3fff,
-        height: height & 0x3fff,
-        horizontal_scale: (width >> 14) as u8,
-        vertical_scale: (height >> 14) as u8,
-        flags: u64::from(uapi::V4L2_VP8_FRAME_FLAG_KEY_FRAME),
+    let parts = header.num_dct_partitions();
+    let quant = &header.quant_indices;
+    let frame = Frame {
+        segment: segmentation(segments),
+        lf: loop_filter(&header, parser.mb_lf_adjust()),
+        quant: uapi::v4l2_vp8_quantization {
+            y_ac_qi: quant.y_ac_qi,
+            y_dc_delta: quant.y_dc_delta,
+            y2_dc_delta: quant.y2_dc_delta,
+            y2_ac_delta: quant.y2_ac_delta,
+            uv_dc_delta: quant.uv_dc_delta,
+            uv_ac_delta: quant.uv_ac_delta,
+            ..Default::default()
+        },
+        entropy: uapi::v4l2_vp8_entropy {
+            coeff_probs: header.coeff_prob,
+            y_mode_probs: header.mode_probs.intra_16x16_prob,
+            uv_mode_probs: header.mode_probs.intra_chroma_prob,
+            mv_probs: header.mv_prob,
+            ..Default::default()
+        },
+        coder_state: uapi::v4l2_vp8_entropy_coder_state {
+            range: u8::try_from(header.bd_range)?,
+            value: u8::try_from(header.bd_value)?,
+            bit_count: u8::try_from(header.bd_count)?,
+            ..Default::default()
+        },
+        width: header.width,
+        height: header.height,
+        horizontal_scale: header.horiz_scale_code,
+        vertical_scale: header.vert_scale_code,
+        version: header.version,
+        prob_skip_false: header.prob_skip_false,
+        num_dct_parts: u8::try_from(parts)?,
+        first_part_size: header.first_part_size,
+        first_part_header_bits: header.header_size,
+        dct_part_sizes: header.partition_size,
+        flags: u64::from(
+            uapi::V4L2_VP8_FRAME_FLAG_KEY_FRAME
+                | flag_if(header.show_frame, uapi::V4L2_VP8_FRAME_FLAG_SHOW_FRAME)
+                | flag_if(
+                    header.mb_no_coeff_skip,
+                    uapi::V4L2_VP8_FRAME_FLAG_MB_NO_SKIP_COEFF,
+                ),
+        ),
         ..Default::default()
     };
-    if tag >> 4 & 1 == 1 {
-        frame.flags |= u64::from(uapi::V4L2_VP8_FRAME_FLAG_SHOW_FRAME);
-    }
-    let first_end = KEY_HEADER + frame.first_part_size as usize;
-    let first = data
-        .get(KEY_HEADER..first_end)
-        .context("the first partition is not complete")?;
-    let mut coder = BoolDecoder::new(first);
-    parse_header(&mut coder, &mut frame);
-    frame.coder_state.range = coder.range as u8;
-    frame.coder_state.value = (coder.value >> 8) as u8;
-    frame.coder_state.bit_count = coder.shifted as u8;
-    frame.first_part_header_bits = coder.bits;
-    parse_partitions(data, first_end, &mut frame)?;
     Ok(KeyPicture {
         size: (frame.width.into(), frame.height.into()),
         bitstream: data.to_vec(),
         controls: vec![Control::Vp8Frame(Box::new(frame))],
+        unread: None,
     })
 }
 
-/// Up to the quantiser.
-fn parse_header(coder: &mut BoolDecoder<'_>, frame: &mut Frame) {
-    // Colour space and clamping
-    coder.number(2);
-    if coder.flag() {
-        parse_segments(coder, frame);
-    }
-    frame.lf.flags = coder.number(1);
-    frame.lf.level = coder.number(6) as u8;
-    frame.lf.sharpness_level = coder.number(3) as u8;
-    if coder.flag() && coder.flag() {
-        for delta in frame
-            .lf
-            .ref_frm_delta
-            .iter_mut()
-            .chain(&mut frame.lf.mb_mode_delta)
-        {
-            *delta = coder.delta(6);
-        }
-    }
-    frame.num_dct_parts = 1 << coder.number(2);
-    let quant = &mut frame.quant;
-    quant.y_ac_qi = coder.number(7) as u8;
-    quant.y_dc_delta = coder.delta(4);
-    quant.y2_dc_delta = coder.delta(4);
-    quant.y2_ac_delta = coder.delta(4);
-    quant.uv_dc_delta = coder.delta(4);
-    quant.uv_ac_delta = coder.delta(4);
-}
-
-/// Segments with quantisers of their own; the job does not depend on what they say.
-fn parse_segments(coder: &mut BoolDecoder<'_>, frame: &mut Frame) {
-    let (map, data) = (coder.flag(), coder.flag());
-    if data {
-        coder.flag();
-        for update in &mut frame.segment.quant_update {
-            *update = coder.delta(7);
-        }
-        for update in &mut frame.segment.lf_update {
-            *update = coder.delta(6);
-        }
-    }
-    for prob in &mut frame.segment.segment_probs {
-        *prob = if map && coder.flag() {
-            coder.number(8) as u8
-        } else {
-            255
-        };
+fn segmentation(of: &Segmentation) -> uapi::v4l2_vp8_segment {
+    uapi::v4l2_vp8_segment {
+        quant_update: of.quantizer_update_value,
+        lf_update: of.lf_update_value,
+        segment_probs: of.segment_prob,
+        flags: flag_if(of.segmentation_enabled, uapi::V4L2_VP8_SEGMENT_FLAG_ENABLED)
+            | flag_if(
+                of.update_mb_segmentation_map,
+                uapi::V4L2_VP8_SEGMENT_FLAG_UPDATE_MAP,
+            )
+            | flag_if(
+                of.update_segment_feature_data,
+                uapi::V4L2_VP8_SEGMENT_FLAG_UPDATE_FEATURE_DATA,
+            )
+            | flag_if(
+                !of.segment_feature_mode,
+                uapi::V4L2_VP8_SEGMENT_FLAG_DELTA_VALUE_MODE,
+            ),
+        ..Default::default()
     }
 }
 
-/// The sizes of the other partitions: of all but the last they are written down.
-fn parse_partitions(data: &[u8], table: usize, frame: &mut Frame) -> Result<()> {
-    let count = usize::from(frame.num_dct_parts);
-    let mut left = data.len().checked_sub(table + 3 * (count - 1));
-    for (i, size) in frame.dct_part_sizes.iter_mut().take(count).enumerate() {
-        let room = left.context("the frame is shorter than its partitions")?;
-        if i + 1 == count {
-            *size = u32::try_from(room).context("a partition is too large")?;
-        } else {
-            let at = table + 3 * i;
-            *size = u32::from(word(data, at)?) | u32::from(data[at + 2]) << 16;
-            left = room.checked_sub(*size as usize);
-        }
-    }
-    Ok(())
-}
-
-/// The arithmetic decoder of VP8; after the end of the data it reads zeros, as the format has it.
-struct BoolDecoder<'a> {
-    data: &'a [u8],
-    next: usize,
-    value: u32,
-    range: u32,
-    shifted: u32,
-    bits: u32,
-}
-
-impl<'a> BoolDecoder<'a> {
-    fn new(data: &'a [u8]) -> Self {
-        let byte = |at: usize| u32::from(data.get(at).copied().unwrap_or(0));
-        Self {
-            data,
-            next: 2,
-            value: byte(0) << 8 | byte(1),
-            range: 255,
-            shifted: 0,
-            bits: 0,
-        }
-    }
-
-    /// A flag that is as likely set as not.
-    fn flag(&mut self) -> bool {
-        let split = 1 + (((self.range - 1) * 128) >> 8);
-        let set = self.value >= split << 8;
-        if set {
-            self.range -= split;
-            self.value -= split << 8;
-        } else {
-            self.range = split;
-        }
-        while self.range < 128 {
-            self.value <<= 1;
-            self.range <<= 1;
-            self.bits += 1;
-            self.shifted += 1;
-            if self.shifted == 8 {
-                self.shifted = 0;
-                self.value |= u32::from(self.data.get(self.next).copied().unwrap_or(0));
-                self.next += 1;
-            }
-        }
-        set
-    }
-
-    fn number(&mut self, bits: u32) -> u32 {
-        (0..bits).fold(0, |value, _| value << 1 | u32::from(self.flag()))
-    }
-
-    /// A number with a sign, or nothing.
-    fn delta(&mut self, bits: u32) -> i8 {
-        if !self.flag() {
-            return 0;
-        }
-        // 7 bits at most.
-        let size = self.number(bits) as i8;
-        if self.flag() {
-            -size
-        } else {
-            size
-        }
+fn loop_filter(header: &Header, adjust: &MbLfAdjustments) -> uapi::v4l2_vp8_loop_filter {
+    uapi::v4l2_vp8_loop_filter {
+        ref_frm_delta: adjust.ref_frame_delta,
+        mb_mode_delta: adjust.mb_mode_delta,
+        sharpness_level: header.sharpness_level,
+        level: header.loop_filter_level,
+        flags: flag_if(header.filter_type, uapi::V4L2_VP8_LF_FILTER_TYPE_SIMPLE)
+            | flag_if(adjust.loop_filter_adj_enable, uapi::V4L2_VP8_LF_ADJ_ENABLE)
+            | flag_if(
+                adjust.mode_ref_lf_delta_update,
+                uapi::V4L2_VP8_LF_DELTA_UPDATE,
+            ),
+        ..Default::default()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Bytes of a key frame before its first partition.
+    const KEY_HEADER: usize = 10;
 
     fn ivf(frames: &[Vec<u8>]) -> Vec<u8> {
         let mut out = b"DKIF\0\0\x20\0VP80".to_vec();
@@ -258,10 +189,34 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_is_likely_either_way() {
-        // With even odds the first flag is the highest bit, as good as.
-        assert!(BoolDecoder::new(&[0xff, 0xff]).flag());
-        assert!(!BoolDecoder::new(&[0x10, 0]).flag());
+    fn probabilities_are_set() {
+        let found = key_picture(&ivf(&[key_frame()])).unwrap();
+        let Control::Vp8Frame(frame) = &found.controls[0] else {
+            panic!("{:?}", found.controls);
+        };
+        // Those of key frames, and those of the format where the frame changes none.
+        let entropy = &frame.entropy;
+        assert_eq!(entropy.y_mode_probs, [145, 156, 163, 128]);
+        assert_eq!(entropy.uv_mode_probs, [142, 114, 183]);
+        assert_eq!(entropy.coeff_probs[0][1][0][..3], [253, 136, 254]);
+        assert!(entropy
+            .coeff_probs
+            .as_flattened()
+            .as_flattened()
+            .iter()
+            .flatten()
+            .all(|&p| p > 0));
+        assert!(frame.coder_state.range >= 128);
+        assert_eq!(frame.lf.flags, 0);
+    }
+
+    #[test]
+    fn a_map_without_segments_is_not_read() {
+        // Colour space, clamping; segments, a map, no data: with even odds as good as bits.
+        let mut frame = key_frame();
+        frame[KEY_HEADER] = 0b0011_0000;
+        let err = key_picture(&ivf(&[frame])).unwrap_err();
+        assert!(format!("{err:#}").contains("map of segments"), "{err:#}");
     }
 
     #[test]
@@ -271,6 +226,6 @@ mod tests {
         assert!(message(&ivf(&[vec![1; 40]])).contains("no key frame"));
         let mut cut = key_frame();
         cut.truncate(30);
-        assert!(message(&ivf(&[cut])).contains("first partition"));
+        assert!(message(&ivf(&[cut])).contains("bigger than bitstream"));
     }
 }

@@ -121,3 +121,17 @@ fn emulation_prevention() {
         [0, 0, 1, 0, 0, 0, 3]
     );
 }
+
+#[test]
+fn scaling_lists_are_owned_up_to() {
+    // High profile, 4:2:0 of 8 bits, eight lists of which none is written out; the rest as above.
+    let high = Writer::default().u(8, 100).u(8, 0).u(8, 30).ue(0);
+    let high = high.ue(1).ue(0).ue(0).u(1, 0).u(1, 1).u(8, 0);
+    let high = high.ue(2).ue(0).ue(4).ue(2).u(1, 0).ue(19).ue(14);
+    let high = high.u(1, 1).u(1, 1).u(2, 0).unit(0x67);
+    let found = key_picture(&[high, pps(), idr(0)].concat()).unwrap();
+    assert_eq!(found.size, (320, 240));
+    assert_eq!(found.unread, Some("scaling lists"));
+    let plain = key_picture(&[sps(), pps(), idr(0)].concat()).unwrap();
+    assert_eq!(plain.unread, None);
+}
