@@ -48,6 +48,9 @@ pub enum Command {
     /// Show a picture on a display while it is being written, with release fences off and on.
     #[command(long_about = crate::scene::args::LONG)]
     Scene(crate::scene::args::SceneArgs),
+    /// Be a small compositor that shows pictures which are being written: for strace.
+    #[command(long_about = crate::compositor::args::LONG)]
+    Compositor(crate::compositor::args::CompositorArgs),
 }
 
 /// Which halves of the comparison are run.
@@ -140,6 +143,7 @@ mod tests {
             ("generate", "The man page is one"),
             ("consumers", "epoll over 64 dma-bufs"),
             ("scene", "writeback connector"),
+            ("compositor", "strace without -f"),
         ];
         let commands: Vec<String> = Cli::command()
             .get_subcommands()

@@ -15,11 +15,12 @@
 //! [`report`] is about vim2m and compares; the other commands are for every device.
 //!
 //! [`scene`] puts a picture that is being written on a display, and [`consumers`] asks in all the
-//! ways there are. Both show their lines by [`compare`].
+//! ways there are. Both show their lines by [`compare`]. [`compositor`] is a loop to be traced.
 
 pub mod cli;
 pub mod clock;
 pub mod compare;
+pub mod compositor;
 pub mod consumers;
 pub mod device;
 pub mod dmabuf;

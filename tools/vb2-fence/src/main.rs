@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use vb2_fence::cli::{Cli, Command};
-use vb2_fence::{consumers, generate, list, probe, report, scene, stress, watch};
+use vb2_fence::{compositor, consumers, generate, list, probe, report, scene, stress, watch};
 
 /// The program could not do what it was asked to: wrong usage, or something is missing here.
 const CANNOT: u8 = 2;
@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Command::Generate(args) => generate::run(args),
         Command::Consumers(args) => consumers::run(args),
         Command::Scene(args) => scene::run(args),
+        Command::Compositor(args) => compositor::run(args),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

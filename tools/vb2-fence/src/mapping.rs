@@ -19,6 +19,10 @@ pub struct Mapping {
     len: usize,
 }
 
+// SAFETY: a mapping belongs to the process, not to the thread that made it; it is not `Sync`, so
+// there is one user at a time.
+unsafe impl Send for Mapping {}
+
 impl Mapping {
     /// Maps the first `len` bytes of a dma-buf.
     pub fn new(dmabuf: BorrowedFd<'_>, len: usize) -> Result<Self> {

@@ -137,6 +137,15 @@ impl<H: ResourceHandle> Object<H> {
     }
 }
 
+/// What the display says of a flip.
+#[derive(Clone, Copy, Debug)]
+pub struct FlipEvent {
+    /// The number of the vertical blank.
+    pub frame: u32,
+    /// Its time.
+    pub at_ns: Ns,
+}
+
 /// A flip that happened.
 #[derive(Clone, Copy, Debug)]
 pub struct Flipped {
@@ -166,13 +175,20 @@ impl Display {
     /// Switches vkms on, with a black picture. A machine that is slow to compose needs few vertical
     /// blanks per second.
     pub fn open(size: Size, refresh: u32) -> Result<Self> {
+        let mut display = Self::without_checksums(size, refresh)?;
+        display.checksums = Some(Checksums::open(display.card.number)?);
+        Ok(display)
+    }
+
+    /// The same, for who does not ask what was scanned out.
+    pub fn without_checksums(size: Size, refresh: u32) -> Result<Self> {
         let card = Rc::new(Card::open()?);
         let resources = card.resource_handles().context("the display's resources")?;
         let crtc = *resources
             .crtcs()
             .first()
             .context("a display without a CRTC")?;
-        let mut display = Self {
+        let display = Self {
             crtc: Object::of(&card, crtc)?,
             plane: Object::of(&card, primary_plane(&card)?)?,
             connector: Object::of(&card, writeback_connector(&card)?)?,
@@ -184,7 +200,6 @@ impl Display {
         display
             .switch_on(refresh)
             .context("cannot switch the display on")?;
-        display.checksums = Some(Checksums::open(display.card.number)?);
         Ok(display)
     }
 
@@ -246,21 +261,30 @@ impl Display {
     pub fn wait_flip(&mut self, deadline: Ns) -> Result<Flipped> {
         let woken = poll::wait_each(&[self.card.as_fd()], deadline)?;
         ensure!(woken[0].is_some(), "the flip did not happen");
+        let event = self.flip_event()?;
+        let checksums = self.checksums.as_mut();
+        let checksums = checksums.context("a display without checksums, or after its snapshot")?;
+        let crc = checksums.wait(event.frame, deadline)?;
+        Ok(Flipped {
+            woken: woken[0],
+            at_ns: event.at_ns,
+            crc,
+            scanned_out_ns: clock::now(),
+        })
+    }
+
+    /// Reads the event of a flip, which is there when the display's node is readable.
+    pub fn flip_event(&self) -> Result<FlipEvent> {
         let mut events = self.card.receive_events().context("the display's events")?;
         let flip = events.find_map(|event| match event {
             Event::PageFlip(flip) => Some(flip),
             _ => None,
         });
         let flip = flip.context("the display had an event, but not that of the flip")?;
-        let checksums = self.checksums.as_mut();
-        let checksums = checksums.context("a display after its snapshot")?;
-        let crc = checksums.wait(flip.frame, deadline)?;
-        Ok(Flipped {
-            woken: woken[0],
+        Ok(FlipEvent {
+            frame: flip.frame,
             // The crate calls the time of the event its duration.
             at_ns: u64::try_from(flip.duration.as_nanos()).unwrap_or(u64::MAX),
-            crc,
-            scanned_out_ns: clock::now(),
         })
     }
 
@@ -320,6 +344,12 @@ impl Drop for Display {
         if let Err(err) = self.switch_off() {
             eprintln!("vb2-fence: {err:#}");
         }
+    }
+}
+
+impl AsFd for Display {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.card.as_fd()
     }
 }
 

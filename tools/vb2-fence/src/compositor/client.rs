@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The compositor's client: has pictures written, hands them over, and looks when they were shown.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+
+use anyhow::{ensure, Context, Result};
+use serde::Serialize;
+
+use crate::clock::Ns;
+use crate::compositor::args::Wait;
+use crate::dmabuf;
+use crate::interrupt::Interrupt;
+use crate::observation::FENCE_DRIVER;
+use crate::poll;
+use crate::scene::producer::{Producer, PICTURES};
+use crate::syncfile;
+
+/// What the client saw.
+#[derive(Debug, Default, Serialize)]
+pub struct Counts {
+    /// Pictures that were shown.
+    pub frames: u32,
+    /// Of these, pictures with a release fence.
+    pub with_fence: u32,
+    /// Of all, pictures that were shown before their job was over.
+    pub shown_early: u32,
+}
+
+/// Who the pictures come from.
+#[derive(Debug)]
+pub struct Client {
+    producer: Producer,
+    socket: UnixStream,
+    waits: bool,
+    interrupt: Interrupt,
+}
+
+impl Client {
+    /// One that talks by `socket`.
+    pub fn new(producer: Producer, socket: UnixStream, wait: Wait, interrupt: Interrupt) -> Self {
+        Self {
+            producer,
+            socket,
+            waits: wait == Wait::Client,
+            interrupt,
+        }
+    }
+
+    /// Has so many pictures shown, then closes the socket.
+    pub fn run(mut self, frames: u32) -> Result<Counts> {
+        let mut counts = Counts::default();
+        for number in 1..=frames {
+            self.interrupt.check()?;
+            self.frame(number, &mut counts)
+                .with_context(|| format!("picture {number}"))?;
+        }
+        Ok(counts)
+    }
+
+    fn frame(&mut self, number: u32, counts: &mut Counts) -> Result<()> {
+        let slot = number % PICTURES;
+        self.producer.start(slot, number)?;
+        let picture = self.producer.picture(slot);
+        let fences = dmabuf::export_read_sync_file(picture).context("EXPORT_SYNC_FILE")?;
+        let message = [u8::try_from(slot)?];
+        if !self.waits {
+            self.socket.write_all(&message).context("the compositor")?;
+        }
+        let deadline = self.producer.deadline();
+        let woken = poll::wait_each(&[self.producer.video()], deadline)?;
+        let dequeued = woken[0].context("the job does not end")?.at_ns;
+        if self.waits {
+            self.socket.write_all(&message).context("the compositor")?;
+        }
+        let mut shown = [0; size_of::<Ns>()];
+        self.socket
+            .read_exact(&mut shown)
+            .context("the compositor")?;
+        let shown = Ns::from_ne_bytes(shown);
+
+        let fences = syncfile::info(&fences)
+            .context("SYNC_IOC_FILE_INFO")?
+            .fences;
+        // What a poll() says comes late on a busy machine, and a flip may be quicker.
+        let signalled = fences
+            .iter()
+            .filter(|fence| fence.driver == FENCE_DRIVER)
+            .map(|fence| fence.timestamp_ns)
+            .max();
+        ensure!(!self.producer.finish(slot)?, "the job failed");
+        counts.frames += 1;
+        counts.with_fence += u32::from(signalled.is_some());
+        counts.shown_early += u32::from(shown < signalled.unwrap_or(dequeued));
+        Ok(())
+    }
+}
