@@ -84,10 +84,10 @@ edits_hash()
 		tgit -C "$TREE" diff --full-index "$applied" -- | sha256sum | cut -d' ' -f1
 }
 
-# links_hash: names and contents of the linked files
+# links_hash [ERE]: names and contents of the linked files, or of those that do not match
 links_hash()
 {
-	linked_files | LC_ALL=C sort | (cd "$ROOT" && tr '\n' '\0' | xargs -0 -r sha256sum --) |
+	linked_files | sed -E "\\,${1:-^$},d" | LC_ALL=C sort | (cd "$ROOT" && tr '\n' '\0' | xargs -0 -r sha256sum --) |
 		sha256sum | cut -d' ' -f1
 }
 
