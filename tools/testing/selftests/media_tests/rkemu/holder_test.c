@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,7 +167,7 @@ TEST_F_TIMEOUT(holder, many_fences, CASE_S)
 struct busy {
 	const struct m2m_buffer *buffers[2];
 	int foreign;
-	volatile bool stop;
+	atomic_bool stop;
 	unsigned long done;
 	int error;
 };
@@ -221,7 +222,7 @@ TEST_F_TIMEOUT(holder, busy_with_its_lock, CASE_S)
 	EXPECT_LT(10, busy.done);
 }
 
-/* Each has its own memory in the dma-buf's file: none of it is given back before the last one. */
+/* A dma-buf has its memory as long as somebody has a descriptor. */
 TEST_F_TIMEOUT(holder, never_lets_go, CASE_S)
 {
 	const long before = dmabuf_count();
@@ -245,7 +246,7 @@ TEST_F_TIMEOUT(holder, never_lets_go, CASE_S)
 	EXPECT_EQ(before, dmabuf_count());
 }
 
-/* What a process can do that has the descriptors and no rights; 0, or the number of what it could. */
+/* What a process can do that has descriptors and no rights: 0, or the number of what it could. */
 static int try_all(const char *node, int dmabuf, int fence)
 {
 	struct sw_sync_create_fence_data create = { .value = 1 };

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Tests on the emulated media blocks of the RK3566: what others hold of a job's buffers and fences,
+ * and what the kernel says of it. What returns an int returns a negative error if it fails.
+ */
+#ifndef RKEMU_HELD_H
+#define RKEMU_HELD_H
+
+#include "rkemu_jobs.h"
+
+enum held_part { HELD_FENCES, HELD_MERGED, HELD_DMABUFS, HELD_FRAMEBUFFER, HELD_PARTS };
+
+/**
+ * struct held - of one job
+ * @fences: of picture and input
+ * @merged: both of them, SYNC_IOC_MERGE
+ * @picture: another descriptor of the picture's dma-buf, and a mapping
+ * @input: of the input's
+ * @card: the display that has the picture as framebuffer @framebuffer
+ * @ended: what the fences said when they were seen to have ended; 0 before
+ */
+struct held {
+	struct fences fences;
+	int merged;
+	struct m2m_buffer picture;
+	struct m2m_buffer input;
+	int card;
+	__u32 framebuffer;
+	int ended[2];
+};
+
+void held_init(struct held *held);
+/* Takes all of it of the job in slot @slot, which runs. */
+int held_take(struct held *held, struct jobs *jobs, unsigned int slot);
+/* Lets a part go. */
+void held_drop(struct held *held, enum held_part part);
+
+/*
+ * Uses all that is held in every way that user space has. NULL, or what was wrong. With @must_end,
+ * the fences have to have ended; once ended, they have to stay as they are.
+ */
+const char *held_use(struct held *held, bool must_end);
+
+/* Number of dma-bufs in debugfs, which are all read for it. */
+long dmabuf_count(void);
+
+/* From now on, the trace of dma_fence is kept apart. */
+int fence_trace_start(void);
+/* How many fences of videobuf2 were made since then, and how many of them are left. */
+int fence_trace_end(long *made, long *left);
+
+#endif
