@@ -8,6 +8,7 @@
 #include <linux/fdtable.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/kallsyms.h>
 #include <linux/kthread.h>
 #include <linux/mman.h>
 #include <linux/poll.h>
@@ -361,6 +362,27 @@ static void names(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, "rga-output", fence->ops->get_timeline_name(fence));
 }
 
+/* A fence outlives every module: what it is asked through is a part of the kernel itself. */
+static void built_in_ops(struct kunit *test)
+{
+	char *symbol = kunit_kzalloc(test, KSYM_SYMBOL_LEN, GFP_KERNEL);
+	struct mock_queue *mq = MOCK_START(test);
+	struct dma_fence *fence;
+
+	KUNIT_ASSERT_NOT_NULL(test, symbol);
+	if (!IS_ENABLED(CONFIG_KALLSYMS_ALL))
+		kunit_skip(test, "needs KALLSYMS_ALL");
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	fence = mock_seen(test, mock_export(mq, 0, 0));
+	/* Not just of this kernel, in which videobuf2 may be built in: of the kernel crate. */
+	sprint_symbol(symbol, (unsigned long)fence->ops);
+	KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(symbol, "6kernel7dma_buf"), "%s", symbol);
+	sprint_symbol(symbol, (unsigned long)fence->ops->get_driver_name);
+	KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(symbol, "6kernel7dma_buf"), "%s", symbol);
+	sprint_symbol(symbol, (unsigned long)fence->ops->get_timeline_name);
+	KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(symbol, "6kernel7dma_buf"), "%s", symbol);
+}
+
 static void long_name(struct kunit *test)
 {
 	static const char name[] = "a name that is longer than what a queue has room for";
@@ -446,6 +468,7 @@ static struct kunit_case consumers_cases[] = {
 	KUNIT_CASE(poll_output),
 	KUNIT_CASE(wait_is_woken),
 	KUNIT_CASE(names),
+	KUNIT_CASE(built_in_ops),
 	KUNIT_CASE(long_name),
 	KUNIT_CASE(default_name),
 	KUNIT_CASE(trace_events),

@@ -124,6 +124,87 @@ static void stopped_by_release(struct kunit *test)
 	msleep(2 * MOCK_DEADLINE);
 }
 
+/* The timer of a buffer is a part of the memory of its fence. */
+static bool is_watch(struct timer_list *timer, const void *release_fence)
+{
+	return (unsigned long)timer - (unsigned long)release_fence < 512;
+}
+
+struct watches {
+	const void *release_fence;
+	atomic_t seen;
+};
+
+static void count_watch(void *data, struct timer_list *timer, unsigned long baseclk)
+{
+	struct watches *watches = data;
+
+	if (is_watch(timer, watches->release_fence))
+		atomic_inc(&watches->seen);
+}
+
+/* A job that is over does not wake anybody up: drivers end thousands of them before a deadline. */
+static void no_watch_after_done(struct kunit *test)
+{
+	struct watches *watches = kunit_kzalloc(test, sizeof(*watches), GFP_KERNEL);
+	struct mock_queue *mq = MOCK_START(test);
+
+	KUNIT_ASSERT_NOT_NULL(test, watches);
+	watches->release_fence = mock_vb(mq, 0)->release_fence;
+	mock_trace(test, "timer_expire_entry", count_watch, watches);
+	mock_set_deadline(test, MOCK_DEADLINE);
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	msleep(2 * MOCK_DEADLINE);
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&watches->seen));
+
+	/* It is the right timer that was counted. */
+	KUNIT_ASSERT_EQ(test, 0, mock_dqbuf(mq));
+	mock_qbuf(mq, 0);
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	msleep(2 * MOCK_DEADLINE);
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&watches->seen));
+}
+
+struct slow_watch {
+	const void *release_fence;
+	struct completion begun;
+	bool over;
+};
+
+static void slow_down_watch(void *data, struct timer_list *timer, unsigned long baseclk)
+{
+	struct slow_watch *watch = data;
+
+	if (!is_watch(timer, watch->release_fence))
+		return;
+	complete(&watch->begun);
+	mdelay(200);
+	WRITE_ONCE(watch->over, true);
+}
+
+/* A watch that has begun to go off has a buffer to look at, though the queue is released. */
+static void release_waits_for_watch(struct kunit *test)
+{
+	struct slow_watch *watch = kunit_kzalloc(test, sizeof(*watch), GFP_KERNEL);
+	struct mock_queue *mq = MOCK_START(test);
+
+	KUNIT_ASSERT_NOT_NULL(test, watch);
+	if (num_online_cpus() < 2)
+		kunit_skip(test, "needs two processors");
+	watch->release_fence = mock_vb(mq, 0)->release_fence;
+	init_completion(&watch->begun);
+	mock_trace(test, "timer_expire_entry", slow_down_watch, watch);
+	mock_set_deadline(test, MOCK_DEADLINE);
+	/* The timer goes off, and takes its time, on the processor that has set it. */
+	set_cpus_allowed_ptr(current, cpumask_of(cpumask_first(cpu_online_mask)));
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	set_cpus_allowed_ptr(current, cpumask_of(cpumask_last(cpu_online_mask)));
+	KUNIT_ASSERT_GT(test, wait_for_completion_timeout(&watch->begun, LONG), 0);
+	mock_release(mq);
+	KUNIT_EXPECT_TRUE(test, READ_ONCE(watch->over));
+}
+
 /* A watch that goes off just when its job ends, and is held up until the next job is there. */
 struct late_watch {
 	struct vb2_buffer *vb;
@@ -155,9 +236,7 @@ static void hold_watch(void *data, struct timer_list *timer, unsigned long basec
 	struct late_watch *watch = data;
 	unsigned int ms;
 
-	/* That of the buffer is a part of the memory of its fence. */
-	if ((unsigned long)timer - (unsigned long)watch->vb->release_fence >= 512 ||
-	    xchg(&watch->begun, true))
+	if (!is_watch(timer, watch->vb->release_fence) || xchg(&watch->begun, true))
 		return;
 	schedule_work_on(cpumask_any_but(cpu_online_mask, smp_processor_id()), &watch->next_job);
 	for (ms = 0; ms < 2000 && !READ_ONCE(watch->job_ended); ++ms)
@@ -309,6 +388,8 @@ static struct kunit_case deadline_cases[] = {
 	KUNIT_CASE(off),
 	KUNIT_CASE(stopped_by_done),
 	KUNIT_CASE(stopped_by_release),
+	KUNIT_CASE(no_watch_after_done),
+	KUNIT_CASE(release_waits_for_watch),
 	KUNIT_CASE(late_watch_spares_next_job),
 	KUNIT_CASE_SLOW(races_with_done),
 	{ }
