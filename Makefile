@@ -5,7 +5,7 @@
 
 export KDIR RUSTC LLVM ARCH
 
-.PHONY: help setup tree refresh kernel image vm kunit run board test test-long clean
+.PHONY: help setup tree refresh kernel image vm kunit run mutants board test test-long clean
 
 help:
 	@echo 'make run       from a bare machine to the report of the main job, set-up included'
@@ -17,6 +17,7 @@ help:
 	@echo 'make kernel    build the image of the virtual machine; make -s image prints its path'
 	@echo "make vm CMD='...'  run a command in the virtual machine; tools/vm passes its exit status on"
 	@echo 'make kunit     run the KUnit suites and doctests [FILTER=suite.case]'
+	@echo 'make mutants   break the kernel on purpose, a patch at a time: a suite must catch each [MUTANTS=name]'
 	@echo 'make board     build the kernel for boards with the RK3566 (PineTab2) into build/board/'
 	@echo 'make clean     remove build/; the cache is in ~/.cache/vb2-release-fences'
 	@echo
@@ -46,6 +47,9 @@ kunit: setup
 
 run: setup
 	@tools/run
+
+mutants: setup
+	@tools/mutants $(MUTANTS)
 
 board:
 	@ARCH=arm64 tools/setup
