@@ -8,13 +8,14 @@
 STATE=$TREE/.git/vb2
 PATCHES=$ROOT/patches
 
-# Neither the user's settings nor a hook must change what is read and written here.
+# Neither the user's settings nor a hook must change what is read and written here. A file's ctime
+# changes with each hard link that clone_tree makes: by it, git would read the whole tree each time.
 tgit()
 {
 	GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 \
 	GIT_COMMITTER_NAME="make tree" GIT_COMMITTER_EMAIL=tree@localhost \
 	git -c core.hooksPath=/dev/null -c gc.auto=0 -c maintenance.auto=false \
-		-c core.autocrlf=false -c advice.detachedHead=false "$@"
+		-c core.autocrlf=false -c core.trustctime=false -c advice.detachedHead=false "$@"
 }
 
 tree_exists() { [[ -f $STATE/applied ]]; }
