@@ -5,6 +5,9 @@
 # frame arrives once and in order, with release fences as without, and v4l2-compliance says the same
 # as without the patches (rkemu.expected). The programs are those of Debian 13, from tools/debian-root.
 
+# shellcheck source=tools/tests/gst-lib
+. "$TESTS/gst-lib"
+
 CLIENTS=$BUILD/clients
 CLIENTS_SIZE=192x128
 declare -A CLIENTS_FRAMES=([h264]=300 [h264-b]=300 [mpeg2]=120 [vp8]=120)
@@ -13,23 +16,13 @@ CLIENTS_BLITS=300
 CLIENTS_BLIT_SIZE=128x96
 CLIENTS_PAIRS=(NV12-AR24 AR24-NV12 YU12-RGBP RGB3-NV16 XR24-BGR3)
 
-# clients_gst PIPELINE...: the GStreamer of that Debian, on this machine
-clients_gst()
-{
-	local debian loader
-	debian=$("$ROOT/tools/debian-root")
-	loader=$(echo "$debian"/usr/lib/*-linux-gnu/ld-linux-*.so.*)
-	GST_PLUGIN_SYSTEM_PATH_1_0=${loader%/*}/gstreamer-1.0 GST_REGISTRY_1_0=$CLIENTS/registry \
-	GST_REGISTRY_FORK=no \
-		"$loader" --library-path "${loader%/*}" "$debian/usr/bin/gst-launch-1.0" -q "$@"
-}
-
 # clients_encode NAME ELEMENT...: a film of so many frames, as the elements make it
 clients_encode()
 {
 	local name=$1
 	shift
-	clients_gst videotestsrc pattern=ball num-buffers="${CLIENTS_FRAMES[$name]}" ! \
+	debian_gst "$("$ROOT/tools/debian-root")" "$CLIENTS/registry" \
+		videotestsrc pattern=ball num-buffers="${CLIENTS_FRAMES[$name]}" ! \
 		"video/x-raw,format=I420,width=${CLIENTS_SIZE%x*},height=${CLIENTS_SIZE#*x},framerate=30/1" ! \
 		"$@" ! filesink location="$CLIENTS/$name"
 	[[ -s $CLIENTS/$name ]]
