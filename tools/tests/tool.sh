@@ -23,10 +23,10 @@ tool_help()
 {
 	local command
 	expect 0 "$TOOL" --help
-	for command in report list probe watch stress generate consumers scene; do
+	for command in report list probe watch stress generate consumers scene compositor; do
 		has "  $command  "
 	done
-	for command in report list probe watch stress generate consumers scene; do
+	for command in report list probe watch stress generate consumers scene compositor; do
 		expect 0 "$TOOL" "$command" --help
 		has Examples
 		has "Exit status"
