@@ -10,7 +10,7 @@ export KDIR RUSTC LLVM ARCH
 help:
 	@echo 'make run       from a bare machine to the report of the main job, set-up included'
 	@echo 'make test      from a bare machine through the whole test suite, set-up included'
-	@echo 'make test-long  the same and what takes longer: arm64, the kernel for boards, a desktop'
+	@echo 'make test-long  the same and what takes longer: arm64, the kernel for boards, other programs'
 	@echo 'make setup     install the packages and tools that are missing'
 	@echo 'make tree      unpack Linux 6.12 into build/, apply patches/, link the files of the project in'
 	@echo 'make refresh   write the commits of that tree back to patches/'
