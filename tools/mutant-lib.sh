@@ -35,7 +35,7 @@ mutant_key()
 		cat "$1" "$ROOT"/tools/{mutant-lib.sh,kunit,vm,vm-guest,klog} "$ROOT"/tools/configs/*.config
 		base_id
 		patches_hash
-		links_hash
+		links_hash '^Documentation/'
 		edits_hash
 		! mutant_suites "$1" | grep -q ^selftests || cat "$ROOT"/tools/testing/selftests/*/*/*.[ch]
 		! mutant_suites "$1" | grep -q ^report ||

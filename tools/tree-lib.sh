@@ -85,11 +85,11 @@ edits_hash()
 		tgit -C "$TREE" diff --full-index "$applied" -- | sha256sum | cut -d' ' -f1
 }
 
-# links_hash [ERE]: names and contents of the linked files, or of those that do not match
+# links_hash ERE: names and contents of the linked files that do not match
 links_hash()
 {
-	linked_files | sed -E "\\,${1:-^$},d" | LC_ALL=C sort | (cd "$ROOT" && tr '\n' '\0' | xargs -0 -r sha256sum --) |
-		sha256sum | cut -d' ' -f1
+	linked_files | sed -E "\\,$1,d" | LC_ALL=C sort |
+		(cd "$ROOT" && tr '\n' '\0' | xargs -0 -r sha256sum --) | sha256sum | cut -d' ' -f1
 }
 
 # clone_tree DIRECTORY: the tree again, by hard links, own edits included, objects left out. The
