@@ -147,8 +147,9 @@ pub struct Round {
 }
 
 /// How much too short a job may come out. The kernel counts its time in ticks, from the last tick
-/// that it has handled; on a virtual machine whose processor was held up that is some ticks ago.
-pub const TICK_STALL_MS: u64 = 20;
+/// that it has handled; on a virtual machine whose processor was held up that is some ticks ago. A busy
+/// machine was seen to be 50 ms behind.
+pub const TICK_STALL_MS: u64 = 80;
 
 impl Round {
     /// The end of a job that takes `job_ms`, as early as it can have been: that time after the
