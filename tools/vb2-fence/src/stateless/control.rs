@@ -32,62 +32,22 @@ impl Control {
     pub fn raw(&mut self) -> v4l2_ext_control {
         let (id, size, content) = match self {
             Self::Number(id, value) => (*id, 0, Content { value: *value }),
-            Self::H264Sps(p) => (
-                bindings::V4L2_CID_STATELESS_H264_SPS,
-                size_of_val(&**p),
-                Content {
-                    p_h264_sps: &mut **p,
-                },
-            ),
-            Self::H264Pps(p) => (
-                bindings::V4L2_CID_STATELESS_H264_PPS,
-                size_of_val(&**p),
-                Content {
-                    p_h264_pps: &mut **p,
-                },
-            ),
-            Self::H264Scaling(p) => (
-                bindings::V4L2_CID_STATELESS_H264_SCALING_MATRIX,
-                size_of_val(&**p),
-                Content {
-                    p_h264_scaling_matrix: &mut **p,
-                },
-            ),
-            Self::H264Decode(p) => (
-                bindings::V4L2_CID_STATELESS_H264_DECODE_PARAMS,
-                size_of_val(&**p),
-                Content {
-                    p_h264_decode_params: &mut **p,
-                },
-            ),
-            Self::Mpeg2Sequence(p) => (
-                bindings::V4L2_CID_STATELESS_MPEG2_SEQUENCE,
-                size_of_val(&**p),
-                Content {
-                    p_mpeg2_sequence: &mut **p,
-                },
-            ),
-            Self::Mpeg2Picture(p) => (
-                bindings::V4L2_CID_STATELESS_MPEG2_PICTURE,
-                size_of_val(&**p),
-                Content {
-                    p_mpeg2_picture: &mut **p,
-                },
-            ),
-            Self::Mpeg2Quantisation(p) => (
-                bindings::V4L2_CID_STATELESS_MPEG2_QUANTISATION,
-                size_of_val(&**p),
-                Content {
-                    p_mpeg2_quantisation: &mut **p,
-                },
-            ),
-            Self::Vp8Frame(p) => (
-                bindings::V4L2_CID_STATELESS_VP8_FRAME,
-                size_of_val(&**p),
-                Content {
-                    p_vp8_frame: &mut **p,
-                },
-            ),
+            Self::H264Sps(p) => compound(bindings::V4L2_CID_STATELESS_H264_SPS, &mut **p),
+            Self::H264Pps(p) => compound(bindings::V4L2_CID_STATELESS_H264_PPS, &mut **p),
+            Self::H264Scaling(p) => {
+                compound(bindings::V4L2_CID_STATELESS_H264_SCALING_MATRIX, &mut **p)
+            }
+            Self::H264Decode(p) => {
+                compound(bindings::V4L2_CID_STATELESS_H264_DECODE_PARAMS, &mut **p)
+            }
+            Self::Mpeg2Sequence(p) => {
+                compound(bindings::V4L2_CID_STATELESS_MPEG2_SEQUENCE, &mut **p)
+            }
+            Self::Mpeg2Picture(p) => compound(bindings::V4L2_CID_STATELESS_MPEG2_PICTURE, &mut **p),
+            Self::Mpeg2Quantisation(p) => {
+                compound(bindings::V4L2_CID_STATELESS_MPEG2_QUANTISATION, &mut **p)
+            }
+            Self::Vp8Frame(p) => compound(bindings::V4L2_CID_STATELESS_VP8_FRAME, &mut **p),
         };
         v4l2_ext_control {
             id,
@@ -97,6 +57,12 @@ impl Control {
             ..Default::default()
         }
     }
+}
+
+/// A control that is a structure.
+fn compound<T>(id: u32, value: &mut T) -> (u32, usize, Content) {
+    let ptr = std::ptr::from_mut(value).cast();
+    (id, size_of::<T>(), Content { ptr })
 }
 
 #[cfg(test)]
