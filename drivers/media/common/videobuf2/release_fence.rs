@@ -76,8 +76,8 @@ impl Timeline {
 ///
 /// # Invariants
 ///
-/// The pointer is NULL (idle), [`ArmedSlot::arming`], or comes from [`DriverFence::into_raw`] and
-/// is owned by the slot.
+/// The pointer is NULL (idle), [`ArmedSlot::arming`], [`ArmedSlot::late`], or comes from
+/// [`DriverFence::into_raw`] and is owned by the slot.
 struct ArmedSlot(AtomicPtr<bindings::dma_fence>);
 
 impl ArmedSlot {
@@ -89,6 +89,12 @@ impl ArmedSlot {
     /// The mark of a slot whose fence is just being published; the address of no fence.
     fn arming() -> *mut bindings::dma_fence {
         static MARK: u8 = 0;
+        ptr::addr_of!(MARK).cast_mut().cast()
+    }
+
+    /// The mark of a slot whose deadline has passed while it was arming; the address of no fence.
+    fn late() -> *mut bindings::dma_fence {
+        static MARK: u8 = 1;
         ptr::addr_of!(MARK).cast_mut().cast()
     }
 
@@ -107,23 +113,37 @@ impl ArmedSlot {
         self.replace(Self::arming(), ptr::null_mut());
     }
 
-    /// Goes from arming to armed. Gives the fence back if the job has ended meanwhile.
-    fn finish(&self, fence: DriverFence) -> Result<(), DriverFence> {
+    /// Goes from arming to armed. Gives the fence back, with its result, if it has ended meanwhile.
+    fn finish(&self, fence: DriverFence) -> Result<(), (DriverFence, Error)> {
         let raw = fence.into_raw();
         // INVARIANT: `raw` comes from `into_raw()`; the slot owns it if it is stored.
         if self.replace(Self::arming(), raw.as_ptr()) {
-            Ok(())
-        } else {
-            // SAFETY: From `into_raw()` above, and not stored.
-            Err(unsafe { DriverFence::from_raw(raw) })
+            return Ok(());
         }
+        // SAFETY: From `into_raw()` above, and not stored.
+        let fence = unsafe { DriverFence::from_raw(raw) };
+        // INVARIANT: Idle.
+        if self.replace(Self::late(), ptr::null_mut()) {
+            Err((fence, ETIMEDOUT))
+        } else {
+            Err((fence, ECANCELED))
+        }
+    }
+
+    /// Goes to idle, or from arming to late. Returns the fence if there was one.
+    fn expire(&self) -> Option<DriverFence> {
+        // INVARIANT: Late.
+        if self.replace(Self::arming(), Self::late()) {
+            return None;
+        }
+        self.take()
     }
 
     /// Goes to idle. Returns the fence if there was one.
     fn take(&self) -> Option<DriverFence> {
         // INVARIANT: Idle.
         let raw = self.0.swap(ptr::null_mut(), Ordering::AcqRel);
-        if raw == Self::arming() {
+        if raw == Self::arming() || raw == Self::late() {
             return None;
         }
         // SAFETY: By the invariants `raw` comes from `into_raw()`, and the slot, which owned it,
@@ -208,6 +228,13 @@ impl ReleaseFence {
         End::Signalled { seqno }
     }
 
+    /// Ends the job of a fence that nobody else has signalled in time. Any context.
+    fn time_out(&self, fence: DriverFence) {
+        self.signal(fence, Err(ETIMEDOUT));
+        // SAFETY: `vb` is alive by the invariants.
+        unsafe { vb2_release_fence_report_timeout(self.vb) };
+    }
+
     fn signal(&self, fence: DriverFence, result: Result) {
         let _signalling = SignallingGuard::new();
         let (context, seqno) = (fence.as_fence().context(), fence.as_fence().seqno());
@@ -276,7 +303,9 @@ struct Arming<'a> {
 impl Arming<'_> {
     /// Publishes, leaves the fence to whoever ends the job, and has that watched.
     ///
-    /// Fails with `ECANCELED` if the job has ended before it began, which is a bug of the driver.
+    /// A deadline that passes meanwhile is no error: the driver runs the job, as with one that
+    /// passes right after. Fails with `ECANCELED` if the job has ended before it began, which is a
+    /// bug of the driver.
     fn publish(self, slots: FenceSlots<'_>) -> Result {
         let slots = slots.only(self.objs);
         let (fence, _section) = match self.timeline {
@@ -289,10 +318,18 @@ impl Arming<'_> {
         unsafe { vb2_release_fence_report_armed(self.fence.vb, context, seqno) };
         // Before the fence can be taken, so that the watch cannot begin after the job has ended.
         self.fence.start_deadline(self.timeout_ms);
-        self.slot.0.finish(fence).map_err(|fence| {
-            self.fence.signal(fence, Err(ECANCELED));
-            ECANCELED
-        })
+        match self.slot.0.finish(fence) {
+            Ok(()) => Ok(()),
+            Err((fence, ETIMEDOUT)) => {
+                self.fence.time_out(fence);
+                Ok(())
+            }
+            Err((fence, error)) => {
+                self.fence.stop_deadline();
+                self.fence.signal(fence, Err(error));
+                Err(error)
+            }
+        }
     }
 }
 
@@ -334,8 +371,7 @@ unsafe extern "C" fn expired(timer: *mut bindings::timer_list) {
     // SAFETY: It is alive, by the safety requirements: the timer is shut down before it is freed.
     let this = unsafe { &*this };
 
-    if let End::Signalled { .. } = this.end(Err(ETIMEDOUT)) {
-        // SAFETY: `vb` is alive by the invariants.
-        unsafe { vb2_release_fence_report_timeout(this.vb) };
+    if let Some(fence) = this.armed.expire() {
+        this.time_out(fence);
     }
 }

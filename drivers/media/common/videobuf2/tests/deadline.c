@@ -205,6 +205,65 @@ static void release_waits_for_watch(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, READ_ONCE(watch->over));
 }
 
+/* A job whose watch goes off before the fence is where its end would find it. */
+struct slow_start {
+	const void *release_fence;
+	unsigned int starts, ends;
+	int result;
+};
+
+/* Runs where the timer is started, with interrupts off: the tick that ends it comes right after. */
+static void slow_down_start(void *data, struct timer_list *timer, unsigned long bucket_expiry)
+{
+	struct slow_start *start = data;
+
+	if (!is_watch(timer, start->release_fence))
+		return;
+	start->starts++;
+	mdelay(5 * jiffies_to_msecs(1) + 20);
+}
+
+static void note_end(void *data, struct vb2_buffer *vb, u64 context, u64 seqno, int result)
+{
+	struct slow_start *start = data;
+
+	if (vb->release_fence != start->release_fence)
+		return;
+	start->ends++;
+	start->result = result;
+}
+
+static void goes_off_while_arming(struct kunit *test)
+{
+	struct slow_start *start = kunit_kzalloc(test, sizeof(*start), GFP_KERNEL);
+	struct mock_queue *mq = MOCK_START(test);
+	struct dma_buf *dbuf = mock_export(mq, 0, 0);
+
+	KUNIT_ASSERT_NOT_NULL(test, start);
+	start->release_fence = mock_vb(mq, 0)->release_fence;
+	mock_trace(test, "timer_start", slow_down_start, start);
+	mock_trace(test, "vb2_release_fence_signalled", note_end, start);
+	mock_set_deadline(test, 1);
+
+	/* The driver has done nothing wrong, and runs the job. */
+	KUNIT_EXPECT_EQ(test, 0, mock_attach(mq, 0));
+	KUNIT_EXPECT_EQ(test, 1, start->starts);
+	KUNIT_EXPECT_EQ(test, 1, start->ends);
+	KUNIT_EXPECT_EQ(test, -ETIMEDOUT, start->result);
+	KUNIT_EXPECT_FALSE(test, mock_writer_waits(dbuf));
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_EQ(test, 1, start->ends);
+	KUNIT_ASSERT_EQ(test, 0, mock_dqbuf(mq));
+
+	start->release_fence = NULL;
+	mock_set_deadline(test, 10000);
+	mock_qbuf(mq, 0);
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	KUNIT_EXPECT_TRUE(test, mock_writer_waits(dbuf));
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_FALSE(test, mock_writer_waits(dbuf));
+}
+
 /* A watch that goes off just when its job ends, and is held up until the next job is there. */
 struct late_watch {
 	struct vb2_buffer *vb;
@@ -390,6 +449,7 @@ static struct kunit_case deadline_cases[] = {
 	KUNIT_CASE(stopped_by_release),
 	KUNIT_CASE(no_watch_after_done),
 	KUNIT_CASE(release_waits_for_watch),
+	KUNIT_CASE(goes_off_while_arming),
 	KUNIT_CASE(late_watch_spares_next_job),
 	KUNIT_CASE_SLOW(races_with_done),
 	{ }
