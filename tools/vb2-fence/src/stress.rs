@@ -72,11 +72,21 @@ pub struct StressArgs {
           value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub seconds: u64,
 
+    /// Stop after so many jobs, if they are done before the time is over; exit status 1 if not.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub jobs: Option<u64>,
+
     /// How long a job takes in milliseconds: a driver that can be told (vim2m) is, and a fence that
     /// ends half of that before its job is stale.
     #[arg(long, value_name = "MS", default_value_t = 40,
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub job_ms: u32,
+
+    /// How long after its fence the device may still have a buffer, in milliseconds, before the
+    /// fence is called stale [default: half of a job, but no less than 20; a machine with more
+    /// threads than processors needs more].
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    pub tolerance_ms: Option<u64>,
 
     /// The size of the picture.
     #[arg(long, value_name = "WxH", value_parser = parse_size)]
@@ -104,6 +114,8 @@ pub struct Summary {
     seconds: f64,
     jobs: u64,
     jobs_per_second: f64,
+    /// How many jobs were asked for.
+    jobs_wanted: Option<u64>,
     failed_jobs: u64,
     /// Fences that consumers saw pending, and waited for.
     waited: u64,
@@ -172,6 +184,7 @@ pub fn run(args: &StressArgs) -> Result<bool> {
         seconds,
         jobs: load(&counts.jobs),
         jobs_per_second: load(&counts.jobs) as f64 / seconds,
+        jobs_wanted: args.jobs,
         failed_jobs: load(&counts.failed_jobs),
         waited: load(&counts.waited),
         stuck: load(&counts.stuck),
@@ -204,7 +217,9 @@ fn run_contexts(
         raw,
         setup,
         buffers: args.buffers,
-        tolerance_ms: (u64::from(args.job_ms) / 2).max(TOLERANCE_MS),
+        tolerance_ms: args
+            .tolerance_ms
+            .unwrap_or_else(|| (u64::from(args.job_ms) / 2).max(TOLERANCE_MS)),
         stop: &stop,
         counts,
     };
@@ -217,7 +232,10 @@ fn run_contexts(
         let watched = loop {
             let passed = clock::now() - started;
             let ended = threads.iter().any(|thread| thread.is_finished());
-            if ended || interrupt.came() || passed >= args.seconds * 1000 * MS {
+            let enough = args
+                .jobs
+                .is_some_and(|jobs| counts.jobs.load(Ordering::Relaxed) >= jobs);
+            if ended || enough || interrupt.came() || passed >= args.seconds * 1000 * MS {
                 break Ok(());
             }
             bar.set_position(passed / MS);
@@ -283,7 +301,8 @@ fn is_right(summary: &Summary) -> bool {
         traced.errors.is_empty() && (traced.armed == traced.signalled || traced.lost_events > 0)
     });
     let bad = summary.failed_jobs + summary.stuck + summary.stale;
-    summary.waited > 0 && bad == 0 && summary.fence_errors.is_empty() && traced
+    let all = summary.jobs_wanted.is_none_or(|jobs| summary.jobs >= jobs);
+    all && summary.waited > 0 && bad == 0 && summary.fence_errors.is_empty() && traced
 }
 
 fn render(summary: &Summary) -> String {
@@ -324,6 +343,9 @@ fn render(summary: &Summary) -> String {
         (None, Some(why)) => lines.push(format!("trace: none, {why}")),
         (None, None) => {}
     }
+    if let Some(wanted) = summary.jobs_wanted.filter(|jobs| summary.jobs < *jobs) {
+        lines.push(format!("the time was over before {wanted} jobs were done"));
+    }
     lines.push(match (summary.right, summary.waited) {
         (true, _) => "right".into(),
         (false, 0) => "WRONG: no fence was seen; the device does not publish".into(),
@@ -347,6 +369,7 @@ mod tests {
             seconds: 1.0,
             jobs: 10,
             jobs_per_second: 10.0,
+            jobs_wanted: Some(10),
             failed_jobs: 0,
             waited: 9,
             stuck: 0,
@@ -367,10 +390,11 @@ mod tests {
     #[test]
     fn what_is_right() {
         assert!(is_right(&summary()));
-        let breakages: [fn(&mut Summary); 7] = [
+        let breakages: [fn(&mut Summary); 8] = [
             |s| s.waited = 0,
             |s| s.stuck = 1,
             |s| s.stale = 1,
+            |s| s.jobs = 9,
             |s| s.failed_jobs = 1,
             |s| s.fence_errors = BTreeMap::from([(5, 1)]),
             |s| s.traced.as_mut().unwrap().signalled = 9,

@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Tests on the emulated media blocks of the RK3566, and on visl: many jobs in many contexts, with
+ * consumers that wait for all of their buffers. Every fence ends, and nothing is left of any.
+ *
+ * LOAD_JOBS of the environment is the number of jobs of each case.
+ */
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/dma-buf.h>
+
+#include "kselftest_harness.h"
+#include "rkemu_counts.h"
+#include "rkemu_jobs.h"
+
+#define JOBS		200
+#define MAX_CONTEXTS	32
+#define RUN_S		(6 * 3600)
+/* Among so many contexts a job can wait for long. */
+#define PATIENCE_MS	120000
+/* One picture of so many is looked at. */
+#define LOOK		16
+/* A visitor of all dma-bufs takes this long to give up; it comes back. */
+#define VISIT_MS	100
+/* KASAN keeps this part of the memory, of what was freed, and caches keep some more. */
+#define KEPT_PART	32
+#define KEPT_KIB	32768
+
+static const struct rkemu_dev visl = {
+	.device = "visl.0",
+	.driver = "visl",
+};
+
+static struct job_kind job_visl;
+
+struct load;
+
+struct context {
+	struct load *load;
+	struct jobs jobs;
+	pthread_t thread;
+	int error;
+};
+
+struct load {
+	const struct job_kind *kind;
+	unsigned int contexts;
+	unsigned int jobs;
+	struct context all[MAX_CONTEXTS];
+	atomic_uint begun;
+	atomic_uint ended;
+	atomic_bool stop;
+	unsigned int waited;
+};
+
+/* The next job's number, or 0 if there are enough. */
+static unsigned int next_job(struct load *load)
+{
+	const unsigned int n = atomic_fetch_add(&load->begun, 1) + 1;
+
+	return n <= load->jobs && !atomic_load(&load->stop) ? n : 0;
+}
+
+static int end_job(struct context *context, unsigned int slot, unsigned int n)
+{
+	int ret = job_end(&context->jobs, slot, n, PATIENCE_MS);
+
+	if (!ret && n % LOOK == 0 && context->jobs.kind->shows &&
+	    !job_shows(&context->jobs, slot, n))
+		ret = -EILSEQ;
+	if (!ret)
+		atomic_fetch_add(&context->load->ended, 1);
+	return ret;
+}
+
+/* Keeps all slots of a context busy. */
+static void *work(void *data)
+{
+	struct context *context = data;
+	unsigned int running[JOB_SLOTS] = {};
+	unsigned int slot, busy = 0;
+
+	for (slot = 0; slot < JOB_SLOTS && !context->error; slot++) {
+		running[slot] = next_job(context->load);
+		if (!running[slot])
+			break;
+		context->error = job_start(&context->jobs, slot, running[slot]);
+		busy++;
+	}
+	for (slot = 0; busy && !context->error; slot = (slot + 1) % JOB_SLOTS) {
+		if (!running[slot])
+			continue;
+		context->error = end_job(context, slot, running[slot]);
+		running[slot] = next_job(context->load);
+		if (!running[slot])
+			busy--;
+		else if (!context->error)
+			context->error = job_start(&context->jobs, slot, running[slot]);
+	}
+	if (context->error)
+		atomic_store(&context->load->stop, true);
+	return NULL;
+}
+
+/* Takes the fence of a picture, and waits for it. Returns how it ended. */
+static int wait_for_picture(struct load *load, struct jobs *jobs, unsigned int slot)
+{
+	int fence = dmabuf_fence(job_picture(jobs, slot)->dmabuf, DMA_BUF_SYNC_READ);
+	int status;
+
+	if (fence < 0)
+		return fence;
+	load->waited += !fence_status(fence);
+	status = fence_wait(fence, PATIENCE_MS);
+	close(fence);
+	return status;
+}
+
+/* One after the other by sync_files, then all at once by poll(). */
+static int visit(struct load *load)
+{
+	struct pollfd pollfds[MAX_CONTEXTS * JOB_SLOTS];
+	unsigned int i, slot, count = 0;
+
+	for (i = 0; i < load->contexts; i++) {
+		for (slot = 0; slot < JOB_SLOTS; slot++) {
+			struct jobs *jobs = &load->all[i].jobs;
+			const int status = wait_for_picture(load, jobs, slot);
+
+			if (status != 1)
+				return status ? status : -ETIME;
+			pollfds[count].fd = job_picture(jobs, slot)->dmabuf;
+			pollfds[count++].events = slot % 2 ? POLLIN : POLLIN | POLLOUT;
+		}
+	}
+	return poll(pollfds, count, VISIT_MS) < 0 ? -errno : 0;
+}
+
+static int run(struct load *load)
+{
+	unsigned int i, started = 0;
+	int ret = 0;
+
+	while (started < load->contexts && !ret) {
+		struct context *context = &load->all[started];
+
+		ret = -pthread_create(&context->thread, NULL, work, context);
+		if (!ret)
+			started++;
+	}
+	while (!ret && atomic_load(&load->ended) < load->jobs && !atomic_load(&load->stop))
+		ret = visit(load);
+	if (ret)
+		atomic_store(&load->stop, true);
+	for (i = 0; i < started; i++) {
+		pthread_join(load->all[i].thread, NULL);
+		if (load->all[i].error) {
+			printf("# context %u: %s\n", i, strerror(-load->all[i].error));
+			ret = load->all[i].error;
+		}
+	}
+	return ret;
+}
+
+/* The first one: what is lost from now on counts. */
+FIXTURE(begin) {
+};
+
+FIXTURE_SETUP(begin)
+{
+}
+
+FIXTURE_TEARDOWN(begin)
+{
+}
+
+TEST_F_TIMEOUT(begin, kmemleak, CASE_S)
+{
+	ASSERT_EQ(0, kmemleak_start());
+}
+
+FIXTURE(load) {
+	struct load load;
+};
+
+FIXTURE_VARIANT(load) {
+	const struct job_kind *kind;
+	unsigned int contexts;
+	/* Fences of a job: visl has them on its CAPTURE queue only. */
+	unsigned int fences;
+};
+
+FIXTURE_VARIANT_ADD(load, rga_1) {
+	.kind = &job_rga,
+	.contexts = 1,
+	.fences = 2,
+};
+
+FIXTURE_VARIANT_ADD(load, rga_8) {
+	.kind = &job_rga,
+	.contexts = 8,
+	.fences = 2,
+};
+
+FIXTURE_VARIANT_ADD(load, rga_32) {
+	.kind = &job_rga,
+	.contexts = 32,
+	.fences = 2,
+};
+
+FIXTURE_VARIANT_ADD(load, h264_1) {
+	.kind = &job_h264,
+	.contexts = 1,
+	.fences = 2,
+};
+
+FIXTURE_VARIANT_ADD(load, h264_8) {
+	.kind = &job_h264,
+	.contexts = 8,
+	.fences = 2,
+};
+
+FIXTURE_VARIANT_ADD(load, h264_32) {
+	.kind = &job_h264,
+	.contexts = 32,
+	.fences = 2,
+};
+
+FIXTURE_VARIANT_ADD(load, visl_1) {
+	.kind = &job_visl,
+	.contexts = 1,
+	.fences = 1,
+};
+
+FIXTURE_VARIANT_ADD(load, visl_8) {
+	.kind = &job_visl,
+	.contexts = 8,
+	.fences = 1,
+};
+
+FIXTURE_VARIANT_ADD(load, visl_32) {
+	.kind = &job_visl,
+	.contexts = 32,
+	.fences = 1,
+};
+
+FIXTURE_SETUP(load)
+{
+	const char *const jobs = getenv("LOAD_JOBS");
+	const char *reason = rkemu_start(&rkemu_rga);
+	struct load *load = &self->load;
+	unsigned int i;
+
+	if (reason)
+		SKIP(return, "%s", reason);
+	/* It takes the same bitstream and controls, but its pictures tell of other things. */
+	job_visl = job_h264;
+	job_visl.dev = &visl;
+	job_visl.shows = NULL;
+	load->kind = variant->kind;
+	load->contexts = variant->contexts;
+	load->jobs = jobs ? atoi(jobs) : JOBS;
+	ASSERT_LT(0, load->jobs);
+	for (i = 0; i < MAX_CONTEXTS; i++) {
+		load->all[i].load = load;
+		jobs_init(&load->all[i].jobs);
+	}
+	ASSERT_EQ(0, fence_counts_start());
+	for (i = 0; i < load->contexts; i++)
+		ASSERT_EQ(0, jobs_open(&load->all[i].jobs, load->kind));
+}
+
+FIXTURE_TEARDOWN(load)
+{
+	EXPECT_EQ(0, rkemu_enable(false));
+}
+
+TEST_F_TIMEOUT(load, all_jobs, RUN_S)
+{
+	const long long began = now_ms();
+	struct fence_counts counts = {};
+	long before, after;
+	unsigned int i;
+
+	before = meminfo_kib("SUnreclaim");
+	ASSERT_LT(0, before);
+	EXPECT_EQ(0, run(&self->load));
+	EXPECT_EQ(self->load.jobs, atomic_load(&self->load.ended));
+	for (i = 0; i < self->load.contexts; i++)
+		jobs_close(&self->load.all[i].jobs);
+	ASSERT_EQ(0, fence_counts_end(&counts));
+	after = meminfo_kib("SUnreclaim");
+	printf("# %u jobs in %u contexts, %lld s; %ld fences armed, %ld signalled, ",
+	       atomic_load(&self->load.ended), self->load.contexts, (now_ms() - began) / 1000,
+	       counts.armed, counts.signalled);
+	printf("%ld made, %ld freed; %u seen pending; SUnreclaim %+ld KiB\n", counts.made,
+	       counts.gone, self->load.waited, after - before);
+	EXPECT_EQ((long)self->load.jobs * variant->fences, counts.armed);
+	EXPECT_EQ(counts.armed, counts.signalled);
+	EXPECT_EQ(counts.made, counts.gone);
+	EXPECT_LE(counts.armed, counts.made);
+	EXPECT_LT(0, self->load.waited);
+	EXPECT_GT(meminfo_kib("MemTotal") / KEPT_PART + KEPT_KIB, after - before);
+	EXPECT_TRUE(lockdep_has_room());
+}
+
+/* The last one: of all that was before it, nothing is left. */
+FIXTURE(leaks) {
+};
+
+FIXTURE_SETUP(leaks)
+{
+}
+
+FIXTURE_TEARDOWN(leaks)
+{
+}
+
+TEST_F_TIMEOUT(leaks, none, CASE_S)
+{
+	EXPECT_EQ(0, kmemleak_count());
+}
+
+TEST_HARNESS_MAIN
