@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash disable=SC2164
+#
+# Load, in one boot: vim2m by vb2-fence stress, then rockchip-rga, hantro and visl by load_test, each
+# with 1, 8 and 32 contexts and consumers. Every fence ends, and memory is as it was before.
+#
+# LOAD_FENCES is how many there are at least, in all; a share with continuous integration.
+LOAD_FENCES=${LOAD_FENCES:-2000}
+# Of all cases together, for one job in each: two of rockchip-rga and hantro, one of visl, and two of
+# vim2m, of which those of the CAPTURE queues are counted
+LOAD_FENCES_A_JOB=$((3 * (1 + 2 + 2 + 1)))
+LOAD_JOBS=$(((LOAD_FENCES + LOAD_FENCES_A_JOB - 1) / LOAD_FENCES_A_JOB))
+
+load_run()
+{
+	local programs
+	programs=$("$ROOT/tools/selftests")
+	"$ROOT/tools/program"
+	rm -f "$BUILD"/vm/scratch/load*
+	"$ROOT/tools/vm" --timeout $((3600 + LOAD_FENCES / 10)) -- sh -ec "
+		for contexts in 1 8 32; do
+			'$BUILD/cargo/release/vb2-fence' stress --contexts \$contexts --jobs $LOAD_JOBS \
+				--seconds 1000000 --job-ms 1 --tolerance-ms 10000 --size 64x64 \
+				--json >\$VM_SCRATCH/load-\$contexts.json
+		done
+		LOAD_JOBS=$LOAD_JOBS '$programs/load_test' >\$VM_SCRATCH/load.tap"
+}
+
+# load_count: what was armed and signalled, as the trace events tell
+load_count()
+{
+	python3 - "$LOAD_FENCES" "$BUILD"/vm/scratch/load.tap "$BUILD"/vm/scratch/load-*.json <<-'E'
+		import json, re, sys
+
+		wanted, tap, *reports = sys.argv[1:]
+		armed = signalled = jobs = 0
+		for report in map(json.load, map(open, reports)):
+		    traced = report["traced"]
+		    assert traced["lost_events"] == 0 and not traced["errors"], report
+		    jobs += report["jobs"]
+		    armed += traced["armed"]
+		    signalled += traced["signalled"]
+		for line in open(tap):
+		    found = re.match(r"# (\d+) jobs in .*; (\d+) fences armed, (\d+) signalled,", line)
+		    if found:
+		        numbers = [int(number) for number in found.groups()]
+		        jobs, armed, signalled = jobs + numbers[0], armed + numbers[1], signalled + numbers[2]
+		print(f"{jobs} jobs, {armed} fences armed, {signalled} signalled")
+		assert armed == signalled >= int(wanted)
+	E
+	grep -E '^# ([0-9]+ jobs in|lockdep: debug_locks|kmemleak)' "$BUILD/vm/scratch/load.tap"
+}
+
+check "load: jobs on vim2m, rockchip-rga, hantro and visl, and nothing is left of them" load_run
+check "load: at least $LOAD_FENCES fences, all of them signalled" load_count
+sed -n 's/^[0-9]* jobs, .*/        &/p' "$TEST_LOGS"/load--at-least-*.log
