@@ -21,8 +21,8 @@ selftests_run()
 "
 	done
 	rm -f "$BUILD"/vm/scratch/selftests-*.tap
-	"$ROOT/tools/vm" --timeout 2400 -- env "RKEMU_FRAMES=$frames" \
-		sh -c "status=0; $script exit \$status" || status=$?
+	"$ROOT/tools/vm" --timeout $((2400 * ${RKEMU_LIFETIMES:-1})) -- env "RKEMU_FRAMES=$frames" \
+		"RKEMU_LIFETIMES=${RKEMU_LIFETIMES:-1}" sh -c "status=0; $script exit \$status" || status=$?
 	cp "$BUILD"/vm/scratch/selftests-*.tap "$TEST_LOGS"
 	for test; do
 		grep '^1\.\.[1-9]' "$TEST_LOGS/selftests-${test%%=*}.tap"
