@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Shows bugs of Linux 6.12 that release fences neither make nor mend, on the emulated decoder. No
+ * Shows bugs of Linux 6.12 that release fences neither make nor mend, on the emulated blocks. No
  * test: 0 is "the bug is there". Documentation/driver-api/media/v4l2-release-fences.rst tells of
  * each.
  */
@@ -79,27 +79,64 @@ static int request(void)
 	return 0;
 }
 
+/* A buffer that loses its memory, for a descriptor that is none, without a buf_cleanup. */
+static int cleanup(void)
+{
+	const struct m2m_qbuf how = {};
+	struct m2m_buffer *buffer;
+	struct jobs jobs;
+	int ret, fd;
+
+	ret = jobs_open_idle(&jobs, &job_rga);
+	ret = ret ? ret : m2m_import(&jobs.m2m, M2M_CAPTURE, 1);
+	ret = ret ? ret : m2m_qbuf(&jobs.m2m, M2M_CAPTURE, 0, &how);
+	ret = ret ? ret : m2m_stream(&jobs.m2m, M2M_CAPTURE, false);
+	if (!ret) {
+		buffer = job_picture(&jobs, 0);
+		fd = buffer->dmabuf;
+		buffer->dmabuf = -1;
+		if (m2m_qbuf(&jobs.m2m, M2M_CAPTURE, 0, &how) != -EINVAL)
+			ret = -EBADMSG;
+		buffer->dmabuf = fd;
+	}
+	/* With CONFIG_VIDEO_ADV_DEBUG this says "unbalanced counters" in the log. */
+	jobs_close(&jobs);
+	return ret;
+}
+
+static const struct bug {
+	const char *name;
+	const struct rkemu_dev *dev;
+	int (*show)(void);
+} bugs[] = {
+	{ "memory", &rkemu_vpu, memory },
+	{ "request", &rkemu_vpu, request },
+	{ "cleanup", &rkemu_rga, cleanup },
+};
+
 int main(int argc, char **argv)
 {
-	const char *which = argc == 2 ? argv[1] : "";
-	int (*show)(void) = !strcmp(which, "memory") ? memory :
-			    !strcmp(which, "request") ? request : NULL;
+	const struct bug *bug = NULL;
 	const char *reason;
+	unsigned int i;
 	int ret;
 
-	if (!show) {
-		fprintf(stderr, "usage: base_bugs memory|request\n");
+	for (i = 0; i < ARRAY_COUNT(bugs) && argc == 2; i++)
+		if (!strcmp(argv[1], bugs[i].name))
+			bug = &bugs[i];
+	if (!bug) {
+		fprintf(stderr, "usage: base_bugs memory|request|cleanup\n");
 		return 2;
 	}
-	reason = rkemu_start(&rkemu_vpu);
+	reason = rkemu_start(bug->dev);
 	if (reason) {
 		fprintf(stderr, "base_bugs: %s\n", reason);
 		return 2;
 	}
-	ret = show();
+	ret = bug->show();
 	if (ret)
-		fprintf(stderr, "base_bugs: %s: not seen: %s\n", which, strerror(-ret));
-	rkemu_bind(&rkemu_vpu, true);
+		fprintf(stderr, "base_bugs: %s: not seen: %s\n", bug->name, strerror(-ret));
+	rkemu_bind(bug->dev, true);
 	rkemu_enable(false);
 	return ret ? 1 : 0;
 }
