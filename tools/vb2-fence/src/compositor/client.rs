@@ -8,8 +8,9 @@ use std::os::unix::net::UnixStream;
 use anyhow::{ensure, Context, Result};
 use serde::Serialize;
 
-use crate::clock::Ns;
+use crate::clock::{Ns, MS};
 use crate::compositor::args::Wait;
+use crate::compositor::REFRESH;
 use crate::dmabuf;
 use crate::interrupt::Interrupt;
 use crate::observation::FENCE_DRIVER;
@@ -92,7 +93,30 @@ impl Client {
         ensure!(!self.producer.finish(slot)?, "the job failed");
         counts.frames += 1;
         counts.with_fence += u32::from(signalled.is_some());
-        counts.shown_early += u32::from(shown < signalled.unwrap_or(dequeued));
+        counts.shown_early += u32::from(is_early(shown, signalled.unwrap_or(dequeued)));
         Ok(())
+    }
+}
+
+/// Whether a picture was on the display before its job was over.
+///
+/// The display gives the time at which the vertical blank was due. On a busy machine it comes later,
+/// so that a flip that was made in between has a time of up to one refresh too early.
+fn is_early(shown: Ns, over: Ns) -> bool {
+    shown + 1000 * MS / Ns::from(REFRESH) < over
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_blank_is_not_early() {
+        let over = 150 * MS;
+        assert!(!is_early(over, over));
+        assert!(!is_early(over - 40 * MS, over));
+        assert!(is_early(over - 41 * MS, over));
+        // Shown at the first blank after the commit
+        assert!(is_early(40 * MS, over));
     }
 }
