@@ -5,8 +5,10 @@
 # hantro and vim2m in front of vkms. All of it runs in one machine; the checks are of what it left.
 
 SCENE=$BUILD/vm/scratch/scene
-scene_flips_on=1000
-scene_flips_off=300
+# How many flips of pictures that are being written; a share with continuous integration
+SCENE_FLIPS=${SCENE_FLIPS:-200}
+scene_flips_on=$SCENE_FLIPS
+scene_flips_off=$((SCENE_FLIPS * 3 / 10))
 scene_flips_broken=20
 
 scene_run()
