@@ -67,8 +67,7 @@ impl Counts {
             Shown::Other(_) => self.other += 1,
             Shown::Wanted | Shown::Nothing => {}
         }
-        let over = flip.fence_signalled_ns().or(flip.job_end_ns());
-        self.early += u32::from(over.is_none_or(|over| flip.scanned_out_ns < over));
+        self.early += u32::from(flip.is_early());
         if let Some(end) = flip.job_end_ns() {
             self.after_job_ms.push(ms_between(end, flip.scanned_out_ns));
         }

@@ -72,6 +72,14 @@ impl Flip {
         let ours = self.fence_at_end.ours();
         ours.map(|fence| fence.timestamp_ns).max()
     }
+
+    /// Whether the picture was scanned out before its fence was signalled, or its job over.
+    pub fn is_early(&self) -> bool {
+        // A job that was over at the commit has no fence any more, and whoever polls may have been
+        // told of its end later than the display.
+        let over = self.fence_signalled_ns().or(self.job_end_ns());
+        self.in_flight && over.is_none_or(|over| self.scanned_out_ns < over)
+    }
 }
 
 /// A producer and a display that shows its pictures.

@@ -113,6 +113,24 @@ fn a_flip_before_the_fence_is_wrong() {
 }
 
 #[test]
+fn a_job_that_was_over_is_not_overtaken() {
+    assert!(!good_on().is_early());
+    assert!(good_off().is_early());
+    // Whoever polls for the job's end hears of it after the display has.
+    let over = Flip {
+        in_flight: false,
+        scanned_out_ns: END - 80 * MS,
+        ..good_off()
+    };
+    assert!(!over.is_early());
+    let runs = Flip {
+        in_flight: true,
+        ..over
+    };
+    assert!(runs.is_early());
+}
+
+#[test]
 fn what_is_not_seen_is_not_right() {
     let late = Flip {
         in_flight: false,
