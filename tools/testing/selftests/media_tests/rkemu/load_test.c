@@ -34,13 +34,6 @@
 #define KEPT_PART	32
 #define KEPT_KIB	32768
 
-static const struct rkemu_dev visl = {
-	.device = "visl.0",
-	.driver = "visl",
-};
-
-static struct job_kind job_visl;
-
 /* visl has no hardware to wait for: without it, its fences would hardly be seen. */
 #define VISL_TIME	"/sys/module/visl/parameters/visl_transtime_ms"
 #define VISL_TIME_MS	"2"
@@ -272,10 +265,6 @@ FIXTURE_SETUP(load)
 
 	if (reason)
 		SKIP(return, "%s", reason);
-	/* It takes the same bitstream and controls, but its pictures tell of other things. */
-	job_visl = job_h264;
-	job_visl.dev = &visl;
-	job_visl.shows = NULL;
 	load->kind = variant->kind;
 	load->contexts = variant->contexts;
 	load->jobs = jobs ? atoi(jobs) : JOBS;

@@ -42,6 +42,8 @@ extern const struct job_kind job_rga;
 extern const struct job_kind job_h264;
 extern const struct job_kind job_mpeg2;
 extern const struct job_kind job_vp8;
+/* visl takes what the decoder takes; its pictures tell of other things, so that none is looked at. */
+extern const struct job_kind job_visl;
 
 /**
  * struct jobs - an open file of a device that is streaming

@@ -48,6 +48,11 @@ const struct rkemu_dev rkemu_vpu = {
 	.module = "hantro_vpu",
 };
 
+const struct rkemu_dev rkemu_visl = {
+	.device = "visl.0",
+	.driver = "visl",
+};
+
 int write_text(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);

@@ -36,6 +36,8 @@ struct rkemu_dev {
 
 extern const struct rkemu_dev rkemu_rga;
 extern const struct rkemu_dev rkemu_vpu;
+/* The kernel's own test driver: a video node and a media device, but no knobs. */
+extern const struct rkemu_dev rkemu_visl;
 
 /* Brings the block up, with all knobs at their defaults. NULL, or why that is not possible here. */
 const char *rkemu_start(const struct rkemu_dev *dev);

@@ -242,3 +242,14 @@ const struct job_kind job_vp8 = {
 	.fill = vpu_fill,
 	.shows = vpu_shows,
 };
+
+const struct job_kind job_visl = {
+	.dev = &rkemu_visl,
+	.input = V4L2_PIX_FMT_H264_SLICE,
+	.picture = V4L2_PIX_FMT_NV12,
+	.width = WIDTH,
+	.height = HEIGHT,
+	.bytes = BITSTREAM,
+	.controls = h264_controls,
+	.fill = vpu_fill,
+};

@@ -7,8 +7,10 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <linux/dma-buf.h>
+#include <linux/media.h>
 
 #include "kselftest_harness.h"
 #include "rkemu_jobs.h"
@@ -247,6 +249,54 @@ TEST_F_TIMEOUT(held, last_slice_hangs, CASE_S)
 	EXPECT_EQ(-EIO, job_end_input(jobs, 1, STAMP, SOON_MS));
 	close(fence);
 	EXPECT_EQ(0, job_run(jobs, 2, 3));
+}
+
+/* A request that waits for its turn when the file is closed, and is closed after that. */
+FIXTURE(left_request) {
+	struct jobs jobs;
+};
+
+FIXTURE_VARIANT(left_request) {
+	const struct job_kind *kind;
+};
+
+FIXTURE_VARIANT_ADD(left_request, h264) {
+	.kind = &job_h264,
+};
+
+FIXTURE_VARIANT_ADD(left_request, visl) {
+	.kind = &job_visl,
+};
+
+FIXTURE_SETUP(left_request)
+{
+	const char *reason = rkemu_start(&rkemu_vpu);
+
+	jobs_init(&self->jobs);
+	if (reason)
+		SKIP(return, "%s", reason);
+	ASSERT_EQ(0, jobs_open_idle(&self->jobs, variant->kind));
+	ASSERT_EQ(0, m2m_alloc(&self->jobs.m2m, M2M_OUTPUT, 1));
+}
+
+FIXTURE_TEARDOWN(left_request)
+{
+	jobs_close(&self->jobs);
+	EXPECT_EQ(0, rkemu_enable(false));
+}
+
+TEST_F_TIMEOUT(left_request, closed_last, CASE_S)
+{
+	struct m2m *m2m = &self->jobs.m2m;
+	struct m2m_qbuf how = { .bytes = variant->kind->bytes, .flags = V4L2_BUF_FLAG_REQUEST_FD };
+
+	ASSERT_EQ(0, ioctl(m2m->media, MEDIA_IOC_REQUEST_ALLOC, &how.request));
+	ASSERT_EQ(0, m2m_qbuf(m2m, M2M_OUTPUT, 0, &how));
+	ASSERT_EQ(0, variant->kind->controls(m2m->fd, how.request));
+	ASSERT_EQ(0, ioctl(how.request, MEDIA_REQUEST_IOC_QUEUE));
+	/* KASAN and lockdep see it if the controls are freed before the request is cancelled. */
+	m2m_close_node(m2m);
+	EXPECT_EQ(0, close(how.request));
 }
 
 TEST_HARNESS_MAIN
