@@ -214,11 +214,16 @@ void mock_expect_warning(struct kunit *test, const char *text)
 	pr_info("# expected-report-begin: %s\n", text);
 }
 
+void mock_expected_report(struct kunit *test)
+{
+	pr_info("# expected-report-end\n");
+}
+
 void mock_expected_warning(struct kunit *test)
 {
 	struct mock_checks *checks = test->priv;
 
-	pr_info("# expected-report-end\n");
+	mock_expected_report(test);
 	if (!warnings_counted)
 		return;
 	KUNIT_EXPECT_EQ_MSG(test, checks->warnings + 1, atomic_read(&warnings),

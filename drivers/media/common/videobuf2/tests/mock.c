@@ -372,6 +372,11 @@ struct dma_fence *mock_fence(struct kunit *test)
 	return &fence->base;
 }
 
+void mock_fence_end(struct kunit *test, struct dma_fence *fence)
+{
+	kunit_release_action(test, mock_end_fence, fence);
+}
+
 void mock_add_fence(struct kunit *test, struct dma_resv *resv, struct dma_fence *fence,
 		    enum dma_resv_usage usage)
 {

@@ -36,6 +36,8 @@ struct mock_queue {
 	enum vb2_buffer_state stop_state;
 	/* What stop_streaming does before. */
 	void (*before_stop)(struct mock_queue *mq);
+	/* What the test keeps with it. */
+	void *priv;
 };
 
 /* What is not given is: a CAPTURE queue of one MMAP buffer of one plane, opted in. */
@@ -82,6 +84,8 @@ struct dma_buf *mock_dmabuf(struct kunit *test, struct dma_resv *resv);
 struct dma_resv *mock_resv(struct kunit *test);
 /* A fence of somebody else's job, pending until the case ends. */
 struct dma_fence *mock_fence(struct kunit *test);
+/* Or until this. */
+void mock_fence_end(struct kunit *test, struct dma_fence *fence);
 void mock_add_fence(struct kunit *test, struct dma_resv *resv, struct dma_fence *fence,
 		    enum dma_resv_usage usage);
 
@@ -125,6 +129,8 @@ int mock_init(struct kunit *test);
  */
 void mock_expect_warning(struct kunit *test, const char *text);
 void mock_expected_warning(struct kunit *test);
+/* The same for a report that is no warning. */
+void mock_expected_report(struct kunit *test);
 
 /* Attaches a probe to a tracepoint until the case ends. Skips the case if it cannot. */
 void mock_trace(struct kunit *test, const char *name, void *probe, void *data);

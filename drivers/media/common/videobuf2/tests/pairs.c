@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Every two operations on a buffer that has a release fence, at the same time on two processors.
+ */
+
+#include <linux/delay.h>
+#include <linux/file.h>
+#include <linux/kthread.h>
+
+#include "../videobuf2-release-fence.h"
+#include "pairs.h"
+
+#define ROUNDS		100
+/* A round with a deadline takes some ticks. */
+#define DEADLINE_ROUNDS	50
+#define DEADLINE_TICKS	2
+/* How often both have heard of each other before they begin: neither has been held up then. */
+#define STEPS		6
+#define MOST_US		2000
+
+/* Rounds */
+
+static void meet(struct pairs_race *race, unsigned int index)
+{
+	struct pairs_side *me = &race->side[index];
+	unsigned int step;
+
+	for (step = index; step < STEPS; step += 2) {
+		while (atomic_read(&race->steps) < step)
+			cpu_relax();
+		atomic_inc(&race->steps);
+	}
+	/* One begins at the tick of the deadline, the other one around it. */
+	while (race->deadline && time_before(jiffies, race->deadline - !index))
+		cpu_relax();
+	udelay(me->delay_us);
+	me->begin = ktime_get();
+	me->won = me->op->run(race, me, &race->side[!index]);
+	me->end = ktime_get();
+	/* What it did comes before it is over, for callbacks(). */
+	smp_store_release(&me->over, true);
+}
+
+static int partner(void *data)
+{
+	struct pairs_race *race = data;
+
+	for (;;) {
+		wait_for_completion(&race->go);
+		if (race->stop)
+			return 0;
+		meet(race, 1);
+		complete(&race->ended);
+	}
+}
+
+/* From nearly all of one before the other to the opposite, around where they met so far. */
+static void choose_delays(struct pairs_race *race, unsigned int round)
+{
+	int range = race->side[0].spent_us + race->side[1].spent_us + 10;
+	int later = race->shift_us + (int)(round * 37 % ROUNDS) * range / ROUNDS - range / 2;
+
+	race->side[0].delay_us = max(later, 0);
+	race->side[1].delay_us = max(-later, 0);
+	if (race->deadline) {
+		race->side[0].delay_us = max(later + (int)jiffies_to_usecs(1), 0);
+		race->side[1].delay_us = 0;
+	}
+}
+
+static void prepare(struct pairs_race *race, unsigned int round)
+{
+	struct pairs_stage *stage = race->stage;
+	struct kunit *test = stage->test;
+	unsigned int i;
+
+	race->deadline = 0;
+	if (pairs_has(race, PAIRS_OP_DEADLINE)) {
+		set_cpus_allowed_ptr(current, cpumask_of(cpumask_last(cpu_online_mask)));
+		WRITE_ONCE(vb2_release_fence_timeout_ms, jiffies_to_msecs(DEADLINE_TICKS));
+		race->deadline = jiffies + DEADLINE_TICKS + 1;
+	}
+	if (race->running) {
+		KUNIT_ASSERT_EQ(test, 1, pairs_start_job(stage));
+		pairs_note(stage);
+	} else {
+		/* As after a job without a fence */
+		vb2_buffer_done(stage->vb[PAIRS_DST], VB2_BUF_STATE_DONE);
+		mock_dqbuf(stage->mq[PAIRS_DST]);
+		stage->dequeued[PAIRS_DST] = true;
+	}
+	race->noted = stage->count;
+	WRITE_ONCE(vb2_release_fence_timeout_ms, 10000);
+	set_cpus_allowed_ptr(current, cpumask_of(cpumask_first(cpu_online_mask)));
+
+	if (pairs_has(race, PAIRS_OP_OTHER_ORDER))
+		race->own = mock_fence(test);
+	race->known = stage->dbuf;
+	for (i = 0; i < 2; ++i) {
+		race->side[i].over = false;
+		if (race->side[i].op->consumes) {
+			get_dma_buf(stage->dbuf);
+			race->side[i].dbuf = stage->dbuf;
+		}
+	}
+	if (pairs_has(race, PAIRS_OP_LAST_CLOSE) ||
+	    (pairs_is(&race->side[0], PAIRS_OP_EXPBUF) &&
+	     pairs_is(&race->side[1], PAIRS_OP_EXPBUF))) {
+		/* Those of descriptors that were closed are gone as well. */
+		flush_delayed_fput();
+		pairs_put(stage->dbuf);
+		stage->dbuf = NULL;
+	}
+	choose_delays(race, round);
+}
+
+/* Everybody sees the one export that there is. */
+static void take_exports(struct pairs_race *race)
+{
+	struct pairs_stage *stage = race->stage;
+	unsigned int i;
+
+	for (i = 0; i < 2; ++i) {
+		struct dma_buf *dbuf = race->side[i].dbuf;
+
+		race->side[i].dbuf = NULL;
+		if (stage->dbuf && dbuf) {
+			pairs_put(dbuf);
+			KUNIT_ASSERT_PTR_EQ(stage->test, stage->dbuf, dbuf);
+		} else if (dbuf) {
+			stage->dbuf = dbuf;
+		}
+	}
+	if (!stage->dbuf && !stage->closed) {
+		stage->dbuf = pairs_export(stage);
+		KUNIT_ASSERT_NOT_NULL(stage->test, stage->dbuf);
+	}
+}
+
+/* Ends what is left, checks what consumers have seen, and that the next job is as any other. */
+static unsigned int settle(struct pairs_race *race)
+{
+	unsigned int allowed = race->side[0].op->results | race->side[1].op->results, results;
+	bool stops = race->side[0].op->stops || race->side[1].op->stops;
+	struct pairs_stage *stage = race->stage;
+	struct kunit *test = stage->test;
+
+	take_exports(race);
+	pairs_note(stage);
+	if (pairs_has(race, PAIRS_OP_ARM) && !stops) {
+		KUNIT_ASSERT_EQ(test, 1, race->side[0].won);
+		KUNIT_ASSERT_EQ(test, race->noted + PAIRS_BUFFERS, stage->count);
+	}
+	pairs_end_job(stage, PAIRS_DST, VB2_BUF_STATE_DONE);
+	if (race->own)
+		mock_fence_end(test, race->own);
+	race->own = NULL;
+	if (!allowed || pairs_has(race, PAIRS_OP_ARM))
+		allowed |= PAIRS_DONE;
+	results = pairs_check(stage, allowed);
+
+	if (stage->closed) {
+		pairs_put(stage->dbuf);
+		stage->dbuf = NULL;
+		pairs_reopen(stage);
+	}
+	pairs_resume(stage);
+	KUNIT_ASSERT_EQ(test, 1, pairs_start_job(stage));
+	take_exports(race);
+	pairs_note(stage);
+	KUNIT_ASSERT_EQ(test, PAIRS_BUFFERS, stage->count);
+	KUNIT_ASSERT_EQ(test, PAIRS_BUFFERS,
+			pairs_end_job(stage, PAIRS_DST, VB2_BUF_STATE_DONE));
+	pairs_check(stage, PAIRS_DONE);
+	KUNIT_ASSERT_EQ(test, PAIRS_BUFFERS, pairs_requeue(stage));
+	return results;
+}
+
+/* Cases */
+
+struct pair {
+	const struct pairs_op *op[2];
+};
+
+static struct pair pairs[PAIRS_OPS * (PAIRS_OPS + 1) / 2 + 1];
+
+/* What all pairs came to: of rounds that overlapped, and of pairs in which each side was late. */
+static unsigned int pairs_run, rounds_overlapped, pairs_decided;
+
+static void list_pairs(void)
+{
+	struct pair *pair = pairs;
+	unsigned int i, j;
+
+	for (i = 0; i < PAIRS_OPS; ++i) {
+		for (j = i; j < PAIRS_OPS; ++j) {
+			if (i == j && !pairs_ops[i].twice)
+				continue;
+			pair->op[0] = &pairs_ops[i];
+			pair->op[1] = &pairs_ops[j];
+			++pair;
+		}
+	}
+}
+
+static const void *next_pair(const void *prev, char *desc)
+{
+	const struct pair *pair = prev ? (const struct pair *)prev + 1 : pairs;
+
+	if (!prev)
+		list_pairs();
+	if (!pair->op[0])
+		return NULL;
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s, %s", pair->op[0]->name, pair->op[1]->name);
+	return pair;
+}
+
+KUNIT_DEFINE_ACTION_WRAPPER(stop_task, kthread_stop_put, struct task_struct *);
+
+/* A thread that does not run yet, and is stopped when the case ends. */
+static struct task_struct *make_thread(struct kunit *test, int (*thread)(void *data), void *data,
+				       unsigned int cpu)
+{
+	struct task_struct *task = kthread_create(thread, data, "vb2-mock-pair");
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	get_task_struct(task);
+	kthread_bind(task, cpu);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, stop_task, task));
+	return task;
+}
+
+static void stop_partner(void *data)
+{
+	struct pairs_race *race = data;
+
+	race->stop = true;
+	complete(&race->go);
+}
+
+static struct pairs_race *start_race(struct kunit *test, const struct pair *pair)
+{
+	struct pairs_race *race = kunit_kzalloc(test, sizeof(*race), GFP_KERNEL);
+	struct task_struct *task;
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, race);
+	init_completion(&race->go);
+	init_completion(&race->ended);
+	for (i = 0; i < 2; ++i)
+		race->side[i].op = pair->op[i];
+	/* A job that is to begin needs one that ends, or none. */
+	race->running = !pairs_has(race, PAIRS_OP_ARM) || pairs_has(race, PAIRS_OP_DONE) ||
+			pairs_has(race, PAIRS_OP_ERROR) || pairs_has(race, PAIRS_OP_DEADLINE);
+	/* Rounds change it, and this brings it back. */
+	mock_set_deadline(test, 10000);
+	race->stage = pairs_open(test);
+
+	task = make_thread(test, partner, race, cpumask_last(cpu_online_mask));
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, stop_partner, race));
+	wake_up_process(task);
+	return race;
+}
+
+/* Returns whether they were at it at the same time. */
+static bool account(struct pairs_race *race)
+{
+	struct pairs_side *one = &race->side[0], *two = &race->side[1];
+	int i, step = 1;
+
+	for (i = 0; i < 2; ++i) {
+		struct pairs_side *side = &race->side[i];
+		s64 spent = ktime_us_delta(side->end, side->begin);
+
+		KUNIT_ASSERT_GE_MSG(race->stage->test, side->won, 0, "%s failed", side->op->name);
+		side->wins += side->won;
+		/* One that was held up says little about the next one. */
+		spent = min(spent, 2 * side->spent_us + 20);
+		side->spent_us += ((int)min(spent, MOST_US) - side->spent_us) / 4;
+		step += side->spent_us / 4;
+	}
+	/* Whoever was first waits a little longer next time. */
+	if (ktime_before(one->end, two->begin)) {
+		one->first++;
+		race->shift_us = min(race->shift_us + step, MOST_US);
+		return false;
+	}
+	if (ktime_before(two->end, one->begin)) {
+		two->first++;
+		race->shift_us = max(race->shift_us - step, -MOST_US);
+		return false;
+	}
+	return true;
+}
+
+static void meets(struct kunit *test)
+{
+	const struct pair *pair = test->param_value;
+	unsigned int round, rounds, overlapped = 0, results = 0, i;
+	struct pairs_race *race;
+	bool decided = false;
+
+	if (num_online_cpus() < 2)
+		kunit_skip(test, "needs two processors");
+	race = start_race(test, pair);
+	rounds = pairs_has(race, PAIRS_OP_DEADLINE) ? DEADLINE_ROUNDS : ROUNDS;
+	for (round = 0; round < rounds; ++round) {
+		prepare(race, round);
+		atomic_set(&race->steps, 0);
+		complete(&race->go);
+		meet(race, 0);
+		KUNIT_ASSERT_GT(test, wait_for_completion_timeout(&race->ended, PAIRS_LIMIT), 0);
+		overlapped += account(race);
+		results |= settle(race);
+		cond_resched();
+	}
+
+	for (i = 0; i < 2; ++i)
+		decided |= race->side[i].wins && race->side[i].wins < rounds;
+	kunit_info(test, "%s, %s: %u overlapped, %u and %u one after the other; in time %u, %u; ended%s%s%s%s%s\n",
+		   pair->op[0]->name, pair->op[1]->name, overlapped, race->side[0].first,
+		   race->side[1].first, race->side[0].wins, race->side[1].wins,
+		   results & PAIRS_DONE ? " done" : "", results & PAIRS_ERROR ? " failed" : "",
+		   results & PAIRS_CANCELLED ? " cancelled" : "",
+		   results & PAIRS_LATE ? " late" : "",
+		   decided ? "" : "; always the same outcome");
+	pairs_run++;
+	rounds_overlapped += overlapped;
+	pairs_decided += decided;
+}
+
+/* A machine on which nothing ever meets, or the same one always comes first, has tested nothing. */
+static void they_raced(struct kunit *test)
+{
+	if (!pairs_run)
+		kunit_skip(test, "no pair was run");
+	kunit_info(test, "%u pairs, %u with either outcome; %u rounds overlapped\n", pairs_run,
+		   pairs_decided, rounds_overlapped);
+	KUNIT_EXPECT_GT(test, pairs_decided, 0);
+	KUNIT_EXPECT_GT(test, rounds_overlapped, 0);
+}
+
+/* KCSAN, where it is configured, does see what is wrong in a file of this suite. */
+
+static unsigned int unmarked;
+
+static int write_unmarked(void *data)
+{
+	while (!kthread_should_stop()) {
+		unmarked++;
+		barrier();
+		cond_resched();
+	}
+	return 0;
+}
+
+static void count_races(void *data, const char *text, size_t len)
+{
+	if (strnstr(text, "KCSAN: data-race in write_unmarked", len))
+		atomic_inc(data);
+}
+
+static void data_races_are_reported(struct kunit *test)
+{
+	atomic_t *reports = kunit_kzalloc(test, sizeof(*reports), GFP_KERNEL);
+	unsigned long limit = jiffies + PAIRS_LIMIT;
+	unsigned int cpus[2] = { cpumask_first(cpu_online_mask), cpumask_last(cpu_online_mask) };
+	struct task_struct *task[2];
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, reports);
+	if (!IS_ENABLED(CONFIG_KCSAN) || num_online_cpus() < 2)
+		kunit_skip(test, "needs KCSAN and two processors");
+	mock_trace(test, "console", count_races, reports);
+	mock_expect_warning(test, "KCSAN: data-race in write_unmarked");
+	for (i = 0; i < 2; ++i) {
+		task[i] = make_thread(test, write_unmarked, NULL, cpus[i]);
+		wake_up_process(task[i]);
+	}
+	while (!atomic_read(reports) && time_before(jiffies, limit))
+		msleep(20);
+	for (i = 0; i < 2; ++i)
+		kunit_release_action(test, stop_task, task[i]);
+	mock_expected_report(test);
+	KUNIT_EXPECT_GT(test, atomic_read(reports), 0);
+}
+
+static struct kunit_case pairs_cases[] = {
+	KUNIT_CASE_PARAM_ATTR(meets, next_pair, { .speed = KUNIT_SPEED_SLOW }),
+	KUNIT_CASE(they_raced),
+	KUNIT_CASE(data_races_are_reported),
+	{ }
+};
+
+static struct kunit_suite pairs_suite = {
+	.name = "vb2-release-fence-pairs",
+	.suite_init = mock_suite_init,
+	.suite_exit = mock_suite_exit,
+	.init = mock_init,
+	.test_cases = pairs_cases,
+};
+
+kunit_test_suite(pairs_suite);
