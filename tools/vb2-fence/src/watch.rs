@@ -5,8 +5,8 @@
 mod owner;
 mod show;
 mod stats;
-mod trace;
-mod tracefs;
+pub mod trace;
+pub mod tracefs;
 mod waiter;
 
 use std::fs;
