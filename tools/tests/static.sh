@@ -58,14 +58,14 @@ style_rust()
 style_program()
 {
 	cd "$ROOT/tools"
-	env -u RUSTC cargo fmt --check
+	env -u RUSTC cargo fmt --all --check
 }
 
 lint_program()
 {
 	cd "$ROOT/tools"
-	env -u RUSTC cargo clippy --quiet --locked --all-targets --target-dir "$BUILD/cargo" -- -D warnings
-	env -u RUSTC cargo test --quiet --locked --target-dir "$BUILD/cargo"
+	env -u RUSTC cargo clippy --workspace --quiet --locked --all-targets --target-dir "$BUILD/cargo" -- -D warnings
+	env -u RUSTC cargo test --workspace --quiet --locked --target-dir "$BUILD/cargo"
 }
 
 lint_scripts()
@@ -179,8 +179,8 @@ done
 check "static: checkpatch --strict on the patches" style_patches
 check "static: checkpatch --strict on the new files" style_files
 check "static: rustfmt" style_rust
-check "static: the program's rustfmt" style_program
-check "static: the program's clippy and unit tests" lint_program
+check "static: the programs' rustfmt" style_program
+check "static: the programs' clippy and unit tests" lint_program
 check "static: shellcheck" lint_scripts
 check "static: SPDX lines and licence texts" licences
 check "static: kernel-doc" documentation

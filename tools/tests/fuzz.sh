@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash disable=SC2164
+#
+# The fuzzer: many calls on all drivers with release fences, in several threads, with broken arguments.
+# After each input everything has to be signalled, and the kernel log has no report.
+
+FUZZ=$BUILD/cargo/release/vb2-fuzz
+FUZZ_CALLS=${FUZZ_CALLS:-50000}
+FUZZ_SEED=${FUZZ_SEED:-1}
+# Enough for a run in which something is wrong on purpose
+FUZZ_FEW=500
+
+fuzz_build()
+{
+	local bad
+	"$ROOT/tools/program" --package vb2-fuzz
+	for bad in "--calls many" "--calls 0" "--seed 0" "--seed -1" "--replay /nonexistent"; do
+		# shellcheck disable=SC2086
+		expect 1 "$ROOT/tools/fuzz" $bad
+		has "error: $bad: "
+	done
+	for bad in "nonsense" "--calls" "--seed 1 --replay"; do
+		# shellcheck disable=SC2086
+		expect 1 "$ROOT/tools/fuzz" $bad
+		has "usage: tools/fuzz"
+	done
+	expect 2 env VB2_FUZZ_CALLS=many "$FUZZ"
+	has "VB2_FUZZ_CALLS=many: not a number"
+}
+
+# fuzz_inputs SEED: sets $made to what is said of the inputs, without any calls, on this machine
+fuzz_inputs()
+{
+	expect 0 env VB2_FUZZ_DRY=1 VB2_FUZZ_CALLS=3000 VB2_FUZZ_SEED="$1" \
+		"$FUZZ" -seed="$1" -max_len=512 -len_control=0 -verbosity=0
+	# shellcheck disable=SC2154
+	made=$(sed -n 's/.* in 3000 inputs (digest \([0-9a-f]*, of the seed [0-9a-f]*\)).*/\1/p' <<<"$output")
+	[[ -n $made ]]
+}
+
+fuzz_same_inputs()
+{
+	local first
+	fuzz_inputs "$FUZZ_SEED"
+	first=$made
+	fuzz_inputs "$FUZZ_SEED"
+	[[ $made == "$first" ]]
+	fuzz_inputs $((FUZZ_SEED + 1))
+	[[ ${made%%,*} != "${first%%,*}" && ${made#*, } != "${first#*, }" ]]
+}
+
+# Half of the inputs are of the seed alone, in the machine as here.
+fuzz_run()
+{
+	local driver summary calls
+	expect 0 "$ROOT/tools/fuzz" --calls "$FUZZ_CALLS" --seed "$FUZZ_SEED"
+	for driver in vim2m visl hantro-vpu rockchip-rga; do
+		has "$driver"
+	done
+	summary=$(grep "^vb2-fuzz: seed $FUZZ_SEED: .* fences [1-9]" <<<"$output")
+	calls=${summary%% calls*}
+	((${calls##* } >= FUZZ_CALLS))
+	fuzz_inputs "$FUZZ_SEED"
+	[[ $summary == *"${made#*, }"* ]]
+}
+
+# The oracle can fail, the input is kept, and without the mistake it is fine.
+fuzz_fails()
+{
+	local again
+	expect 77 "$ROOT/tools/fuzz" --calls "$FUZZ_FEW" --mistake fence-stays
+	has "FAILED: dma-buf "
+	has "is not ready 12 s after everything was closed"
+	again=$(sed -n 's/.*to try it again: tools\/fuzz //p' <<<"$output")
+	cd "$ROOT"
+	# shellcheck disable=SC2086
+	expect 0 "$ROOT/tools/fuzz" $again
+	has "in 1 inputs"
+}
+
+fuzz_without_fences()
+{
+	expect 1 "$ROOT/tools/fuzz" --calls "$FUZZ_FEW" --mistake no-fences
+	has "FAILED: no fence was armed"
+}
+
+check "fuzz: the fuzzer builds, and says what it does not understand" fuzz_build
+check "fuzz: the same seed makes the same inputs, another one others" fuzz_same_inputs
+check "fuzz: $FUZZ_CALLS calls, all fences signalled, no report" fuzz_run
+check "fuzz: a fence that stays is found, and its input tried again" fuzz_fails
+check "fuzz: a run without any fence is none" fuzz_without_fences

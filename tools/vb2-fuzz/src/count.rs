@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What was called, with which result, and what is being called: for libFuzzer, for the summary, and
+//! for the watch over calls that do not return.
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::sys::Answer;
+
+/// How many threads there are at most: those of a program, and the one that ends it.
+pub const THREADS: usize = 4;
+
+/// How long a call may take. A release fence may take 10 s, if a driver forgets it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// libFuzzer looks at it after each input: what is not zero for the first time makes an input worth
+/// keeping.
+#[link_section = "__libfuzzer_extra_counters"]
+static FEATURES: [AtomicU8; 1 << 16] = [const { AtomicU8::new(0) }; 1 << 16];
+
+/// Notes something that happened.
+pub fn feature(what: impl Hash) {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    let counter = &FEATURES[hasher.finish() as usize % FEATURES.len()];
+    // Not atomic as a whole: a lost count is no loss.
+    counter.store(
+        counter.load(Ordering::Relaxed).saturating_add(1),
+        Ordering::Relaxed,
+    );
+}
+
+/// A lock whose content is right whatever happened to those who held it.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a thread does.
+#[derive(Clone, Copy, Debug)]
+struct Underway {
+    name: &'static str,
+    since: Instant,
+}
+
+/// All counts of a run.
+#[derive(Debug, Default)]
+pub struct Counts {
+    total: AtomicU64,
+    by_kind: Mutex<BTreeMap<(&'static str, i32), u64>>,
+    underway: [Mutex<Option<Underway>>; THREADS],
+}
+
+impl Counts {
+    /// Calls so far.
+    pub fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    /// Makes a call. `state` is what makes the same answer another one.
+    pub fn call<T>(
+        &self,
+        thread: usize,
+        name: &'static str,
+        state: u32,
+        call: impl FnOnce() -> Answer<T>,
+    ) -> Answer<T> {
+        *lock(&self.underway[thread]) = Some(Underway {
+            name,
+            since: Instant::now(),
+        });
+        let answer = call();
+        *lock(&self.underway[thread]) = None;
+        let errno = answer.as_ref().err().copied().unwrap_or(0);
+        self.total.fetch_add(1, Ordering::Relaxed);
+        *lock(&self.by_kind).entry((name, errno)).or_default() += 1;
+        feature((name, errno, state));
+        answer
+    }
+
+    /// Which call does not return.
+    pub fn stuck(&self) -> Option<(&'static str, Duration)> {
+        self.longest().filter(|&(_, time)| time > PATIENCE)
+    }
+
+    /// How many threads, but for the first, have been in a call for that long.
+    pub fn waiting(&self, time: Duration) -> usize {
+        let others = self.underway[1..].iter().filter_map(|slot| *lock(slot));
+        others.filter(|call| call.since.elapsed() > time).count()
+    }
+
+    fn longest(&self) -> Option<(&'static str, Duration)> {
+        let underway = self.underway.iter().filter_map(|slot| *lock(slot));
+        let calls = underway.map(|call| (call.name, call.since.elapsed()));
+        calls.max_by_key(|&(_, time)| time)
+    }
+
+    /// How many calls succeeded and failed, and which, as text.
+    pub fn summary(&self) -> (u64, u64, String) {
+        let mut kinds: BTreeMap<&str, [u64; 2]> = BTreeMap::new();
+        let mut sums = [0; 2];
+        for (&(name, errno), count) in lock(&self.by_kind).iter() {
+            let failed = usize::from(errno != 0);
+            kinds.entry(name).or_default()[failed] += count;
+            sums[failed] += count;
+        }
+        let kinds: Vec<_> = kinds
+            .iter()
+            .map(|(name, [good, bad])| format!("{name} {good}/{bad}"))
+            .collect();
+        (sums[0], sums[1], kinds.join(", "))
+    }
+
+    /// One line for each kind of call and errno.
+    pub fn errors(&self) -> Vec<String> {
+        let counts = lock(&self.by_kind);
+        let lines = counts.iter().map(|(&(name, errno), count)| {
+            let error = std::io::Error::from_raw_os_error(errno);
+            let text = if errno == 0 {
+                "ok".into()
+            } else {
+                error.to_string()
+            };
+            format!("{count:8} {name}: {text}")
+        });
+        lines.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_counted_by_kind() {
+        let counts = Counts::default();
+        assert_eq!(counts.call(0, "QBUF", 0, || Ok(3)), Ok(3));
+        assert_eq!(counts.call(1, "QBUF", 0, || Err::<(), _>(22)), Err(22));
+        assert_eq!(counts.call(1, "close", 0, || Ok(())), Ok(()));
+        assert_eq!(counts.total(), 3);
+        let (good, bad, kinds) = counts.summary();
+        assert_eq!((good, bad, kinds.as_str()), (2, 1, "QBUF 1/1, close 1/0"));
+        assert_eq!(counts.errors().len(), 3);
+    }
+
+    #[test]
+    fn a_call_that_takes_long_is_named() {
+        let counts = Counts::default();
+        assert!(counts.longest().is_none());
+        let seen = counts.call(2, "SYNC", 0, || Ok(counts.longest().map(|call| call.0)));
+        assert_eq!(seen, Ok(Some("SYNC")));
+        assert!(counts.stuck().is_none());
+    }
+
+    #[test]
+    fn features_are_for_libfuzzer() {
+        let set = || {
+            FEATURES
+                .iter()
+                .filter(|one| one.load(Ordering::Relaxed) != 0)
+                .count()
+        };
+        let before = set();
+        for number in 0..20 {
+            feature(("nothing else", number));
+        }
+        assert!(set() > before);
+    }
+}

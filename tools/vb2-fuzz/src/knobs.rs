@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What an administrator can set, and between inputs, what it is.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::display::errno;
+use crate::found::Everything;
+use crate::grammar::{KnobCall, Place};
+use crate::world::Actor;
+
+const RKEMU: &str = "/sys/kernel/debug/rkemu";
+const DEADLINE: &str = "/sys/module/videobuf2_common/parameters/release_fence_timeout_ms";
+/// How long a block of the emulated hardware works, in microseconds.
+const JOB_US: u32 = 2000;
+/// Of a driver, in ms: it is what a job that hangs costs.
+const WATCHDOG_MS: u32 = 150;
+/// Of a fence, in ms.
+const DEADLINE_MS: u32 = 10_000;
+
+/// Without interrupt-before-write: that block writes into memory that somebody else has by then, which
+/// is the mistake of that hardware, and everything can follow from it.
+const FAULTS: [&str; 5] = [
+    "none",
+    "error",
+    "interrupt-twice",
+    "slow",
+    "never-completes",
+];
+
+/// Sets what does not change from input to input.
+pub fn begin() -> Result<()> {
+    // vkms of 6.12 can deadlock when it switches vertical blanks off: do not, not even when idle.
+    set("/sys/module/drm/parameters/vblankoffdelay", 0)?;
+    for module in ["hantro_vpu", "rockchip_rga"] {
+        let path = format!("/sys/module/{module}/parameters/watchdog_ms");
+        if Path::new(&path).exists() {
+            set(&path, WATCHDOG_MS)?;
+        }
+    }
+    Ok(())
+}
+
+/// Sets everything that an input may have changed.
+pub fn reset(found: &Everything) -> Result<()> {
+    for block in ["vpu", "rga"] {
+        if Path::new(RKEMU).join(block).exists() {
+            set(&format!("{RKEMU}/{block}/delay_us"), JOB_US)?;
+            write(&format!("{RKEMU}/{block}/fault"), "none")?;
+        }
+    }
+    set(DEADLINE, DEADLINE_MS)?;
+    for node in &found.nodes {
+        fs::write(&node.switch, "1").with_context(|| format!("{}", node.switch.display()))?;
+    }
+    Ok(())
+}
+
+fn set(path: &str, value: u32) -> Result<()> {
+    write(path, &value.to_string())
+}
+
+fn write(path: &str, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {text} to {path}"))
+}
+
+impl Actor<'_> {
+    /// Turns a knob.
+    pub fn knob(&self, call: &KnobCall) {
+        let block = |vpu: bool| if vpu { "vpu" } else { "rga" };
+        match *call {
+            KnobCall::Fault { vpu, fault } => {
+                let dir = format!("{RKEMU}/{}", block(vpu));
+                // The number first.
+                self.turn("fault_jobs", &format!("{dir}/fault_jobs"), "1");
+                self.turn(
+                    "fault",
+                    &format!("{dir}/fault"),
+                    fault.pick(&FAULTS, &["fuzz"]),
+                );
+            }
+            KnobCall::JobTime { vpu, time } => {
+                let time = time.pick(&["100", "2000", "20000"], &[]);
+                self.turn(
+                    "delay_us",
+                    &format!("{RKEMU}/{}/delay_us", block(vpu)),
+                    time,
+                );
+            }
+            KnobCall::Deadline { ms } => {
+                self.turn(
+                    "deadline",
+                    DEADLINE,
+                    ms.pick(&["1", "10", "100"], &["0", "fuzz"]),
+                );
+            }
+            KnobCall::Switch { node, on } => {
+                let nodes = &self.world.found.nodes;
+                if let Place::At(index) = node.place(nodes.len()) {
+                    let path = nodes[index].switch.display().to_string();
+                    self.turn("switch", &path, if on { "1" } else { "0" });
+                }
+            }
+        }
+    }
+
+    fn turn(&self, name: &'static str, path: &str, text: &str) {
+        let _ = self.call(name, 0, || fs::write(path, text).map_err(errno));
+    }
+}
