@@ -8,7 +8,8 @@
 //! trace events whether each fence that was armed was signalled once.
 //!
 //! Half of the inputs are made by a seed ([`maker`]), and half by libFuzzer. The kernel tells libFuzzer
-//! nothing, so [`count`] does: each call with its result and with what was open is a feature.
+//! nothing, so [`count`] does: each call with its result and with what was open is a feature. Where the
+//! kernel can tell which code ran, that is one, too ([`kcov`]).
 
 pub mod abi;
 pub mod controls;
@@ -17,6 +18,7 @@ pub mod display;
 pub mod found;
 pub mod grammar;
 pub mod jobs;
+pub mod kcov;
 pub mod knobs;
 pub mod maker;
 pub mod options;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::count::{lock, THREADS};
 use crate::grammar::{Call, Program, Step};
+use crate::kcov;
 use crate::options::Mistake;
 use crate::sys;
 use crate::world::{Actor, World};
@@ -81,6 +82,7 @@ fn run_threads(first: &Actor<'_>, program: &Program) {
                 number: index + 1,
             };
             scope.spawn(move || {
+                let _trace = kcov::Trace::begin();
                 thread_number.store(sys::thread_id(), Ordering::Relaxed);
                 let mine = |step: &&Step| usize::from(step.thread) == index;
                 for step in program.steps.iter().filter(mine) {

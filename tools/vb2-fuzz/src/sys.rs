@@ -5,6 +5,7 @@
 
 use std::os::fd::{BorrowedFd, RawFd};
 use std::ptr;
+use std::sync::atomic::AtomicU64;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -146,6 +147,14 @@ impl Map {
             return Err(errno());
         }
         Ok(Self { at, len })
+    }
+
+    /// What is in it, which may change at any time.
+    pub fn words(&self) -> &[AtomicU64] {
+        let count = self.len / size_of::<AtomicU64>();
+        // SAFETY: the mapping is there as long as `self`, begins at a page, and may be changed by
+        // anybody, as atomic numbers may.
+        unsafe { std::slice::from_raw_parts(self.at.cast(), count) }
     }
 
     /// Writes its first byte, which makes the kernel find the page.
