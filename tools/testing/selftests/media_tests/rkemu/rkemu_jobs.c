@@ -21,28 +21,38 @@ static __u32 rga_pixel(unsigned int i, __u32 n)
 	return n ^ (i * 0x01010193);
 }
 
-static void rga_fill(const struct job_kind *kind, __u8 *data, __u32 n)
+static void pattern_fill(__u8 *data, unsigned int pixels, __u32 n)
 {
 	unsigned int i;
 
-	for (i = 0; i < kind->width * kind->height; i++) {
+	for (i = 0; i < pixels; i++) {
 		const __u32 pixel = rga_pixel(i, n);
 
 		memcpy(data + i * sizeof(pixel), &pixel, sizeof(pixel));
 	}
 }
 
-static bool rga_shows(const struct job_kind *kind, const __u8 *data, __u32 n)
+static bool pattern_shows(const __u8 *data, unsigned int pixels, __u32 n)
 {
 	unsigned int i;
 
-	for (i = 0; i < kind->width * kind->height; i++) {
+	for (i = 0; i < pixels; i++) {
 		const __u32 pixel = rga_pixel(i, n);
 
 		if (memcmp(data + i * sizeof(pixel), &pixel, sizeof(pixel)))
 			return false;
 	}
 	return true;
+}
+
+static void rga_fill(const struct job_kind *kind, __u8 *data, __u32 n)
+{
+	pattern_fill(data, kind->width * kind->height, n);
+}
+
+static bool rga_shows(const struct job_kind *kind, const __u8 *data, __u32 n)
+{
+	return pattern_shows(data, kind->width * kind->height, n);
 }
 
 const struct job_kind job_rga = {
@@ -55,6 +65,27 @@ const struct job_kind job_rga = {
 	.shows = rga_shows,
 };
 
+/* Two of its pixels are one of the pattern. */
+static void vim2m_fill(const struct job_kind *kind, __u8 *data, __u32 n)
+{
+	pattern_fill(data, kind->width * kind->height / 2, n);
+}
+
+static bool vim2m_shows(const struct job_kind *kind, const __u8 *data, __u32 n)
+{
+	return pattern_shows(data, kind->width * kind->height / 2, n);
+}
+
+const struct job_kind job_vim2m = {
+	.dev = &rkemu_vim2m,
+	.input = V4L2_PIX_FMT_RGB565,
+	.picture = V4L2_PIX_FMT_RGB565,
+	.width = 64,
+	.height = 64,
+	.fill = vim2m_fill,
+	.shows = vim2m_shows,
+};
+
 void jobs_init(struct jobs *jobs)
 {
 	unsigned int i;
@@ -65,6 +96,17 @@ void jobs_init(struct jobs *jobs)
 		jobs->requests[i] = -1;
 }
 
+int jobs_format(struct jobs *jobs)
+{
+	const struct job_kind *kind = jobs->kind;
+	/* The decoder takes the size of the pictures from this one. */
+	int ret = m2m_format(&jobs->m2m, M2M_OUTPUT, kind->input, kind->width, kind->height,
+			     kind->bytes);
+
+	return ret ? ret : m2m_format(&jobs->m2m, M2M_CAPTURE, kind->picture, kind->width,
+				      kind->height, 0);
+}
+
 int jobs_open_idle(struct jobs *jobs, const struct job_kind *kind)
 {
 	int ret;
@@ -72,11 +114,7 @@ int jobs_open_idle(struct jobs *jobs, const struct job_kind *kind)
 	jobs_init(jobs);
 	jobs->kind = kind;
 	ret = m2m_open(&jobs->m2m, kind->dev, kind->controls);
-	/* The decoder takes the size of the pictures from this one. */
-	ret = ret ? ret : m2m_format(&jobs->m2m, M2M_OUTPUT, kind->input, kind->width,
-				     kind->height, kind->bytes);
-	return ret ? ret : m2m_format(&jobs->m2m, M2M_CAPTURE, kind->picture, kind->width,
-				      kind->height, 0);
+	return ret ? ret : jobs_format(jobs);
 }
 
 int jobs_go(struct jobs *jobs)
@@ -172,31 +210,50 @@ int job_queue_picture(struct jobs *jobs, unsigned int slot)
 	return m2m_qbuf(&jobs->m2m, M2M_CAPTURE, slot, &how);
 }
 
-int job_queue_input(struct jobs *jobs, unsigned int slot, __u32 n, __u32 stamp, __u32 flags)
+int job_fill(struct jobs *jobs, unsigned int slot, __u32 n)
+{
+	struct m2m_buffer *input = job_input(jobs, slot);
+	int ret = dmabuf_begin(input->dmabuf, DMA_BUF_SYNC_WRITE);
+
+	if (ret)
+		return ret;
+	jobs->kind->fill(jobs->kind, input->data, n);
+	return dmabuf_end(input->dmabuf, DMA_BUF_SYNC_WRITE);
+}
+
+int job_qbuf_input(struct jobs *jobs, unsigned int slot, __u32 stamp, __u32 flags)
 {
 	const struct job_kind *kind = jobs->kind;
-	struct m2m_buffer *input = job_input(jobs, slot);
 	const int request = jobs->requests[slot];
 	const struct m2m_qbuf how = {
-		.bytes = kind->bytes ? kind->bytes : input->size,
+		.bytes = kind->bytes ? kind->bytes : job_input(jobs, slot)->size,
 		.stamp = stamp,
 		.flags = flags | (request < 0 ? 0 : V4L2_BUF_FLAG_REQUEST_FD),
 		.request = request < 0 ? 0 : request,
 	};
+
+	return m2m_qbuf(&jobs->m2m, M2M_OUTPUT, slot, &how);
+}
+
+int job_queue_request(struct jobs *jobs, unsigned int slot)
+{
+	const int request = jobs->requests[slot];
 	int ret;
 
-	ret = dmabuf_begin(input->dmabuf, DMA_BUF_SYNC_WRITE);
-	if (ret)
-		return ret;
-	kind->fill(kind, input->data, n);
-	ret = dmabuf_end(input->dmabuf, DMA_BUF_SYNC_WRITE);
-	ret = ret ? ret : m2m_qbuf(&jobs->m2m, M2M_OUTPUT, slot, &how);
-	if (ret || request < 0)
-		return ret;
-	ret = kind->controls(jobs->m2m.fd, request);
+	if (request < 0)
+		return 0;
+	ret = jobs->kind->controls(jobs->m2m.fd, request);
 	if (!ret && ioctl(request, MEDIA_REQUEST_IOC_QUEUE))
 		ret = -errno;
 	return ret;
+}
+
+int job_queue_input(struct jobs *jobs, unsigned int slot, __u32 n, __u32 stamp, __u32 flags)
+{
+	int ret = job_fill(jobs, slot, n);
+
+	ret = ret ? ret : job_qbuf_input(jobs, slot, stamp, flags);
+	return ret ? ret : job_queue_request(jobs, slot);
 }
 
 int job_start(struct jobs *jobs, unsigned int slot, __u32 n)

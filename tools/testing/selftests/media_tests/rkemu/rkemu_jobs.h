@@ -44,6 +44,8 @@ extern const struct job_kind job_mpeg2;
 extern const struct job_kind job_vp8;
 /* visl takes what the decoder takes; its pictures tell of other things, so that none is looked at. */
 extern const struct job_kind job_visl;
+/* No emulated block: vim2m, which writes its picture before it waits. */
+extern const struct job_kind job_vim2m;
 
 /**
  * struct jobs - an open file of a device that is streaming
@@ -63,6 +65,8 @@ void jobs_init(struct jobs *jobs);
 int jobs_open(struct jobs *jobs, const struct job_kind *kind);
 /* Opens the node and sets the formats, no more. */
 int jobs_open_idle(struct jobs *jobs, const struct job_kind *kind);
+/* The second half of it. */
+int jobs_format(struct jobs *jobs);
 /* From there on: requests, and streaming. Buffers come before it. */
 int jobs_go(struct jobs *jobs);
 /* STREAMOFF, of both queues. */
@@ -91,6 +95,10 @@ int job_start(struct jobs *jobs, unsigned int slot, __u32 n);
 /* The two halves of it. @flags: V4L2_BUF_FLAG_M2M_HOLD_CAPTURE_BUF; @stamp: 0 < @stamp. */
 int job_queue_picture(struct jobs *jobs, unsigned int slot);
 int job_queue_input(struct jobs *jobs, unsigned int slot, __u32 n, __u32 stamp, __u32 flags);
+/* The three steps of the second half; the last one does nothing if there are no requests. */
+int job_fill(struct jobs *jobs, unsigned int slot, __u32 n);
+int job_qbuf_input(struct jobs *jobs, unsigned int slot, __u32 stamp, __u32 flags);
+int job_queue_request(struct jobs *jobs, unsigned int slot);
 
 /* Waits up to this long for both buffers. -EIO: both have the flag of an error. */
 int job_end(struct jobs *jobs, unsigned int slot, __u32 n, int ms);

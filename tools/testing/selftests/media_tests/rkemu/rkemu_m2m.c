@@ -12,11 +12,6 @@
 
 #include "rkemu_m2m.h"
 
-static const __u32 types[] = {
-	[M2M_OUTPUT] = V4L2_BUF_TYPE_VIDEO_OUTPUT_MPLANE,
-	[M2M_CAPTURE] = V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE,
-};
-
 static int xioctl(int fd, unsigned long request, void *arg)
 {
 	int ret;
@@ -25,6 +20,13 @@ static int xioctl(int fd, unsigned long request, void *arg)
 		ret = ioctl(fd, request, arg);
 	} while (ret < 0 && errno == EINTR);
 	return ret < 0 ? -errno : 0;
+}
+
+__u32 m2m_type(const struct m2m *m2m, enum m2m_side side)
+{
+	if (side == M2M_OUTPUT)
+		return m2m->single ? V4L2_BUF_TYPE_VIDEO_OUTPUT : V4L2_BUF_TYPE_VIDEO_OUTPUT_MPLANE;
+	return m2m->single ? V4L2_BUF_TYPE_VIDEO_CAPTURE : V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE;
 }
 
 void m2m_init(struct m2m *m2m)
@@ -42,9 +44,16 @@ void m2m_init(struct m2m *m2m)
 
 int m2m_open(struct m2m *m2m, const struct rkemu_dev *dev, bool media)
 {
+	struct v4l2_capability cap = {};
+	int ret;
+
 	m2m_init(m2m);
 	m2m->fd = open_node(dev, media ? &m2m->media : NULL);
-	return m2m->fd < 0 ? m2m->fd : 0;
+	if (m2m->fd < 0)
+		return m2m->fd;
+	ret = xioctl(m2m->fd, VIDIOC_QUERYCAP, &cap);
+	m2m->single = cap.device_caps & V4L2_CAP_VIDEO_M2M;
+	return ret;
 }
 
 void m2m_close_node(struct m2m *m2m)
@@ -78,49 +87,82 @@ void m2m_close(struct m2m *m2m)
 int m2m_format(struct m2m *m2m, enum m2m_side side, __u32 fourcc, __u32 width, __u32 height,
 	       __u32 size)
 {
-	struct v4l2_format format = {
-		.type = types[side],
-		.fmt.pix_mp = {
-			.width = width,
-			.height = height,
-			.pixelformat = fourcc,
-			.field = V4L2_FIELD_NONE,
-			.num_planes = 1,
-			.plane_fmt[0].sizeimage = size,
-		},
-	};
-	const struct v4l2_pix_format_mplane *pix = &format.fmt.pix_mp;
+	struct v4l2_format format = { .type = m2m_type(m2m, side) };
+	struct v4l2_pix_format_mplane *pix = &m2m->queues[side].pix;
 	int ret;
 
+	*pix = (struct v4l2_pix_format_mplane) {
+		.width = width,
+		.height = height,
+		.pixelformat = fourcc,
+		.field = V4L2_FIELD_NONE,
+		.num_planes = 1,
+		.plane_fmt[0].sizeimage = size,
+	};
+	if (m2m->single) {
+		format.fmt.pix.width = width;
+		format.fmt.pix.height = height;
+		format.fmt.pix.pixelformat = fourcc;
+		format.fmt.pix.field = V4L2_FIELD_NONE;
+		format.fmt.pix.sizeimage = size;
+	} else {
+		format.fmt.pix_mp = *pix;
+	}
 	ret = xioctl(m2m->fd, VIDIOC_S_FMT, &format);
 	if (ret)
 		return ret;
+	if (m2m->single) {
+		pix->width = format.fmt.pix.width;
+		pix->height = format.fmt.pix.height;
+		pix->pixelformat = format.fmt.pix.pixelformat;
+		pix->plane_fmt[0].sizeimage = format.fmt.pix.sizeimage;
+	} else {
+		*pix = format.fmt.pix_mp;
+	}
 	if (pix->pixelformat != fourcc || pix->width != width || pix->height != height ||
 	    pix->num_planes != 1)
 		return -EINVAL;
-	m2m->queues[side].pix = *pix;
 	return 0;
 }
 
-static int request_buffers(struct m2m *m2m, enum m2m_side side, unsigned int count)
+int m2m_reqbufs(struct m2m *m2m, enum m2m_side side, unsigned int count)
 {
 	struct v4l2_requestbuffers request = {
 		.count = count,
-		.type = types[side],
+		.type = m2m_type(m2m, side),
 		.memory = m2m->queues[side].memory,
 	};
 	int ret;
 
 	ret = xioctl(m2m->fd, VIDIOC_REQBUFS, &request);
-	if (!ret && request.count < count)
-		ret = -ENOMEM;
-	return ret;
+	return ret ? ret : (int)request.count;
+}
+
+int m2m_create(struct m2m *m2m, enum m2m_side side, unsigned int count)
+{
+	struct v4l2_create_buffers create = {
+		.count = count,
+		.memory = m2m->queues[side].memory,
+		.format.type = m2m_type(m2m, side),
+	};
+	int ret;
+
+	ret = xioctl(m2m->fd, VIDIOC_G_FMT, &create.format);
+	ret = ret ? ret : xioctl(m2m->fd, VIDIOC_CREATE_BUFS, &create);
+	return ret ? ret : (int)create.count;
+}
+
+static int request_buffers(struct m2m *m2m, enum m2m_side side, unsigned int count)
+{
+	const int ret = m2m_reqbufs(m2m, side, count);
+
+	return ret < 0 ? ret : ret < (int)count ? -ENOMEM : 0;
 }
 
 int m2m_export(struct m2m *m2m, enum m2m_side side, unsigned int index, int flags)
 {
 	struct v4l2_exportbuffer export = {
-		.type = types[side],
+		.type = m2m_type(m2m, side),
 		.index = index,
 		.flags = flags | O_CLOEXEC,
 	};
@@ -186,7 +228,7 @@ int m2m_free(struct m2m *m2m, enum m2m_side side)
 
 int m2m_stream(struct m2m *m2m, enum m2m_side side, bool on)
 {
-	__u32 type = types[side];
+	__u32 type = m2m_type(m2m, side);
 
 	return xioctl(m2m->fd, on ? VIDIOC_STREAMON : VIDIOC_STREAMOFF, &type);
 }
@@ -197,7 +239,7 @@ int m2m_qbuf(struct m2m *m2m, enum m2m_side side, unsigned int index, const stru
 	const struct m2m_buffer *buffer = &queue->buffers[index];
 	struct v4l2_plane plane = { .bytesused = how->bytes, .length = buffer->size };
 	struct v4l2_buffer buf = {
-		.type = types[side],
+		.type = m2m_type(m2m, side),
 		.memory = queue->memory,
 		.index = index,
 		.flags = how->flags,
@@ -205,12 +247,18 @@ int m2m_qbuf(struct m2m *m2m, enum m2m_side side, unsigned int index, const stru
 		.timestamp.tv_usec = how->stamp % 1000000,
 		.timestamp.tv_sec = how->stamp / 1000000,
 		.field = V4L2_FIELD_NONE,
-		.m.planes = &plane,
-		.length = 1,
 	};
 
 	if (queue->memory == V4L2_MEMORY_DMABUF)
 		plane.m.fd = buffer->dmabuf;
+	if (m2m->single) {
+		buf.bytesused = plane.bytesused;
+		buf.length = plane.length;
+		buf.m.fd = plane.m.fd;
+	} else {
+		buf.m.planes = &plane;
+		buf.length = 1;
+	}
 	return xioctl(m2m->fd, VIDIOC_QBUF, &buf);
 }
 
@@ -224,10 +272,12 @@ int m2m_dqbuf(struct m2m *m2m, enum m2m_side side, int ms, struct v4l2_buffer *b
 	for (;;) {
 		memset(buf, 0, sizeof(*buf));
 		memset(&plane, 0, sizeof(plane));
-		buf->type = types[side];
+		buf->type = m2m_type(m2m, side);
 		buf->memory = m2m->queues[side].memory;
-		buf->m.planes = &plane;
-		buf->length = 1;
+		if (!m2m->single) {
+			buf->m.planes = &plane;
+			buf->length = 1;
+		}
 		ret = xioctl(m2m->fd, VIDIOC_DQBUF, buf);
 		if (ret != -EAGAIN || now_ms() >= end)
 			break;

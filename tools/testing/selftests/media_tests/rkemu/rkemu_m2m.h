@@ -33,7 +33,7 @@ struct m2m_buffer {
 /**
  * struct m2m_queue - one of the two
  * @memory: V4L2_MEMORY_MMAP or V4L2_MEMORY_DMABUF
- * @pix: the format
+ * @pix: the format; of a device without planes, what it says in the terms of one plane
  * @count: number of buffers
  * @buffers: the buffers
  */
@@ -48,11 +48,13 @@ struct m2m_queue {
  * struct m2m - an open file
  * @fd: of the video node
  * @media: of the media device, or -1
+ * @single: the device has no planes: V4L2_CAP_VIDEO_M2M
  * @queues: by enum m2m_side
  */
 struct m2m {
 	int fd;
 	int media;
+	bool single;
 	struct m2m_queue queues[2];
 };
 
@@ -77,9 +79,14 @@ int m2m_open(struct m2m *m2m, const struct rkemu_dev *dev, bool media);
 void m2m_close_node(struct m2m *m2m);
 void m2m_close(struct m2m *m2m);
 
+/* V4L2_BUF_TYPE_ of a queue */
+__u32 m2m_type(const struct m2m *m2m, enum m2m_side side);
 /* @size: of an OUTPUT buffer with a bitstream, else 0. The result is in the queue's @pix. */
 int m2m_format(struct m2m *m2m, enum m2m_side side, __u32 fourcc, __u32 width, __u32 height,
 	       __u32 size);
+/* REQBUFS, or CREATE_BUFS; how many buffers came, which may be fewer. */
+int m2m_reqbufs(struct m2m *m2m, enum m2m_side side, unsigned int count);
+int m2m_create(struct m2m *m2m, enum m2m_side side, unsigned int count);
 /* Buffers of the device itself, exported. */
 int m2m_alloc(struct m2m *m2m, enum m2m_side side, unsigned int count);
 /* Buffers of the system dma-heap. */

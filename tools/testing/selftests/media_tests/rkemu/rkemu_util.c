@@ -28,6 +28,7 @@
 
 /* As the block and the drivers have them. */
 #define DEFAULT_DELAY_US	10000
+#define DEFAULT_TRANSTIME_MS	40
 #define DEFAULT_WATCHDOG_MS	2000
 #define DEFAULT_DEADLINE_MS	10000
 #define DEFAULT_FRAMES		100
@@ -53,6 +54,12 @@ const struct rkemu_dev rkemu_visl = {
 	.driver = "visl",
 };
 
+const struct rkemu_dev rkemu_vim2m = {
+	.device = "vim2m.0",
+	.driver = "vim2m",
+	.module = "vim2m",
+};
+
 int write_text(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -66,7 +73,7 @@ int write_text(const char *path, const char *text)
 	return ret;
 }
 
-static int read_text(const char *path, char *text, size_t size)
+int read_text(const char *path, char *text, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t len;
@@ -172,6 +179,12 @@ int watchdog_set(const struct rkemu_dev *dev, unsigned int ms)
 	return param_set(dev, "watchdog_ms", ms);
 }
 
+int job_time_set(const struct rkemu_dev *dev, unsigned int ms)
+{
+	return dev->block ? knob_set(dev, "delay_us", ms * 1000) :
+			    param_set(dev, "default_transtime", ms);
+}
+
 int deadline_set(unsigned int ms)
 {
 	char text[16];
@@ -205,8 +218,14 @@ int rkemu_bind(const struct rkemu_dev *dev, bool on)
 
 int rkemu_defaults(const struct rkemu_dev *dev)
 {
-	int ret = rkemu_enable(true);
+	int ret;
 
+	if (!dev->block) {
+		ret = job_time_set(dev, DEFAULT_TRANSTIME_MS);
+		ret = ret ? ret : fences_set(dev, true);
+		return ret ? ret : deadline_set(DEFAULT_DEADLINE_MS);
+	}
+	ret = rkemu_enable(true);
 	ret = ret ? ret : fault_set(dev, "none", 0);
 	ret = ret ? ret : knob_set(dev, "delay_us", DEFAULT_DELAY_US);
 	ret = ret ? ret : fences_set(dev, true);
@@ -221,7 +240,7 @@ const char *rkemu_start(const struct rkemu_dev *dev)
 	char path[PATH_MAX];
 	int ret;
 
-	if (access(ENABLE, F_OK))
+	if (dev->block && access(ENABLE, F_OK))
 		return "no emulated block: CONFIG_VIDEO_RKEMU is needed, and the module loaded";
 	if (access(DEADLINE, F_OK))
 		return "no release fences: CONFIG_VIDEOBUF2_RELEASE_FENCES is needed";
@@ -232,7 +251,9 @@ const char *rkemu_start(const struct rkemu_dev *dev)
 		return reason;
 	}
 	if (geteuid())
-		return "only root can change the emulated block";
+		return "only root can change the device";
+	if (!dev->block)
+		return NULL;
 	ret = rkemu_enable(true);
 	if (ret) {
 		snprintf(reason, sizeof(reason), "the emulated block cannot be enabled: %s; %s",

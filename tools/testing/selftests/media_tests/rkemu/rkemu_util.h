@@ -8,6 +8,7 @@
 #define RKEMU_UTIL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #define ARRAY_COUNT(array)	(sizeof(array) / sizeof((array)[0]))
 
@@ -18,7 +19,7 @@
 
 /**
  * struct rkemu_dev - one of the blocks, with its driver
- * @block: its directory in debugfs
+ * @block: its directory in debugfs; NULL for a device that is not emulated
  * @device: its name on the platform bus
  * @driver: the driver's name there, and in VIDIOC_QUERYCAP
  * @module: where the driver's parameters are
@@ -38,6 +39,8 @@ extern const struct rkemu_dev rkemu_rga;
 extern const struct rkemu_dev rkemu_vpu;
 /* The kernel's own test driver: a video node and a media device, but no knobs. */
 extern const struct rkemu_dev rkemu_visl;
+/* Has no knobs. */
+extern const struct rkemu_dev rkemu_vim2m;
 
 /* Brings the block up, with all knobs at their defaults. NULL, or why that is not possible here. */
 const char *rkemu_start(const struct rkemu_dev *dev);
@@ -57,6 +60,8 @@ int fault_set(const struct rkemu_dev *dev, const char *fault, unsigned int jobs)
 
 int fences_set(const struct rkemu_dev *dev, bool on);
 int watchdog_set(const struct rkemu_dev *dev, unsigned int ms);
+/* How long a job takes, for files opened from now on. */
+int job_time_set(const struct rkemu_dev *dev, unsigned int ms);
 /* After which videobuf2 signals a fence by itself. */
 int deadline_set(unsigned int ms);
 
@@ -64,6 +69,7 @@ int deadline_set(unsigned int ms);
 unsigned int frame_count(void);
 
 int write_text(const char *path, const char *text);
+int read_text(const char *path, char *text, size_t size);
 long long now_ms(void);
 void sleep_ms(unsigned int ms);
 
