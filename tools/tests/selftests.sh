@@ -5,7 +5,7 @@
 # skipped one as failed: nothing is missing in the machine that they run in.
 
 SELFTESTS=(release_fences_test pixels_test rga_test vpu_test fault_test removal_test suspend_test)
-SELFTESTS+=(holder_test lifetime_test)
+SELFTESTS+=(holder_test lifetime_test failnth_test)
 # What is shown by counting takes this many frames; a share with continuous integration.
 SELFTESTS_MANY=${SELFTESTS_MANY:-200}
 

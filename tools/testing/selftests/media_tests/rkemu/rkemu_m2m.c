@@ -187,37 +187,53 @@ static int map_buffer(struct m2m_buffer *buffer)
 	return 0;
 }
 
-static int add_buffers(struct m2m *m2m, enum m2m_side side, unsigned int count, __u32 memory)
+static int add_buffer(struct m2m *m2m, enum m2m_side side, unsigned int index)
 {
 	struct m2m_queue *queue = &m2m->queues[side];
+	int fd = queue->memory == V4L2_MEMORY_MMAP ? m2m_export(m2m, side, index, O_RDWR) :
+						     heap_alloc(queue->pix.plane_fmt[0].sizeimage);
+
+	if (fd < 0)
+		return fd;
+	queue->buffers[index].dmabuf = fd;
+	return map_buffer(&queue->buffers[index]);
+}
+
+static int add_buffers(struct m2m *m2m, enum m2m_side side, unsigned int count)
+{
 	unsigned int i;
+	int ret = 0;
+
+	m2m->queues[side].count = count;
+	for (i = 0; i < count && !ret; i++)
+		ret = add_buffer(m2m, side, i);
+	return ret;
+}
+
+static int new_buffers(struct m2m *m2m, enum m2m_side side, unsigned int count, __u32 memory)
+{
 	int ret;
 
 	if (count > M2M_BUFFERS)
 		return -EINVAL;
-	queue->memory = memory;
+	m2m->queues[side].memory = memory;
 	ret = request_buffers(m2m, side, count);
-	queue->count = count;
-	for (i = 0; i < count && !ret; i++) {
-		int fd = memory == V4L2_MEMORY_MMAP ? m2m_export(m2m, side, i, O_RDWR) :
-						      heap_alloc(queue->pix.plane_fmt[0].sizeimage);
+	return ret ? ret : add_buffers(m2m, side, count);
+}
 
-		if (fd < 0)
-			return fd;
-		queue->buffers[i].dmabuf = fd;
-		ret = map_buffer(&queue->buffers[i]);
-	}
-	return ret;
+int m2m_adopt(struct m2m *m2m, enum m2m_side side, unsigned int count)
+{
+	return count > M2M_BUFFERS ? -EINVAL : add_buffers(m2m, side, count);
 }
 
 int m2m_alloc(struct m2m *m2m, enum m2m_side side, unsigned int count)
 {
-	return add_buffers(m2m, side, count, V4L2_MEMORY_MMAP);
+	return new_buffers(m2m, side, count, V4L2_MEMORY_MMAP);
 }
 
 int m2m_import(struct m2m *m2m, enum m2m_side side, unsigned int count)
 {
-	return add_buffers(m2m, side, count, V4L2_MEMORY_DMABUF);
+	return new_buffers(m2m, side, count, V4L2_MEMORY_DMABUF);
 }
 
 int m2m_free(struct m2m *m2m, enum m2m_side side)

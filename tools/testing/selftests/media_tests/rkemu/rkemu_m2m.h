@@ -87,6 +87,8 @@ int m2m_format(struct m2m *m2m, enum m2m_side side, __u32 fourcc, __u32 width, _
 /* REQBUFS, or CREATE_BUFS; how many buffers came, which may be fewer. */
 int m2m_reqbufs(struct m2m *m2m, enum m2m_side side, unsigned int count);
 int m2m_create(struct m2m *m2m, enum m2m_side side, unsigned int count);
+/* Exports those that there are. */
+int m2m_adopt(struct m2m *m2m, enum m2m_side side, unsigned int count);
 /* Buffers of the device itself, exported. */
 int m2m_alloc(struct m2m *m2m, enum m2m_side side, unsigned int count);
 /* Buffers of the system dma-heap. */

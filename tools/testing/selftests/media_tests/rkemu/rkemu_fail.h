@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Tests on the emulated media blocks of the RK3566: allocations of the kernel that fail, one at a
+ * time. See Documentation/fault-injection/fault-injection.rst, fail-nth.
+ */
+#ifndef RKEMU_FAIL_H
+#define RKEMU_FAIL_H
+
+#include <stdbool.h>
+
+/* From now on allocations may fail. NULL, or why that is not possible here. */
+const char *fail_start(void);
+/* As it was before. Whoever runs the tests gets that in any case. */
+void fail_stop(void);
+
+/* Lets the @nth allocation of this task fail, counted from now on. */
+int fail_begin(unsigned int nth);
+/* No more. Whether one has failed; negative if that is not known. */
+int fail_end(void);
+
+/* The same for each of the kernel's workers that a work item of a driver may run on. */
+int fail_workers_find(void);
+int fail_workers_begin(unsigned int nth);
+int fail_workers_end(void);
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Tests on the emulated media blocks of the RK3566: operations of a program that need memory.
+ */
+#ifndef RKEMU_OPS_H
+#define RKEMU_OPS_H
+
+#include "rkemu_jobs.h"
+
+/* The job of an operation, and those around it. */
+#define JOB_SLOT	0
+#define OTHER_SLOT	1
+
+/**
+ * struct stage - an open file, for one try
+ * @kind: of its jobs
+ * @memory: V4L2_MEMORY_ of both queues
+ * @heap: what is imported is of the system dma-heap, else of @donor
+ * @file: the file
+ * @donor: another file of the device
+ * @path: of the video node
+ * @frame: number of the last job
+ * @jobs: of the device, before those of this file
+ * @picture_queued: in JOB_SLOT
+ * @input_queued: in JOB_SLOT
+ * @inputs: number of OUTPUT buffers that there are
+ * @pictures: number of CAPTURE buffers
+ * @fewer: there are fewer of them than were asked for
+ */
+struct stage {
+	const struct job_kind *kind;
+	unsigned int memory;
+	bool heap;
+	struct jobs file;
+	struct jobs donor;
+	char path[64];
+	__u32 frame;
+	long jobs;
+	bool picture_queued;
+	bool input_queued;
+	unsigned int inputs;
+	unsigned int pictures;
+	bool fewer;
+};
+
+/**
+ * struct op - an operation that needs memory
+ * @before: what comes before it, with a new file
+ * @act: the operation; if it has failed, it is done again, by the same function
+ * @after: what comes after it, until the file streams
+ * @other: what the base kernel says instead of -ENOMEM
+ * @starts: it starts the job in JOB_SLOT, or finds it running
+ * @arms: its job gets its fences meanwhile
+ * @workers: it is done by a worker of the kernel
+ */
+struct op {
+	int (*before)(struct stage *stage);
+	int (*act)(struct stage *stage);
+	int (*after)(struct stage *stage);
+	int other;
+	bool starts;
+	bool arms;
+	bool workers;
+};
+
+/* From QBUF of the picture, or of the input with its request, if that has not been done. */
+int queue_picture(struct stage *stage);
+int queue_input(struct stage *stage);
+
+/* Sets up buffers until the first one is queued. */
+extern const struct op op_open;
+extern const struct op op_reqbufs;
+extern const struct op op_create_bufs;
+extern const struct op op_expbuf;
+/* Starts jobs. */
+extern const struct op op_qbuf_picture;
+extern const struct op op_qbuf_input;
+extern const struct op op_streamon;
+extern const struct op op_next_job;
+extern const struct op op_export_sync_file;
+
+#endif
