@@ -30,27 +30,30 @@ modules_run()
 		! grep videobuf2 /proc/modules"
 }
 
-# In the middle of a job: what keeps a module, and what does not. A skipped case is a failure.
-modules_removal()
+# modules_selftest PROGRAM: what keeps a module, and what does not. A skipped case is a failure.
+modules_selftest()
 {
-	local home programs tap=$TEST_LOGS/modules-removal.tap
-	home=$(<"$TEST_LOGS/modules-image")
-	home=${home%/"$ARCH_IMAGE"}
+	local image home programs tap=$TEST_LOGS/modules-$1.tap
+	image=$(<"$TEST_LOGS/modules-image")
+	[[ -n $image ]]
+	home=${image%/"$ARCH_IMAGE"}
 	programs=$("$ROOT/tools/selftests")
-	"$ROOT/tools/vm" --image "$(<"$TEST_LOGS/modules-image")" -- sh -ec "
+	"$ROOT/tools/vm" --timeout 2400 --image "$image" -- sh -ec "
 		export MODPROBE_OPTIONS='-d $home'
-		modprobe -a rkemu hantro-vpu rockchip-rga
-		'$programs/module_test'
+		modprobe -a rkemu hantro-vpu rockchip-rga vim2m
+		'$programs/$1'
 		modprobe -r rkemu" >"$tap"
 	cat "$tap"
 	! grep -E '^not ok|# SKIP' "$tap"
-	grep -q '^# PASSED: 6 / 6 tests passed' "$tap"
+	grep -Eq '^# PASSED: ([1-9][0-9]*) / \1 tests passed' "$tap"
 }
 
 rm -f "$TEST_LOGS/modules-image"
 check "modules: videobuf2 and the drivers build as modules" modules_build
 check "modules: they load, do the main job and unload" modules_run
-check "modules: they go away in the middle of a job" modules_removal
+check "modules: they go away in the middle of a job" modules_selftest module_test
+check "modules: they go away in every order, while a part of a job is held" \
+	modules_selftest module_orders_test
 
 # The sample, built by the project's Kbuild against the tree, as somebody's own module would be.
 sample_run()

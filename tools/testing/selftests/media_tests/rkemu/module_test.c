@@ -1,45 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Tests on the emulated media blocks of the RK3566: modules go away in the middle of a job. For
- * them, rkemu, hantro-vpu, rockchip-rga and videobuf2 have to be modules. They are loaded again by
- * modprobe, whose options are MODPROBE_OPTIONS of the environment.
+ * them, rkemu, hantro-vpu, rockchip-rga and videobuf2 have to be modules.
  */
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "kselftest_harness.h"
 #include "rkemu_jobs.h"
+#include "rkemu_modules.h"
 
 /* A job ends by itself, but not before the way out is taken. */
 #define DELAY_MS	600
-
-/* The error is that of delete_module(2): -EAGAIN if the module is in use. */
-static int module_remove(const char *name)
-{
-	return syscall(SYS_delete_module, name, O_NONBLOCK) ? -errno : 0;
-}
-
-static int module_load(const char *name)
-{
-	char command[64];
-
-	snprintf(command, sizeof(command), "modprobe %s", name);
-	return system(command);
-}
-
-static bool is_module(const char *name)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/sys/module/%s/initstate", name);
-	return !access(path, F_OK);
-}
 
 /*
  * @file: that has one job running, number 1 in slot 0

@@ -247,10 +247,12 @@ static const char *use_framebuffer(struct held *held)
 
 static const char *use_merge(const struct held *held)
 {
-	struct sync_merge_data merge = { .name = "again", .fd2 = held->merged };
+	const int merged = held->merged >= 0 ? held->merged : held->fences.input;
+	const int picture = held->fences.picture >= 0 ? held->fences.picture : merged;
+	struct sync_merge_data merge = { .name = "again", .fd2 = merged };
 	const char *wrong;
 
-	if (ioctl(held->fences.picture, SYNC_IOC_MERGE, &merge))
+	if (ioctl(picture, SYNC_IOC_MERGE, &merge))
 		return "SYNC_IOC_MERGE fails";
 	wrong = use_names(merge.fence, 2, true);
 	close(merge.fence);
@@ -270,9 +272,9 @@ const char *held_use(struct held *held, bool must_end)
 		wrong = use_names(held->merged, 2, false);
 		if (!wrong && must_end && !fence_status(held->merged))
 			wrong = "the merged fence has not ended";
-		if (!wrong && held->fences.picture >= 0)
-			wrong = use_merge(held);
 	}
+	if (!wrong && (held->fences.picture >= 0 || held->merged >= 0))
+		wrong = use_merge(held);
 	if (!wrong && held->picture.dmabuf >= 0) {
 		wrong = use_dmabuf(&held->picture, must_end);
 		if (!wrong)
