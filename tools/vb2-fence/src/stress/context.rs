@@ -162,6 +162,8 @@ impl Contextual<'_> {
                 }
                 if stopping {
                     underway -= 1;
+                    // With many contexts it takes long until each one had its turns.
+                    give_up = None;
                 } else {
                     streams.queue_capture(buffer.index)?;
                 }
