@@ -312,7 +312,9 @@ TEST_F_TIMEOUT(load, all_jobs, RUN_S)
 	EXPECT_EQ(counts.armed, counts.signalled);
 	EXPECT_EQ(counts.made, counts.gone);
 	EXPECT_LE(counts.armed, counts.made);
-	EXPECT_LT(0, self->load.waited);
+	/* Of many contexts only one has its job running, which a consumer meets by chance. */
+	if (variant->contexts == 1)
+		EXPECT_LT(0, self->load.waited);
 	EXPECT_GT(meminfo_kib("MemTotal") / KEPT_PART + KEPT_KIB, after - before);
 	EXPECT_TRUE(lockdep_has_room());
 }
