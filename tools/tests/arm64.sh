@@ -4,6 +4,8 @@
 # The architecture of the boards, in an emulated machine: the KUnit suites, and the selftests of
 # hantro and rockchip-rga on the emulated hardware. The kernel for RK3566 boards builds as a whole.
 
+ARM64_PROGRAM=$BUILD/cargo/aarch64-unknown-linux-gnu/release/vb2-fence
+
 arm64_kernel()
 {
 	"$ROOT/tools/setup"
@@ -26,7 +28,22 @@ arm64_board()
 	[[ -s $BUILD/board/Image && -s $BUILD/board/rk3566-pinetab2-v2.0.dtb ]]
 }
 
+# A file that runs on any system for arm64
+arm64_program()
+{
+	"$ROOT/tools/program" --arch arm64
+	expect 0 "${LLVM_PREFIX}llvm-readelf" --file-header --program-headers "$ARM64_PROGRAM"
+	has AArch64
+	# shellcheck disable=SC2154
+	[[ $output != *INTERP* ]]
+	expect 0 qemu-aarch64 "$ARM64_PROGRAM" --help
+	has probe
+	expect 0 qemu-aarch64 "$ARM64_PROGRAM" list
+	has release
+}
+
 arm64_native=$ARCH
+check "arm64: a static program" arm64_program
 export ARCH=arm64
 PREFIX="arm64: "
 check "the kernel builds" arm64_kernel

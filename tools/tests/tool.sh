@@ -5,7 +5,6 @@
 # with release fences and without, and of everything that it cannot do.
 
 TOOL=$BUILD/cargo/release/vb2-fence
-TOOL_ARM64=$BUILD/cargo/aarch64-unknown-linux-gnu/release/vb2-fence
 TOOL_STREAMS=$BUILD/tool
 TOOL_TAP=$TEST_LOGS/tool.tap
 
@@ -57,20 +56,6 @@ tool_generate()
 	expect 2 "$TOOL" generate nonsense
 }
 
-# A file that runs on any system for arm64
-tool_arm64()
-{
-	"$ROOT/tools/program" --arch arm64
-	expect 0 "${LLVM_PREFIX}llvm-readelf" --file-header --program-headers "$TOOL_ARM64"
-	has AArch64
-	# shellcheck disable=SC2154
-	[[ $output != *INTERP* ]]
-	expect 0 qemu-aarch64 "$TOOL_ARM64" --help
-	has probe
-	expect 0 qemu-aarch64 "$TOOL_ARM64" list
-	has release
-}
-
 tool_run()
 {
 	local status=0
@@ -98,6 +83,5 @@ rm -f "$TOOL_TAP"
 check "tool: vb2-fence builds" tool_build
 check "tool: it says what it can do" tool_help
 check "tool: the man page and completions" tool_generate
-check "tool: a static program for arm64" tool_arm64
 check "tool: on every driver, and used wrongly" tool_run
 tool_count
