@@ -28,31 +28,32 @@ fuzz_build()
 	has "VB2_FUZZ_CALLS=many: not a number"
 }
 
-# fuzz_inputs SEED: sets $made to what is said of the inputs, without any calls, on this machine
+# fuzz_inputs SEED COUNT: sets $made to what is said of so many inputs, without any calls, on this
+# machine
 fuzz_inputs()
 {
-	expect 0 env VB2_FUZZ_DRY=1 VB2_FUZZ_CALLS=3000 VB2_FUZZ_SEED="$1" \
+	expect 0 env VB2_FUZZ_DRY=1 VB2_FUZZ_CALLS="$2" VB2_FUZZ_SEED="$1" \
 		"$FUZZ" -seed="$1" -max_len=512 -len_control=0 -verbosity=0
 	# shellcheck disable=SC2154
-	made=$(sed -n 's/.* in 3000 inputs (digest \([0-9a-f]*, of the seed [0-9a-f]*\)).*/\1/p' <<<"$output")
+	made=$(sed -n "s/.* in $2 inputs (digest \([0-9a-f]*, of the seed [0-9a-f]*\)).*/\1/p" <<<"$output")
 	[[ -n $made ]]
 }
 
 fuzz_same_inputs()
 {
 	local first
-	fuzz_inputs "$FUZZ_SEED"
+	fuzz_inputs "$FUZZ_SEED" 3000
 	first=$made
-	fuzz_inputs "$FUZZ_SEED"
+	fuzz_inputs "$FUZZ_SEED" 3000
 	[[ $made == "$first" ]]
-	fuzz_inputs $((FUZZ_SEED + 1))
+	fuzz_inputs $((FUZZ_SEED + 1)) 3000
 	[[ ${made%%,*} != "${first%%,*}" && ${made#*, } != "${first#*, }" ]]
 }
 
 # Half of the inputs are of the seed alone, in the machine as here.
 fuzz_run()
 {
-	local driver summary calls
+	local driver summary calls inputs
 	expect 0 "$ROOT/tools/fuzz" --calls "$FUZZ_CALLS" --seed "$FUZZ_SEED"
 	for driver in vim2m visl hantro-vpu rockchip-rga; do
 		has "$driver"
@@ -60,7 +61,8 @@ fuzz_run()
 	summary=$(grep "^vb2-fuzz: seed $FUZZ_SEED: .* fences [1-9]" <<<"$output")
 	calls=${summary%% calls*}
 	((${calls##* } >= FUZZ_CALLS))
-	fuzz_inputs "$FUZZ_SEED"
+	inputs=${summary%% inputs*}
+	fuzz_inputs "$FUZZ_SEED" "${inputs##* }"
 	[[ $summary == *"${made#*, }"* ]]
 }
 

@@ -169,17 +169,21 @@ static void no_watch_after_done(struct kunit *test)
 struct slow_watch {
 	const void *release_fence;
 	struct completion begun;
-	bool over;
+	bool releasing, over;
 };
 
 static void slow_down_watch(void *data, struct timer_list *timer, unsigned long baseclk)
 {
 	struct slow_watch *watch = data;
+	unsigned int ms;
 
 	if (!is_watch(timer, watch->release_fence))
 		return;
 	complete(&watch->begun);
-	mdelay(200);
+	/* A busy machine takes its time to wake the other processor up. */
+	for (ms = 0; ms < 2000 && !READ_ONCE(watch->releasing); ++ms)
+		mdelay(1);
+	mdelay(500);
 	WRITE_ONCE(watch->over, true);
 }
 
@@ -201,6 +205,7 @@ static void release_waits_for_watch(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
 	set_cpus_allowed_ptr(current, cpumask_of(cpumask_last(cpu_online_mask)));
 	KUNIT_ASSERT_GT(test, wait_for_completion_timeout(&watch->begun, LONG), 0);
+	WRITE_ONCE(watch->releasing, true);
 	mock_release(mq);
 	KUNIT_EXPECT_TRUE(test, READ_ONCE(watch->over));
 }
