@@ -31,6 +31,8 @@
 #define NOBODY		65534
 /* Jobs while others are busy with the same dma-bufs. */
 #define ROUNDS		30
+/* Steps of a timeline while its fences are dropped. */
+#define POINTS		100000
 
 /* Of drivers/dma-buf/sw_sync.c, which has no header for user space. */
 struct sw_sync_create_fence_data {
@@ -335,6 +337,60 @@ TEST_F_TIMEOUT(holder, names, CASE_S)
 	EXPECT_FALSE(has_address(info.name));
 	EXPECT_EQ(0, job_end(&self->file, 0, 1, SOON_MS));
 	fences_close(&fences);
+}
+
+/* Bit 9 of /proc/sys/kernel/tainted: the kernel has warned of something. */
+static bool kernel_warned(void)
+{
+	unsigned long taints = 0;
+	FILE *file = fopen("/proc/sys/kernel/tainted", "r");
+
+	if (!file || fscanf(file, "%lu", &taints) != 1)
+		taints = ~0UL;
+	if (file)
+		fclose(file);
+	return taints & (1 << 9);
+}
+
+/* How far the timeline is. */
+static atomic_uint points_value;
+
+/* Makes a fence that one of the next steps signals, and drops it at once, over and over. */
+static void *drop_points(void *argument)
+{
+	const int *timeline = argument;
+	unsigned int value, ahead = 0;
+
+	while ((value = atomic_load(&points_value)) < POINTS) {
+		int fence = create_fence(*timeline, value + 1 + ahead++ % 32);
+
+		if (fence >= 0)
+			close(fence);
+	}
+	return NULL;
+}
+
+/*
+ * Fences of sw_sync are what the tests here import. A timeline that steps on while the last
+ * reference of one is put must leave that one alone: in Linux 6.12 it takes a reference again.
+ */
+TEST(points_dropped_while_signalled)
+{
+	__u32 one = 1;
+	pthread_t dropper;
+	int timeline;
+
+	timeline = open(SW_SYNC, O_RDWR | O_CLOEXEC);
+	if (timeline < 0)
+		SKIP(return, "no " SW_SYNC ": CONFIG_SW_SYNC=y is needed");
+	ASSERT_FALSE(kernel_warned());
+	atomic_store(&points_value, 0);
+	ASSERT_EQ(0, pthread_create(&dropper, NULL, drop_points, &timeline));
+	while (atomic_fetch_add(&points_value, 1) < POINTS)
+		EXPECT_EQ(0, ioctl(timeline, SW_SYNC_IOC_INC, &one));
+	ASSERT_EQ(0, pthread_join(dropper, NULL));
+	close(timeline);
+	EXPECT_FALSE(kernel_warned());
 }
 
 TEST_HARNESS_MAIN
