@@ -54,7 +54,7 @@ clients_run()
 {
 	rm -rf "$BUILD/vm/scratch/clients"
 	mkdir -p "$BUILD/vm/scratch/clients"
-	"$ROOT/tools/vm" --timeout 2400 -- "$TESTS/clients-guest" \
+	"$ROOT/tools/vm" --timeout 2400 --udev -- "$TESTS/clients-guest" \
 		"$("$ROOT/tools/debian-root")" "$CLIENTS/jobs"
 }
 

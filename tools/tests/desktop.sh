@@ -30,7 +30,7 @@ desktop_run()
 {
 	rm -rf "$DESKTOP"
 	mkdir -p "$DESKTOP"
-	"$ROOT/tools/vm" --timeout 2400 -- "$TESTS/desktop-guest" \
+	"$ROOT/tools/vm" --timeout 2400 --udev -- "$TESTS/desktop-guest" \
 		"$("$ROOT/tools/debian-root" --desktop)" "$DESKTOP_STREAM" "$DESKTOP_FRAMES"
 }
 
