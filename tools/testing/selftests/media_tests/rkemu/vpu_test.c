@@ -251,24 +251,24 @@ TEST_F_TIMEOUT(held, last_slice_hangs, CASE_S)
 	EXPECT_EQ(0, job_run(jobs, 2, 3));
 }
 
-/* A request that waits for its turn when the file is closed, and is closed after that. */
-FIXTURE(left_request) {
+/* What waits for its turn, and meets what it did not expect. */
+FIXTURE(waiting) {
 	struct jobs jobs;
 };
 
-FIXTURE_VARIANT(left_request) {
+FIXTURE_VARIANT(waiting) {
 	const struct job_kind *kind;
 };
 
-FIXTURE_VARIANT_ADD(left_request, h264) {
+FIXTURE_VARIANT_ADD(waiting, h264) {
 	.kind = &job_h264,
 };
 
-FIXTURE_VARIANT_ADD(left_request, visl) {
+FIXTURE_VARIANT_ADD(waiting, visl) {
 	.kind = &job_visl,
 };
 
-FIXTURE_SETUP(left_request)
+FIXTURE_SETUP(waiting)
 {
 	const char *reason = rkemu_start(&rkemu_vpu);
 
@@ -279,13 +279,14 @@ FIXTURE_SETUP(left_request)
 	ASSERT_EQ(0, m2m_alloc(&self->jobs.m2m, M2M_OUTPUT, 1));
 }
 
-FIXTURE_TEARDOWN(left_request)
+FIXTURE_TEARDOWN(waiting)
 {
 	jobs_close(&self->jobs);
 	EXPECT_EQ(0, rkemu_enable(false));
 }
 
-TEST_F_TIMEOUT(left_request, closed_last, CASE_S)
+/* A request of a file that was closed is closed itself. */
+TEST_F_TIMEOUT(waiting, request_closed_last, CASE_S)
 {
 	struct m2m *m2m = &self->jobs.m2m;
 	struct m2m_qbuf how = { .bytes = variant->kind->bytes, .flags = V4L2_BUF_FLAG_REQUEST_FD };
@@ -297,6 +298,39 @@ TEST_F_TIMEOUT(left_request, closed_last, CASE_S)
 	/* KASAN and lockdep see it if the controls are freed before the request is cancelled. */
 	m2m_close_node(m2m);
 	EXPECT_EQ(0, close(how.request));
+}
+
+/* The size may change in the middle of a bitstream, and pictures of the old one be queued still. */
+TEST_F_TIMEOUT(waiting, picture_of_an_old_size, CASE_S)
+{
+	const struct job_kind *kind = variant->kind;
+	struct m2m *m2m = &self->jobs.m2m;
+	struct m2m_qbuf how = { .bytes = kind->bytes, .flags = V4L2_BUF_FLAG_REQUEST_FD };
+	const struct m2m_qbuf picture = {};
+	struct v4l2_buffer buf;
+	int ret;
+
+	ASSERT_EQ(0, m2m_alloc(m2m, M2M_CAPTURE, 1));
+	ASSERT_EQ(0, m2m_stream(m2m, M2M_OUTPUT, true));
+	ASSERT_EQ(0, m2m_stream(m2m, M2M_CAPTURE, true));
+	ASSERT_EQ(0, m2m_qbuf(m2m, M2M_CAPTURE, 0, &picture));
+	ret = m2m_format(m2m, M2M_OUTPUT, kind->input, 2 * kind->width, 2 * kind->height,
+			 kind->bytes);
+	if (!ret) {
+		ASSERT_EQ(0, ioctl(m2m->media, MEDIA_IOC_REQUEST_ALLOC, &how.request));
+		ASSERT_EQ(0, m2m_qbuf(m2m, M2M_OUTPUT, 0, &how));
+		ASSERT_EQ(0, kind->controls(m2m->fd, how.request));
+		ASSERT_EQ(0, ioctl(how.request, MEDIA_REQUEST_IOC_QUEUE));
+		EXPECT_EQ(0, m2m_dqbuf(m2m, M2M_CAPTURE, SOON_MS, &buf));
+		/* Else it would have been written behind its end. */
+		EXPECT_TRUE(buf.flags & V4L2_BUF_FLAG_ERROR);
+		EXPECT_EQ(0, close(how.request));
+	}
+	/* hantro has it so, visl does not; nor may visl have another format of pictures then. */
+	EXPECT_EQ(kind == &job_h264 ? 0 : -EBUSY, ret);
+	if (kind == &job_visl)
+		EXPECT_EQ(-EBUSY, m2m_format(m2m, M2M_CAPTURE, V4L2_PIX_FMT_YUV420, kind->width,
+					     kind->height, 0));
 }
 
 TEST_HARNESS_MAIN
