@@ -18,6 +18,7 @@ selftests_run()
 	programs=$("$ROOT/tools/selftests")
 	for test; do
 		script+="'$programs'/${test#*=} >\$VM_SCRATCH/selftests-${test%%=*}.tap || status=1
+echo \"${test%%=*} ended at \$(cut -d. -f1 /proc/uptime) s\"
 "
 	done
 	rm -f "$BUILD"/vm/scratch/selftests-*.tap

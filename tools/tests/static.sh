@@ -185,5 +185,4 @@ check "static: shellcheck" lint_scripts
 check "static: SPDX lines and licence texts" licences
 check "static: kernel-doc" documentation
 static_key=$(key static "$(cat "$ROOT"/tools/configs/*.config)")
-check_once "static: clippy and W=1" "$static_key-w" compile_check clippy CLIPPY=1 W=1
-check_once "static: sparse" "$static_key-c" compile_check sparse CLIPPY=1 W=1 C=2
+check_once "static: clippy, W=1 and sparse" "$static_key-w" compile_check clippy CLIPPY=1 W=1 C=2

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash disable=SC2164
+#
+# v4l2-compliance on every node that no other group asks: with streaming, and the media devices. Their
+# drivers have no release fences, and so nothing that could be off; no verdict may differ from those of
+# the unpatched kernel, which nodes.expected holds. Recorded with the image of which thirdparty.sh tells:
+#
+#   NODES_UNPATCHED=$(tools/kernel --name unpatched ...) tools/test nodes
+#   cp build/logs/test/nodes.txt tools/tests/nodes.expected
+
+NODES=(vivid-000-{vbi,radio,touch,sdr}-cap vivid-000-{vbi,radio}-out)
+NODES+=(stateful-encoder stateful-decoder stateless-encoder stateless-decoder)
+NODES+=(media:{vivid,vicodec,vim2m,visl,hantro-vpu})
+# Those of compliance.sh, clients.sh and thirdparty.sh
+NODES_ELSEWHERE=(vim2m visl vivid-000-{vid,meta}-{cap,out} rockchip-rga rockchip,rk3568-vpu-dec)
+
+nodes_all()
+{
+	expect 0 "$ROOT/tools/vm" --image "$NODES_IMAGE" -- "$TESTS/compliance-guest" / --list
+	diff <(printf '%s\n' "${NODES[@]}" "${NODES_ELSEWHERE[@]}" | sort) <(sort <<<"$output")
+}
+
+nodes_compliance()
+{
+	"$ROOT/tools/vm" --timeout 7200 --image "$NODES_IMAGE" -- "$TESTS/compliance-guest" \
+		"$("$ROOT/tools/debian-root")" --short "${NODES[@]}" >"$TEST_LOGS/nodes.txt"
+	grep Total "$TEST_LOGS/nodes.txt"
+	diff "$TESTS/nodes.expected" "$TEST_LOGS/nodes.txt"
+}
+
+NODES_IMAGE=${NODES_UNPATCHED:-$("$ROOT/tools/kernel")}
+check "nodes: no node is forgotten" nodes_all
+check "nodes: v4l2-compliance -s 10 as on the unpatched kernel" nodes_compliance
