@@ -19,11 +19,13 @@ thread_local! {
     static SESSION: RefCell<Option<Session>> = const { RefCell::new(None) };
     static MAKER: RefCell<Option<Maker>> = const { RefCell::new(None) };
     static MUTATIONS: Cell<u64> = const { Cell::new(0) };
+    static SEEDED: Cell<bool> = const { Cell::new(false) };
 }
 
 fn begin() {
     let begun = Options::from_environment().and_then(|options| {
         MAKER.set(Some(Maker::new(options.seed)));
+        SEEDED.set(options.seeded);
         Session::new(options)
     });
     match begun {
@@ -65,13 +67,13 @@ fn input(bytes: &[u8]) {
 
 fuzz_target!(init: begin(), |bytes: &[u8]| input(bytes));
 
-// Every other input depends on the seed alone, whatever the kernel says; the others libFuzzer makes from
-// those before that were new.
+// Every other input, or each one, depends on the seed alone, whatever the kernel says; the others libFuzzer
+// makes from those before that were new.
 fuzz_mutator!(
     |bytes: &mut [u8], size: usize, max_size: usize, _seed: u32| {
         let number = MUTATIONS.replace(MUTATIONS.get() + 1);
         MAKER.with_borrow_mut(|maker| match maker {
-            Some(maker) if number % 2 == 0 => maker.make(&mut bytes[..max_size]),
+            Some(maker) if number % 2 == 0 || SEEDED.get() => maker.make(&mut bytes[..max_size]),
             _ => fuzzer_mutate(bytes, size, max_size),
         })
     }

@@ -22,6 +22,8 @@ pub struct Options {
     pub calls: u64,
     /// VB2_FUZZ_SEED: of every other input, and to be printed.
     pub seed: u64,
+    /// VB2_FUZZ_SEEDED=1: of all inputs, so that each run tries the same ones.
+    pub seeded: bool,
     /// VB2_FUZZ_SAVE: where each input is written to before it is tried.
     pub save: Option<PathBuf>,
     /// VB2_FUZZ_REPLAY=1: one input, which need not arm a fence.
@@ -56,6 +58,7 @@ impl Options {
         Ok(Self {
             calls: number("CALLS", 50_000)?,
             seed: number("SEED", 1)?,
+            seeded: number("SEEDED", 0)? != 0,
             save: get("SAVE").map(PathBuf::from),
             replay: number("REPLAY", 0)? != 0,
             dry: number("DRY", 0)? != 0,

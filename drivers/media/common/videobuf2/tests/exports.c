@@ -205,6 +205,23 @@ static void orphaned(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, dbuf, mock_export(mq, 0, 0));
 }
 
+#if IS_REACHABLE(CONFIG_VIDEOBUF2_DMA_CONTIG)
+/* As hantro's. Who imports it to look at it is told that it cannot; the kernel log has no warning. */
+static void without_kernel_mapping(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_OPEN(test, .mem_ops = &vb2_dma_contig_memops,
+					  .dev = mock_device(test));
+	struct dma_buf *dbuf;
+	struct iosys_map map;
+
+	mock_reqbufs(mq, VB2_MEMORY_MMAP, 0);
+	mq->q.dma_attrs = DMA_ATTR_NO_KERNEL_MAPPING;
+	mock_reqbufs(mq, VB2_MEMORY_MMAP, 1);
+	dbuf = mock_export(mq, 0, 0);
+	KUNIT_EXPECT_EQ(test, -EINVAL, dma_buf_vmap_unlocked(dbuf, &map));
+}
+#endif
+
 static void outlives_queue(struct kunit *test)
 {
 	struct mock_queue *mq = open_allocator(test, false);
@@ -280,6 +297,9 @@ static struct kunit_case exports_cases[] = {
 	KUNIT_CASE_PARAM(gone_after_last_close, allocator_gen_params),
 	KUNIT_CASE_PARAM(fence_stays_when_export_goes, allocator_gen_params),
 	KUNIT_CASE_PARAM(orphaned, allocator_gen_params),
+#if IS_REACHABLE(CONFIG_VIDEOBUF2_DMA_CONTIG)
+	KUNIT_CASE(without_kernel_mapping),
+#endif
 	KUNIT_CASE_PARAM(outlives_queue, allocator_gen_params),
 	KUNIT_CASE_PARAM(reexported_while_closing, allocator_gen_params),
 	KUNIT_CASE_PARAM(dentry_outlives_file, allocator_gen_params),
