@@ -5,7 +5,7 @@
 # with 1, 8 and 32 contexts and consumers. Every fence ends, and memory is as it was before.
 #
 # LOAD_FENCES is how many there are at least, in all; a share with continuous integration.
-LOAD_FENCES=${LOAD_FENCES:-2000}
+LOAD_FENCES=${LOAD_FENCES:-1000}
 # Of all cases together, for one job in each: two of rockchip-rga and hantro, one of visl, and two of
 # vim2m, of which those of the CAPTURE queues are counted
 LOAD_FENCES_A_JOB=$((3 * (1 + 2 + 2 + 1)))

@@ -206,7 +206,7 @@ static void orphaned(struct kunit *test)
 }
 
 #if IS_REACHABLE(CONFIG_VIDEOBUF2_DMA_CONTIG)
-/* As hantro's. Who imports it to look at it is told that it cannot; the kernel log has no warning. */
+/* As hantro's. Who imports it to look at it is told so, and the kernel log has no warning. */
 static void without_kernel_mapping(struct kunit *test)
 {
 	struct mock_queue *mq = MOCK_OPEN(test, .mem_ops = &vb2_dma_contig_memops,
