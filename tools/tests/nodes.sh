@@ -3,9 +3,12 @@
 #
 # v4l2-compliance on every node that no other group asks: with streaming, and the media devices. Their
 # drivers have no release fences, and so nothing that could be off; no verdict may differ from those of
-# the unpatched kernel, which nodes.expected holds. Recorded with the image of which thirdparty.sh tells:
+# the unpatched kernel, which nodes.expected holds. It was recorded with all of the series' C taken back,
+# but rkemu, which is hardware:
 #
-#   NODES_UNPATCHED=$(tools/kernel --name unpatched ...) tools/test nodes
+#   git -C build/linux diff HEAD "$(cat build/linux/.git/vb2/base)" -- drivers include \
+#       ':!drivers/media/test-drivers/'{Kconfig,Makefile} >build/unpatched.patch
+#   NODES_UNPATCHED=$(tools/kernel --patch build/unpatched.patch) tools/test nodes
 #   cp build/logs/test/nodes.txt tools/tests/nodes.expected
 
 NODES=(vivid-000-{vbi,touch,sdr}-cap vivid-000-vbi-out vivid-000-rad-{rx,tx})

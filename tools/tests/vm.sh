@@ -12,12 +12,12 @@ vm_status()
 
 vm_arguments()
 {
-	local want='<a b><><;><"><'"'"'><$HOME><\><'$'line\nbreak''><*><é>'
-	expect 0 "$ROOT/tools/vm" -- sh -c 'printf "<%s>" "$@"
+	local want='<a b><><;><"><'"'"'><$HOME><\><'$'line\nbreak''><*><é>' out
+	out=$("$ROOT/tools/vm" -- sh -c 'printf "<%s>" "$@"
 		! touch "$0" 2>/dev/null && ! touch /usr/touched 2>/dev/null' \
-		"$ROOT/tools/touched" 'a b' '' ';' '"' "'" '$HOME' '\' $'line\nbreak' '*' 'é'
-	# shellcheck disable=SC2154
-	[[ $output == "$want" ]]
+		"$ROOT/tools/touched" 'a b' '' ';' '"' "'" '$HOME' '\' $'line\nbreak' '*' 'é')
+	printf '%s\n' "$out"
+	[[ $out == "$want" ]]
 }
 
 vm_streams()
