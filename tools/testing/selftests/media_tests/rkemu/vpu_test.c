@@ -307,6 +307,7 @@ TEST_F_TIMEOUT(waiting, picture_of_an_old_size, CASE_S)
 	struct m2m *m2m = &self->jobs.m2m;
 	struct m2m_qbuf how = { .bytes = kind->bytes, .flags = V4L2_BUF_FLAG_REQUEST_FD };
 	const struct m2m_qbuf picture = {};
+	struct pollfd poll_request = { .events = POLLPRI };
 	struct v4l2_buffer buf;
 	int ret;
 
@@ -324,6 +325,9 @@ TEST_F_TIMEOUT(waiting, picture_of_an_old_size, CASE_S)
 		EXPECT_EQ(0, m2m_dqbuf(m2m, M2M_CAPTURE, SOON_MS, &buf));
 		/* Else it would have been written behind its end. */
 		EXPECT_TRUE(buf.flags & V4L2_BUF_FLAG_ERROR);
+		/* Nobody waits for it in vain. */
+		poll_request.fd = how.request;
+		EXPECT_EQ(1, poll(&poll_request, 1, SOON_MS));
 		EXPECT_EQ(0, close(how.request));
 	}
 	/* hantro has it so, visl does not; nor may visl have another format of pictures then. */
