@@ -34,7 +34,8 @@
 #define KEPT_PART	32
 #define KEPT_KIB	32768
 
-/* visl has no hardware to wait for: without it, its fences would hardly be seen. */
+/* Without a job that lasts, a consumer that comes by chance would hardly see its fences. */
+#define JOB_US		2000
 #define VISL_TIME	"/sys/module/visl/parameters/visl_transtime_ms"
 #define VISL_TIME_MS	"2"
 
@@ -273,9 +274,9 @@ FIXTURE_SETUP(load)
 		load->all[i].load = load;
 		jobs_init(&load->all[i].jobs);
 	}
-	/* The more, the better. */
-	ASSERT_EQ(0, knob_set(&rkemu_rga, "delay_us", 0));
-	ASSERT_EQ(0, knob_set(&rkemu_vpu, "delay_us", 0));
+	/* The more, the better, where nobody has to see one. */
+	ASSERT_EQ(0, knob_set(&rkemu_rga, "delay_us", variant->contexts == 1 ? JOB_US : 0));
+	ASSERT_EQ(0, knob_set(&rkemu_vpu, "delay_us", variant->contexts == 1 ? JOB_US : 0));
 	ASSERT_EQ(0, write_text(VISL_TIME, VISL_TIME_MS));
 	ASSERT_EQ(0, fence_counts_start());
 	for (i = 0; i < load->contexts; i++)
