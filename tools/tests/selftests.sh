@@ -5,11 +5,11 @@
 # skipped one as failed: nothing is missing in the machine that they run in.
 
 SELFTESTS=(release_fences_test pixels_test rga_test vpu_test fault_test removal_test suspend_test)
-SELFTESTS+=(holder_test lifetime_test)
+SELFTESTS+=(export_test holder_test lifetime_test)
 # Faults on every device and with every memory take as long as all the others.
 case ${SELFTESTS_FAULTS:-share} in
-all) SELFTESTS+=(failnth_test) ;;
-*) SELFTESTS+=("failnth_test=failnth_test -v rga -v h264_import") ;;
+all) SELFTESTS+=(failnth_test probe_test) PROBE_STRIDE=1 ;;
+*) SELFTESTS+=("failnth_test=failnth_test -v rga -v h264_import" probe_test) PROBE_STRIDE=13 ;;
 esac
 # What is shown by counting takes this many frames, besides those that all tests have.
 SELFTESTS_MANY=${SELFTESTS_MANY:-0}
@@ -28,7 +28,7 @@ echo \"${test%%=*} ended at \$(cut -d. -f1 /proc/uptime) s\"
 	done
 	rm -f "$BUILD"/vm/scratch/selftests-*.tap
 	"$ROOT/tools/vm" --timeout $((2400 * ${RKEMU_LIFETIMES:-1})) -- env "RKEMU_FRAMES=$frames" \
-		"RKEMU_LIFETIMES=${RKEMU_LIFETIMES:-1}" sh -c "status=0; $script exit \$status" || status=$?
+		"RKEMU_LIFETIMES=${RKEMU_LIFETIMES:-1}" "PROBE_STRIDE=$PROBE_STRIDE" sh -c "status=0; $script exit \$status" || status=$?
 	cp "$BUILD"/vm/scratch/selftests-*.tap "$TEST_LOGS"
 	for test; do
 		grep '^1\.\.[1-9]' "$TEST_LOGS/selftests-${test%%=*}.tap"

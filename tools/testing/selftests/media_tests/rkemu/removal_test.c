@@ -189,6 +189,23 @@ TEST_F_TIMEOUT(removal, close, CASE_S)
 	works(_metadata, variant->kind);
 }
 
+/* A file whose jobs all wait for another one's is no concern of that one. */
+TEST_F_TIMEOUT(removal, close_waiting, CASE_S)
+{
+	struct jobs *other = &self->other;
+
+	ASSERT_EQ(0, job_blank(other, 0));
+	ASSERT_EQ(0, job_start(other, 0, 1));
+	jobs_close_node(other);
+	EXPECT_EQ(1, dmabuf_ready(job_picture(other, 0)->dmabuf, POLLIN | POLLOUT, 0));
+	EXPECT_EQ(1, dmabuf_ready(job_input(other, 0)->dmabuf, POLLIN | POLLOUT, 0));
+	EXPECT_EQ(variant->hangs ? -EIO : 0, job_end(&self->file, 0, 1, SOON_MS));
+	EXPECT_EQ(0, job_end(&self->file, 1, 2, SOON_MS));
+	EXPECT_TRUE(job_shows(&self->file, 1, 2));
+	EXPECT_TRUE(job_shows(other, 0, 0));
+	EXPECT_EQ(self->started + 2, knob_get(self->dev, "jobs"));
+}
+
 TEST_F_TIMEOUT(removal, unbind, CASE_S)
 {
 	ASSERT_EQ(0, rkemu_bind(self->dev, false));

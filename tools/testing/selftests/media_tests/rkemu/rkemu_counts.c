@@ -163,13 +163,15 @@ int kmemleak_start(void)
 	return ret ? ret : write_text(KMEMLEAK, "clear");
 }
 
-long kmemleak_count(void)
+long kmemleak_count_in(const char *function, long *inside)
 {
+	bool counted = false;
 	long objects = 0;
 	char line[256];
 	FILE *file;
 	int ret, i;
 
+	*inside = 0;
 	sleep_ms(KMEMLEAK_AGE_MS);
 	/* What was being moved about during the first scan is found by the second one. */
 	for (i = 0; i < 2; i++) {
@@ -181,9 +183,23 @@ long kmemleak_count(void)
 	if (!file)
 		return -errno;
 	while (fgets(line, sizeof(line), file)) {
-		objects += !strncmp(line, "unreferenced object", strlen("unreferenced object"));
+		if (!strncmp(line, "unreferenced object", strlen("unreferenced object"))) {
+			objects++;
+			counted = false;
+		}
+		if (!counted && strstr(line, function)) {
+			(*inside)++;
+			counted = true;
+		}
 		printf("# kmemleak: %s", line);
 	}
 	fclose(file);
 	return objects;
+}
+
+long kmemleak_count(void)
+{
+	long inside;
+
+	return kmemleak_count_in("", &inside);
 }

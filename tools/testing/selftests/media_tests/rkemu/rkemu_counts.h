@@ -37,5 +37,7 @@ bool lockdep_has_room(void);
 int kmemleak_start(void);
 /* How many objects nobody points to any more; prints them. */
 long kmemleak_count(void);
+/* The same; @inside is how many of them have @function in their backtraces. */
+long kmemleak_count_in(const char *function, long *inside);
 
 #endif

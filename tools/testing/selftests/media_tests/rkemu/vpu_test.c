@@ -18,6 +18,9 @@
 #define LONG_US	300000
 /* The timestamp of the frame that slices are of. */
 #define STAMP	77
+/* visl has no hardware to wait for. */
+#define VISL_TIME	"/sys/module/visl/parameters/visl_transtime_ms"
+#define VISL_TIME_MS	"300"
 
 FIXTURE(codec) {
 	struct jobs jobs;
@@ -335,6 +338,59 @@ TEST_F_TIMEOUT(waiting, picture_of_an_old_size, CASE_S)
 	if (kind == &job_visl)
 		EXPECT_EQ(-EBUSY, m2m_format(m2m, M2M_CAPTURE, V4L2_PIX_FMT_YUV420, kind->width,
 					     kind->height, 0));
+}
+
+FIXTURE(visl) {
+	char transtime[16];
+};
+
+FIXTURE_SETUP(visl)
+{
+	if (read_text(VISL_TIME, self->transtime, sizeof(self->transtime)))
+		SKIP(return, "no visl");
+	ASSERT_EQ(0, write_text(VISL_TIME, VISL_TIME_MS));
+}
+
+FIXTURE_TEARDOWN(visl)
+{
+	EXPECT_EQ(0, write_text(VISL_TIME, self->transtime));
+}
+
+/* What a codec's controls are by themselves is enough for visl, which decodes nothing. */
+static int no_controls(int fd, int request)
+{
+	return 0;
+}
+
+/* The fence of a picture does not depend on what it was made from. */
+TEST_F_TIMEOUT(visl, every_codec, CASE_S)
+{
+	static const __u32 codecs[] = {
+		V4L2_PIX_FMT_FWHT_STATELESS, V4L2_PIX_FMT_MPEG2_SLICE, V4L2_PIX_FMT_VP8_FRAME,
+		V4L2_PIX_FMT_VP9_FRAME, V4L2_PIX_FMT_H264_SLICE, V4L2_PIX_FMT_HEVC_SLICE,
+		V4L2_PIX_FMT_AV1_FRAME,
+	};
+	struct job_kind kind = job_visl;
+	struct jobs jobs;
+	unsigned int i;
+	int fence;
+
+	kind.controls = no_controls;
+	/* The smallest one of FWHT. */
+	kind.width = 640;
+	kind.height = 360;
+	for (i = 0; i < ARRAY_COUNT(codecs); i++) {
+		kind.input = codecs[i];
+		ASSERT_EQ(0, jobs_open(&jobs, &kind));
+		ASSERT_EQ(codecs[i], jobs.m2m.queues[M2M_OUTPUT].pix.pixelformat);
+		ASSERT_EQ(0, job_start(&jobs, 0, 1));
+		fence = dmabuf_fence(job_picture(&jobs, 0)->dmabuf, DMA_BUF_SYNC_READ);
+		EXPECT_EQ(0, fence_status(fence));
+		EXPECT_EQ(0, job_end(&jobs, 0, 1, SOON_MS));
+		EXPECT_EQ(1, fence_wait(fence, SOON_MS));
+		close_fd(&fence);
+		jobs_close(&jobs);
+	}
 }
 
 TEST_HARNESS_MAIN

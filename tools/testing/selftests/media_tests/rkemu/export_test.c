@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Tests on the emulated media blocks of the RK3566, and on vim2m: EXPBUF that cannot be done says
+ * why, and changes nothing. Each has another allocator of videobuf2.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "kselftest_harness.h"
+#include "rkemu_held.h"
+#include "rkemu_jobs.h"
+
+/* A job runs for so long that its fences are seen before its end. */
+#define JOB_MS	300
+
+FIXTURE(export) {
+	struct jobs jobs;
+};
+
+FIXTURE_VARIANT(export) {
+	const struct job_kind *kind;
+};
+
+FIXTURE_VARIANT_ADD(export, rga) {
+	.kind = &job_rga,
+};
+
+FIXTURE_VARIANT_ADD(export, h264) {
+	.kind = &job_h264,
+};
+
+FIXTURE_VARIANT_ADD(export, vim2m) {
+	.kind = &job_vim2m,
+};
+
+FIXTURE_SETUP(export)
+{
+	const char *missing = rkemu_start(variant->kind->dev);
+	enum m2m_side side;
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	jobs_init(&self->jobs);
+	ASSERT_EQ(0, rkemu_defaults(variant->kind->dev));
+	ASSERT_EQ(0, job_time_set(variant->kind->dev, JOB_MS));
+	ASSERT_EQ(0, jobs_open_idle(&self->jobs, variant->kind));
+	for (side = M2M_OUTPUT; side <= M2M_CAPTURE; side++) {
+		self->jobs.m2m.queues[side].memory = V4L2_MEMORY_MMAP;
+		ASSERT_EQ(JOB_SLOTS, m2m_reqbufs(&self->jobs.m2m, side, JOB_SLOTS));
+	}
+}
+
+FIXTURE_TEARDOWN(export)
+{
+	jobs_close(&self->jobs);
+	EXPECT_EQ(0, rkemu_defaults(variant->kind->dev));
+}
+
+/* Exports of all buffers, and a job that publishes to them. */
+static void still_works(struct __test_metadata *_metadata, struct jobs *jobs)
+{
+	struct fences fences;
+
+	fences_init(&fences);
+	ASSERT_EQ(0, m2m_adopt(&jobs->m2m, M2M_OUTPUT, JOB_SLOTS));
+	ASSERT_EQ(0, m2m_adopt(&jobs->m2m, M2M_CAPTURE, JOB_SLOTS));
+	ASSERT_EQ(0, jobs_go(jobs));
+	ASSERT_EQ(0, job_start(jobs, 0, 1));
+	ASSERT_EQ(0, fences_take(jobs, 0, &fences));
+	EXPECT_EQ(0, fences_wait(&fences, 0));
+	EXPECT_EQ(0, job_end(jobs, 0, 1, SOON_MS));
+	EXPECT_EQ(1, fences_wait(&fences, SOON_MS));
+	EXPECT_TRUE(job_shows(jobs, 0, 1));
+	fences_close(&fences);
+}
+
+static int expbuf(int fd, struct v4l2_exportbuffer *export)
+{
+	return ioctl(fd, VIDIOC_EXPBUF, export) ? -errno : 0;
+}
+
+TEST_F_TIMEOUT(export, arguments, CASE_S)
+{
+	struct m2m *m2m = &self->jobs.m2m;
+	const __u32 type = m2m_type(m2m, M2M_CAPTURE);
+	struct v4l2_exportbuffer flags = { .type = type, .flags = O_APPEND };
+	struct v4l2_exportbuffer index = { .type = type, .index = JOB_SLOTS };
+	struct v4l2_exportbuffer plane = { .type = type, .plane = 1 };
+	/* Of a device with planes, or of one without. */
+	struct v4l2_exportbuffer other = {
+		.type = m2m->single ? V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE :
+				      V4L2_BUF_TYPE_VIDEO_CAPTURE,
+	};
+
+	EXPECT_EQ(-EINVAL, expbuf(m2m->fd, &flags));
+	EXPECT_EQ(-EINVAL, expbuf(m2m->fd, &index));
+	EXPECT_EQ(-EINVAL, expbuf(m2m->fd, &plane));
+	EXPECT_EQ(-EINVAL, expbuf(m2m->fd, &other));
+	still_works(_metadata, &self->jobs);
+}
+
+/* What was exported already, if there is no descriptor for it. */
+TEST_F_TIMEOUT(export, no_descriptor_left, CASE_S)
+{
+	struct m2m *m2m = &self->jobs.m2m;
+	const long before = dmabuf_count();
+	struct rlimit all, none;
+	int dmabuf, last, ret;
+
+	ASSERT_EQ(0, getrlimit(RLIMIT_NOFILE, &all));
+	none = all;
+	last = dup(m2m->fd);
+	ASSERT_LE(0, last);
+	close(last);
+	/* The lowest one that is free is more than may be. */
+	none.rlim_cur = last;
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &none));
+	ret = m2m_export(m2m, M2M_CAPTURE, 0, O_RDWR);
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &all));
+	EXPECT_EQ(-EMFILE, ret);
+	EXPECT_EQ(before, dmabuf_count());
+
+	dmabuf = m2m_export(m2m, M2M_CAPTURE, 0, O_RDWR);
+	ASSERT_LE(0, dmabuf);
+	none.rlim_cur = dmabuf + 1;
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &none));
+	ret = m2m_export(m2m, M2M_CAPTURE, 0, O_RDWR);
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &all));
+	EXPECT_EQ(-EMFILE, ret);
+	/* The one that there was is as it was. */
+	EXPECT_EQ(before + 1, dmabuf_count());
+	EXPECT_EQ(1, dmabuf_ready(dmabuf, POLLIN | POLLOUT, 0));
+	close(dmabuf);
+	EXPECT_EQ(before, dmabuf_count());
+	still_works(_metadata, &self->jobs);
+}
+
+/* Memory of somebody else is not the device's to export. */
+TEST_F_TIMEOUT(export, imported, CASE_S)
+{
+	struct m2m *m2m = &self->jobs.m2m;
+	struct v4l2_requestbuffers request = {
+		.count = 1,
+		.type = m2m_type(m2m, M2M_CAPTURE),
+		.memory = V4L2_MEMORY_DMABUF,
+	};
+
+	ASSERT_EQ(0, m2m_free(m2m, M2M_CAPTURE));
+	ASSERT_EQ(0, ioctl(m2m->fd, VIDIOC_REQBUFS, &request));
+	EXPECT_EQ(-EINVAL, m2m_export(m2m, M2M_CAPTURE, 0, O_RDWR));
+	request.count = 0;
+	ASSERT_EQ(0, ioctl(m2m->fd, VIDIOC_REQBUFS, &request));
+	ASSERT_EQ(JOB_SLOTS, m2m_reqbufs(m2m, M2M_CAPTURE, JOB_SLOTS));
+	still_works(_metadata, &self->jobs);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Tests on the emulated media blocks of the RK3566: a driver is bound, and has no memory. Each
+ * allocation fails in turn, until it needs no more of them. The driver is bound or it is not,
+ * nothing is left of what failed, and once there is memory the next job is right.
+ *
+ * PROBE_STRIDE of the environment lets only every so many-th allocation fail. By default all do,
+ * one after the other, and kmemleak is asked.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "kselftest_harness.h"
+#include "rkemu_counts.h"
+#include "rkemu_fail.h"
+#include "rkemu_jobs.h"
+
+/* More than any of the drivers allocates. */
+#define MANY		2000
+/* How long a sweep may take, in seconds. */
+#define SWEEP_S		3600
+/* A bug of Linux 6.12: it loses the name of a device that it cannot register. */
+#define LOSES_NAME	"__video_register_device"
+
+FIXTURE(probe) {
+	unsigned int stride;
+};
+
+FIXTURE_VARIANT(probe) {
+	const struct job_kind *kind;
+};
+
+FIXTURE_VARIANT_ADD(probe, rga) {
+	.kind = &job_rga,
+};
+
+FIXTURE_VARIANT_ADD(probe, h264) {
+	.kind = &job_h264,
+};
+
+FIXTURE_SETUP(probe)
+{
+	const char *const stride = getenv("PROBE_STRIDE");
+	const char *missing = rkemu_start(variant->kind->dev);
+
+	if (!missing)
+		missing = fail_start();
+	if (missing)
+		SKIP(return, "%s", missing);
+	self->stride = stride ? atoi(stride) : 1;
+	ASSERT_LT(0, self->stride);
+	ASSERT_EQ(0, rkemu_defaults(variant->kind->dev));
+}
+
+FIXTURE_TEARDOWN(probe)
+{
+	fail_stop();
+	EXPECT_EQ(0, rkemu_defaults(variant->kind->dev));
+}
+
+/* A job that has fences, and ends them. */
+static const char *works(const struct job_kind *kind, unsigned int n)
+{
+	const char *wrong = NULL;
+	struct fences fences;
+	struct jobs jobs;
+
+	fences_init(&fences);
+	if (jobs_open(&jobs, kind) || job_start(&jobs, 0, n) || fences_take(&jobs, 0, &fences))
+		wrong = "no job can be started";
+	else if (job_end(&jobs, 0, n, SOON_MS) || !job_shows(&jobs, 0, n))
+		wrong = "the job fails, or its picture is not right";
+	else if (fences_wait(&fences, SOON_MS) != 1)
+		wrong = "the fences do not end";
+	fences_close(&fences);
+	jobs_close(&jobs);
+	return wrong;
+}
+
+/* Binds, the @nth allocation fails. */
+static const char *try_bind(const struct job_kind *kind, unsigned int nth, int *ret, bool *hit)
+{
+	const struct rkemu_dev *dev = kind->dev;
+	int ended;
+
+	if (rkemu_bind(dev, false))
+		return "the driver cannot be unbound";
+	if (fail_begin(nth))
+		return "fail-nth does not work";
+	*ret = rkemu_bind(dev, true);
+	ended = fail_end();
+	if (ended < 0)
+		return "fail-nth does not work";
+	*hit = ended;
+	if (*ret && !*hit)
+		return "it fails by itself";
+	if (*ret && rkemu_bind(dev, true))
+		return "it fails once more, with memory";
+	return works(kind, nth);
+}
+
+/* For whoever looks at the kernel's log: the report that comes now is one that is known. */
+static void tell_log(struct __test_metadata *_metadata, const char *text)
+{
+	ASSERT_EQ(0, write_text("/dev/kmsg", text));
+}
+
+static void only_names_are_lost(struct __test_metadata *_metadata)
+{
+	long lost, names;
+
+	tell_log(_metadata, "# expected-report-begin: new suspected memory leaks");
+	lost = kmemleak_count_in(LOSES_NAME, &names);
+	tell_log(_metadata, "# expected-report-end");
+	EXPECT_LT(0, names);
+	EXPECT_EQ(names, lost);
+}
+
+TEST_F_TIMEOUT(probe, memory, SWEEP_S)
+{
+	const struct job_kind *kind = variant->kind;
+	unsigned int nth, nomem = 0, other = 0, nothing = 0;
+	const char *wrong = NULL;
+	bool hit = true;
+	int ret = 0;
+
+	ASSERT_EQ(0, kmemleak_start());
+	for (nth = 1; nth < MANY && hit && !wrong; nth += self->stride) {
+		wrong = try_bind(kind, nth, &ret, &hit);
+		nomem += ret == -ENOMEM;
+		other += ret && ret != -ENOMEM;
+		nothing += !ret && hit;
+	}
+	printf("# %s: %u ENOMEM, %u other errors, %u nothing\n", kind->dev->driver, nomem, other,
+	       nothing);
+	EXPECT_EQ(NULL, wrong) {
+		TH_LOG("allocation %u of %s: %s (%d)", nth - self->stride, kind->dev->driver,
+		       wrong, ret);
+	}
+	EXPECT_GT(MANY, nth);
+	EXPECT_LT(0, nomem);
+	fail_stop();
+	ASSERT_EQ(0, rkemu_enable(false));
+	if (self->stride == 1)
+		only_names_are_lost(_metadata);
+}
+
+TEST_HARNESS_MAIN
