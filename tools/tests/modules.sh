@@ -30,23 +30,42 @@ modules_run()
 		! grep videobuf2 /proc/modules"
 }
 
-# modules_selftest PROGRAM: what keeps a module, and what does not. A skipped case is a failure. Of
-# the orders it is a share; RKEMU_ORDER_STRIDE=1 is all of them.
-modules_selftest()
+# modules_program IMAGE PROGRAM [ARGUMENT...]
+modules_program()
 {
-	local image home programs tap=$TEST_LOGS/modules-$1.tap
-	image=$(<"$TEST_LOGS/modules-image")
+	local image=$1 home programs
 	[[ -n $image ]]
 	home=${image%/"$ARCH_IMAGE"}
 	programs=$("$ROOT/tools/selftests")
 	"$ROOT/tools/vm" --timeout 14400 --image "$image" -- sh -ec "
 		export MODPROBE_OPTIONS='-d $home'
 		modprobe -a rkemu hantro-vpu rockchip-rga vim2m
-		RKEMU_ORDER_STRIDE=${RKEMU_ORDER_STRIDE:-44} '$programs/$1'
-		modprobe -r rkemu" >"$tap"
+		RKEMU_ORDER_STRIDE=${RKEMU_ORDER_STRIDE:-44} '$programs/$2' ${*:3}
+		modprobe -r rkemu"
+}
+
+# modules_selftest PROGRAM: what keeps a module, and what does not. A skipped case is a failure. Of
+# the orders it is a share; RKEMU_ORDER_STRIDE=1 is all of them.
+modules_selftest()
+{
+	local tap=$TEST_LOGS/modules-$1.tap
+	modules_program "$(<"$TEST_LOGS/modules-image")" "$1" >"$tap"
 	cat "$tap"
 	! grep -E '^not ok|# SKIP' "$tap"
 	grep -Eq '^# PASSED: ([1-9][0-9]*) / \1 tests passed' "$tap"
+}
+
+# What comes after the failed case may meet the module that is gone, so how it ends is open.
+modules_broken()
+{
+	local image out status=0
+	image=$("$ROOT/tools/kernel" --name modules "${modules_configs[@]}" \
+		--patch "$TESTS/dma-buf-keeps-no-module.patch")
+	out=$(RKEMU_ORDER_STRIDE=1 modules_program "$image" module_orders_test -r orders.rga.dmabuf) ||
+		status=$?
+	echo "$out"
+	((status))
+	[[ $out == *"# videobuf2_dma_sg"*"a module goes away that is needed"* ]]
 }
 
 rm -f "$TEST_LOGS/modules-image"
@@ -55,6 +74,7 @@ check "modules: they load, do the main job and unload" modules_run
 check "modules: they go away in the middle of a job" modules_selftest module_test
 check "modules: they go away in every order, while a part of a job is held" \
 	modules_selftest module_orders_test
+check "modules: one that goes away under a dma-buf is seen" modules_broken
 
 # The sample, built by the project's Kbuild against the tree, as somebody's own module would be.
 sample_run()
