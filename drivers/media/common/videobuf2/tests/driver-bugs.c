@@ -113,12 +113,33 @@ static void left_active(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -ECANCELED, dma_fence_get_status(fence));
 }
 
+/* The driver gives up. What runs is its to end, and what user space may do is to stop. */
+static void queue_in_error(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test, .buffers = 2);
+	struct dma_fence *fence;
+	unsigned int index;
+
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	fence = mock_seen(test, mock_export(mq, 0, 0));
+	mock_done(mq, 1, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_EQ(test, 1, mock_dqbuf(mq));
+
+	vb2_queue_error(&mq->q);
+	KUNIT_EXPECT_EQ(test, -EIO, mock_try_qbuf(mq, 1));
+	KUNIT_EXPECT_EQ(test, -EIO, vb2_core_dqbuf(&mq->q, &index, NULL, true));
+	KUNIT_EXPECT_EQ(test, 0, dma_fence_get_status(fence));
+	mock_streamoff(mq);
+	KUNIT_EXPECT_EQ(test, -ECANCELED, dma_fence_get_status(fence));
+}
+
 static struct kunit_case driver_bugs_cases[] = {
 	KUNIT_CASE(attach_after_the_end),
 	KUNIT_CASE(done_while_attaching),
 	KUNIT_CASE(returned_as_queued),
 	KUNIT_CASE(out_of_order),
 	KUNIT_CASE(left_active),
+	KUNIT_CASE(queue_in_error),
 	{ }
 };
 

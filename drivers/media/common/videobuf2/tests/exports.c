@@ -289,6 +289,47 @@ static void dentry_outlives_file(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, dbuf, mock_export(mq, 0, 0));
 }
 
+#if IS_REACHABLE(CONFIG_VIDEOBUF2_DMA_CONTIG)
+/* Memory that is not coherent is allocated another way, and freed. */
+static void not_coherent(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_OPEN(test, .mem_ops = &vb2_dma_contig_memops,
+					  .dev = mock_device(test));
+	unsigned int count = 1;
+	struct dma_buf *dbuf;
+
+	mq->q.allow_cache_hints = 1;
+	KUNIT_ASSERT_EQ(test, 0, vb2_core_reqbufs(&mq->q, VB2_MEMORY_MMAP,
+						  V4L2_MEMORY_FLAG_NON_COHERENT, &count));
+	KUNIT_ASSERT_EQ(test, 1, count);
+	dbuf = mock_export(mq, 0, 0);
+	mock_run(mq);
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	KUNIT_EXPECT_TRUE(test, mock_reader_waits(dbuf));
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_FALSE(test, mock_writer_waits(dbuf));
+}
+#endif
+
+/* Buffers of an allocator that exports nothing have nothing to publish to. */
+static void allocator_without_exports(struct kunit *test)
+{
+	struct vb2_mem_ops *mem_ops = kunit_kzalloc(test, sizeof(*mem_ops), GFP_KERNEL);
+	struct mock_queue *mq;
+	int fd;
+
+	KUNIT_ASSERT_NOT_NULL(test, mem_ops);
+	*mem_ops = vb2_vmalloc_memops;
+	mem_ops->get_dmabuf = NULL;
+	mem_ops->plane_resv = NULL;
+	mq = MOCK_START(test, .mem_ops = mem_ops);
+	KUNIT_EXPECT_EQ(test, -EINVAL, vb2_core_expbuf(&mq->q, &fd, mq->q.type, mock_vb(mq, 0), 0,
+						       O_CLOEXEC));
+	KUNIT_EXPECT_EQ(test, 0, mock_attach(mq, 0));
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_EQ(test, 0, mock_dqbuf(mq));
+}
+
 static struct kunit_case exports_cases[] = {
 	KUNIT_CASE_PARAM(before_and_after, allocator_gen_params),
 	KUNIT_CASE_PARAM(one_dmabuf_per_mode, allocator_gen_params),
@@ -299,7 +340,9 @@ static struct kunit_case exports_cases[] = {
 	KUNIT_CASE_PARAM(orphaned, allocator_gen_params),
 #if IS_REACHABLE(CONFIG_VIDEOBUF2_DMA_CONTIG)
 	KUNIT_CASE(without_kernel_mapping),
+	KUNIT_CASE(not_coherent),
 #endif
+	KUNIT_CASE(allocator_without_exports),
 	KUNIT_CASE_PARAM(outlives_queue, allocator_gen_params),
 	KUNIT_CASE_PARAM(reexported_while_closing, allocator_gen_params),
 	KUNIT_CASE_PARAM(dentry_outlives_file, allocator_gen_params),
