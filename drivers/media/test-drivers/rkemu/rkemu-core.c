@@ -7,7 +7,6 @@
  * threads that play them, and then has the devices created, whose drivers are the kernel's own.
  */
 
-#include <linux/clk-provider.h>
 #include <linux/device.h>
 #include <linux/io.h>
 #include <linux/ioport.h>
@@ -73,7 +72,9 @@ static int rkemu_reset_assert(struct reset_controller_dev *resets, unsigned long
 
 static int rkemu_reset_deassert(struct reset_controller_dev *resets, unsigned long id)
 {
-	return 0;
+	struct rkemu *emu = container_of(resets, struct rkemu, resets);
+
+	return READ_ONCE(emu->resets_fail) ? -EIO : 0;
 }
 
 static const struct reset_control_ops rkemu_reset_ops = {
@@ -82,11 +83,32 @@ static const struct reset_control_ops rkemu_reset_ops = {
 	.deassert = rkemu_reset_deassert,
 };
 
+static int rkemu_clock_start(struct clk_hw *clock)
+{
+	struct rkemu *emu = container_of(clock, struct rkemu, clock);
+
+	return READ_ONCE(emu->clocks_fail) ? -EIO : 0;
+}
+
+static unsigned long rkemu_clock_rate(struct clk_hw *clock, unsigned long parent_rate)
+{
+	return RKEMU_CLOCK_HZ;
+}
+
+static const struct clk_ops rkemu_clock_ops = {
+	.prepare = rkemu_clock_start,
+	.enable = rkemu_clock_start,
+	.recalc_rate = rkemu_clock_rate,
+};
+
 /* Taken back in the opposite order: the drivers go first, the interrupt controller last. */
 static int rkemu_probe(struct platform_device *pdev)
 {
+	static const struct clk_init_data clock = {
+		.name = "rkemu",
+		.ops = &rkemu_clock_ops,
+	};
 	struct device *dev = &pdev->dev;
-	struct clk_hw *clock;
 	struct rkemu *emu;
 	int ret;
 
@@ -113,10 +135,11 @@ static int rkemu_probe(struct platform_device *pdev)
 	if (ret)
 		return ret;
 
-	clock = devm_clk_hw_register_fixed_rate(dev, "rkemu", NULL, 0, RKEMU_CLOCK_HZ);
-	if (IS_ERR(clock))
-		return PTR_ERR(clock);
-	ret = devm_of_clk_add_hw_provider(dev, of_clk_hw_simple_get, clock);
+	emu->clock.init = &clock;
+	ret = devm_clk_hw_register(dev, &emu->clock);
+	if (ret)
+		return ret;
+	ret = devm_of_clk_add_hw_provider(dev, of_clk_hw_simple_get, &emu->clock);
 	if (ret)
 		return ret;
 

@@ -5,6 +5,7 @@
 #ifndef __RKEMU_CORE_H__
 #define __RKEMU_CORE_H__
 
+#include <linux/clk-provider.h>
 #include <linux/irqdomain.h>
 #include <linux/mutex.h>
 #include <linux/reset-controller.h>
@@ -27,8 +28,11 @@ extern const u8 __dtbo_rkemu_end[];
  * @domain: the simulated interrupt controller
  * @raising: held from an interrupt's start to the end of its handlers
  * @resets: the reset controller
+ * @clock: that of all devices
  * @dir: its directory in debugfs
  * @stay_awake: refuse to be suspended, which is after the devices were
+ * @clocks_fail: the clock can be neither prepared nor enabled
+ * @resets_fail: no reset line can be deasserted
  * @blocks: the devices
  */
 struct rkemu {
@@ -36,8 +40,11 @@ struct rkemu {
 	struct irq_domain *domain;
 	struct mutex raising; /* one interrupt at a time */
 	struct reset_controller_dev resets;
+	struct clk_hw clock;
 	struct dentry *dir;
 	bool stay_awake;
+	bool clocks_fail;
+	bool resets_fail;
 	struct rkemu_block blocks[RKEMU_BLOCKS];
 };
 

@@ -108,6 +108,8 @@ int rkemu_debugfs_add(struct rkemu *emu)
 
 	emu->dir = debugfs_create_dir("rkemu", NULL);
 	debugfs_create_bool("stay_awake", 0644, emu->dir, &emu->stay_awake);
+	debugfs_create_bool("clocks_fail", 0644, emu->dir, &emu->clocks_fail);
+	debugfs_create_bool("resets_fail", 0644, emu->dir, &emu->resets_fail);
 	for (i = 0; i < RKEMU_BLOCKS; i++)
 		rkemu_debugfs_add_block(&emu->blocks[i], emu->dir);
 	return devm_add_action_or_reset(emu->dev, rkemu_debugfs_remove, emu);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests on the emulated media blocks of the RK3566: a driver is bound, and has no memory. Each
- * allocation fails in turn, until it needs no more of them. The driver is bound or it is not,
- * nothing is left of what failed, and once there is memory the next job is right.
+ * Tests on the emulated media blocks of the RK3566: a driver is bound, and has no clock, no reset
+ * line, or no memory. Each allocation fails in turn, until it needs no more of them. The driver is
+ * bound or it is not, nothing is left of what failed, and once all is there the next job is right.
  *
  * PROBE_STRIDE of the environment lets only every so many-th allocation fail. By default all do,
  * one after the other, and kmemleak is asked.
@@ -58,6 +58,8 @@ FIXTURE_TEARDOWN(probe)
 {
 	fail_stop();
 	EXPECT_EQ(0, rkemu_defaults(variant->kind->dev));
+	EXPECT_EQ(0, write_text(CLOCKS_FAIL, "N"));
+	EXPECT_EQ(0, write_text(RESETS_FAIL, "N"));
 }
 
 /* A job that has fences, and ends them. */
@@ -145,6 +147,35 @@ TEST_F_TIMEOUT(probe, memory, SWEEP_S)
 	ASSERT_EQ(0, rkemu_enable(false));
 	if (self->stride == 1)
 		only_names_are_lost(_metadata);
+}
+
+/* What the device depends on fails, and does not the next time. */
+static void dependence(struct __test_metadata *_metadata, const struct job_kind *kind,
+		       const char *knob, bool needed)
+{
+	ASSERT_EQ(0, rkemu_bind(kind->dev, false));
+	ASSERT_EQ(0, write_text(knob, "Y"));
+	EXPECT_EQ(needed ? -EIO : 0, rkemu_bind(kind->dev, true));
+	ASSERT_EQ(0, write_text(knob, "N"));
+	/* The PM core does not try again to resume a device that once could not be resumed. */
+	if (kind == &job_rga && needed) {
+		EXPECT_EQ(-EINVAL, rkemu_bind(kind->dev, true));
+		ASSERT_EQ(0, rkemu_enable(false));
+		ASSERT_EQ(0, rkemu_enable(true));
+	}
+	ASSERT_EQ(0, rkemu_bind(kind->dev, true));
+	EXPECT_EQ(NULL, works(kind, 1));
+}
+
+TEST_F_TIMEOUT(probe, clocks, CASE_S)
+{
+	dependence(_metadata, variant->kind, CLOCKS_FAIL, true);
+}
+
+TEST_F_TIMEOUT(probe, resets, CASE_S)
+{
+	/* The blitter's are used to stop a job. */
+	dependence(_metadata, variant->kind, RESETS_FAIL, !variant->kind->dev->reset_line);
 }
 
 TEST_HARNESS_MAIN

@@ -50,6 +50,10 @@ int rkemu_defaults(const struct rkemu_dev *dev);
 int rkemu_enable(bool on);
 int rkemu_bind(const struct rkemu_dev *dev, bool on);
 
+/* Of the chip: no clock can be prepared or enabled, no reset line deasserted. */
+#define CLOCKS_FAIL		"/sys/kernel/debug/rkemu/clocks_fail"
+#define RESETS_FAIL		"/sys/kernel/debug/rkemu/resets_fail"
+
 /* Files of the block in debugfs. */
 long knob_get(const struct rkemu_dev *dev, const char *knob);
 int knob_set(const struct rkemu_dev *dev, const char *knob, unsigned int value);

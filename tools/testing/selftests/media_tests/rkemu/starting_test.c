@@ -151,6 +151,41 @@ TEST_F_TIMEOUT(next, has_fences, CASE_S)
 	EXPECT_LT(0, mid);
 }
 
+/* The decoder's clock runs during its jobs only. */
+FIXTURE(clock) {
+	struct jobs jobs;
+};
+
+FIXTURE_SETUP(clock)
+{
+	const char *missing = rkemu_start(&rkemu_vpu);
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	jobs_init(&self->jobs);
+	ASSERT_EQ(0, rkemu_defaults(&rkemu_vpu));
+	ASSERT_EQ(0, jobs_open(&self->jobs, &job_h264));
+}
+
+FIXTURE_TEARDOWN(clock)
+{
+	EXPECT_EQ(0, write_text(CLOCKS_FAIL, "N"));
+	jobs_close(&self->jobs);
+	EXPECT_EQ(0, rkemu_defaults(&rkemu_vpu));
+}
+
+TEST_F_TIMEOUT(clock, fails, CASE_S)
+{
+	struct jobs *jobs = &self->jobs;
+
+	ASSERT_EQ(0, write_text(CLOCKS_FAIL, "Y"));
+	ASSERT_EQ(0, job_start(jobs, 0, 1));
+	EXPECT_EQ(-EIO, job_end(jobs, 0, 1, SOON_MS));
+	EXPECT_TRUE(is_ready(jobs, 0));
+	ASSERT_EQ(0, write_text(CLOCKS_FAIL, "N"));
+	EXPECT_EQ(0, job_run(jobs, 0, 2));
+}
+
 FIXTURE(vim2m) {
 	struct jobs jobs;
 };
