@@ -62,7 +62,7 @@ FIXTURE_TEARDOWN(probe)
 	EXPECT_EQ(0, write_text(RESETS_FAIL, "N"));
 }
 
-/* A job that has fences, and ends them. */
+/* A job, and whether its fences, if it has any, end. */
 static const char *works(const struct job_kind *kind, unsigned int n)
 {
 	const char *wrong = NULL;
@@ -123,14 +123,17 @@ static void only_names_are_lost(struct __test_metadata *_metadata)
 TEST_F_TIMEOUT(probe, memory, SWEEP_S)
 {
 	const struct job_kind *kind = variant->kind;
-	unsigned int nth, nomem = 0, other = 0, nothing = 0;
+	unsigned int nth, jobs = 0, nomem = 0, other = 0, nothing = 0;
+	struct fence_counts counts = {};
 	const char *wrong = NULL;
 	bool hit = true;
 	int ret = 0;
 
 	ASSERT_EQ(0, kmemleak_start());
+	ASSERT_EQ(0, fence_counts_start());
 	for (nth = 1; nth < MANY && hit && !wrong; nth += self->stride) {
 		wrong = try_bind(kind, nth, &ret, &hit);
+		jobs++;
 		nomem += ret == -ENOMEM;
 		other += ret && ret != -ENOMEM;
 		nothing += !ret && hit;
@@ -143,6 +146,11 @@ TEST_F_TIMEOUT(probe, memory, SWEEP_S)
 	}
 	EXPECT_GT(MANY, nth);
 	EXPECT_LT(0, nomem);
+	ASSERT_EQ(0, fence_counts_end(&counts));
+	/* Those of both buffers. */
+	EXPECT_EQ(2 * (long)jobs, counts.armed);
+	EXPECT_EQ(counts.armed, counts.signalled);
+	EXPECT_EQ(counts.made, counts.gone);
 	fail_stop();
 	ASSERT_EQ(0, rkemu_enable(false));
 	if (self->stride == 1)
