@@ -6,7 +6,9 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <linux/dma-buf.h>
@@ -298,6 +300,50 @@ TEST_F_TIMEOUT(waiting, request_closed_last, CASE_S)
 	ASSERT_EQ(0, ioctl(how.request, MEDIA_REQUEST_IOC_QUEUE));
 	/* KASAN and lockdep see it if the controls are freed before the request is cancelled. */
 	m2m_close_node(m2m);
+	EXPECT_EQ(0, close(how.request));
+}
+
+/*
+ * REQBUFS(0) ends the request of what was queued, and gives it the controls that it lacks. For that
+ * it takes the lock under which controls are copied from user space, which may need the lock of the
+ * address space, which mmap() holds when it takes the queue's: lockdep sees it if that is held.
+ */
+TEST_F_TIMEOUT(waiting, ended_by_reqbufs, CASE_S)
+{
+	struct m2m *m2m = &self->jobs.m2m;
+	struct m2m_qbuf how = { .bytes = variant->kind->bytes, .flags = V4L2_BUF_FLAG_REQUEST_FD };
+	struct pollfd poll_request = { .events = POLLPRI };
+	struct v4l2_ctrl_mpeg2_quantisation tables;
+	struct v4l2_ext_control control = {
+		.id = V4L2_CID_STATELESS_MPEG2_QUANTISATION,
+		.size = sizeof(tables),
+		.ptr = &tables,
+	};
+	struct v4l2_ext_controls controls = { .count = 1, .controls = &control };
+	struct v4l2_plane plane = {};
+	struct v4l2_buffer buf = {
+		.type = m2m_type(m2m, M2M_OUTPUT),
+		.memory = V4L2_MEMORY_MMAP,
+		.m.planes = &plane,
+		.length = 1,
+	};
+	void *data;
+
+	memset(&tables, 16, sizeof(tables));
+	ASSERT_EQ(0, ioctl(m2m->fd, VIDIOC_S_EXT_CTRLS, &controls));
+	ASSERT_EQ(0, ioctl(m2m->fd, VIDIOC_QUERYBUF, &buf));
+	data = mmap(NULL, plane.length, PROT_READ | PROT_WRITE, MAP_SHARED, m2m->fd,
+		    plane.m.mem_offset);
+	ASSERT_NE(MAP_FAILED, data);
+	ASSERT_EQ(0, munmap(data, plane.length));
+
+	ASSERT_EQ(0, ioctl(m2m->media, MEDIA_IOC_REQUEST_ALLOC, &how.request));
+	ASSERT_EQ(0, m2m_qbuf(m2m, M2M_OUTPUT, 0, &how));
+	ASSERT_EQ(0, ioctl(how.request, MEDIA_REQUEST_IOC_QUEUE));
+	poll_request.fd = how.request;
+	EXPECT_EQ(0, poll(&poll_request, 1, 0));
+	EXPECT_EQ(0, m2m_free(m2m, M2M_OUTPUT));
+	EXPECT_EQ(1, poll(&poll_request, 1, SOON_MS));
 	EXPECT_EQ(0, close(how.request));
 }
 
