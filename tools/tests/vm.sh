@@ -39,6 +39,8 @@ vm_warning()
 {
 	vm_status 90 -- sh -c 'echo WARNING >/sys/kernel/debug/provoke-crash/DIRECT'
 	has "WARNING: CPU:"
+	# The log itself, too: its trace
+	has "lkdtm_do_action"
 }
 
 vm_panic()
