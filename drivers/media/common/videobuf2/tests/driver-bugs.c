@@ -6,6 +6,11 @@
  * suite is the last one, so that in all others an unexpected one still comes.
  */
 
+#include <linux/dma-mapping.h>
+#include <linux/string.h>
+#include <media/videobuf2-dma-contig.h>
+#include <media/videobuf2-dma-sg.h>
+
 #include "mock.h"
 
 static void attach_after_the_end(struct kunit *test)
@@ -133,6 +138,91 @@ static void queue_in_error(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -ECANCELED, dma_fence_get_status(fence));
 }
 
+#ifdef CONFIG_VIDEO_ADV_DEBUG
+/* What videobuf2 calls the counters, each with the one that it has to be equal to. */
+static const char *const pairs_of_counters[] = {
+	"wait_prepare:", "buf_prepare:", "buf_out_validate:", " alloc:",
+	" prepare:", "get_userptr:", "attach_dmabuf:", "map_dmabuf:",
+};
+
+static void find_counters(void *data, const char *text, size_t len)
+{
+	unsigned long *found = data;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(pairs_of_counters); ++i) {
+		if (strnstr(text, pairs_of_counters[i], len))
+			__set_bit(i, found);
+	}
+}
+
+/* The calls of a driver's and an allocator's do not match. They are told, and the fence ends. */
+static void counters_that_differ(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test);
+	struct vb2_buffer *vb = mock_vb(mq, 0);
+	unsigned long found = 0;
+	struct dma_fence *fence;
+
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	fence = mock_seen(test, mock_export(mq, 0, 0));
+	++mq->q.cnt_wait_prepare;
+	++vb->cnt_buf_prepare;
+	++vb->cnt_buf_queue;
+	++vb->cnt_mem_alloc;
+	++vb->cnt_mem_prepare;
+	++vb->cnt_mem_get_userptr;
+	++vb->cnt_mem_attach_dmabuf;
+	++vb->cnt_mem_map_dmabuf;
+	mock_trace(test, "console", find_counters, &found);
+	mock_release(mq);
+	KUNIT_EXPECT_EQ(test, BIT(ARRAY_SIZE(pairs_of_counters)) - 1, found);
+	KUNIT_EXPECT_EQ(test, -ECANCELED, dma_fence_get_status(fence));
+}
+#endif
+
+#if IS_REACHABLE(CONFIG_VIDEOBUF2_DMA_CONTIG)
+/* An allocator that needs a device, and a driver that names none: neither memory nor an import. */
+static void no_device(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_OPEN(test, .mem_ops = &vb2_dma_contig_memops,
+					  .memory = VB2_MEMORY_DMABUF);
+	unsigned int count = 1;
+
+	mock_buffer(mq, 0)->import[0] = mock_dmabuf(test, NULL);
+	mock_expect_warning(test, "videobuf2-dma-contig.c");
+	KUNIT_EXPECT_EQ(test, -EINVAL, mock_try_qbuf(mq, 0));
+	mock_expected_warning(test);
+
+	mock_reqbufs(mq, VB2_MEMORY_DMABUF, 0);
+	mock_expect_warning(test, "videobuf2-dma-contig.c");
+	KUNIT_EXPECT_EQ(test, -ENOMEM, vb2_core_reqbufs(&mq->q, VB2_MEMORY_MMAP, 0, &count));
+	mock_expected_warning(test);
+}
+#endif
+
+#if IS_REACHABLE(CONFIG_VIDEOBUF2_DMA_SG)
+/* One that says that it reaches a single page: dma-direct warns of memory beyond it. */
+static void device_that_reaches_nothing(struct kunit *test)
+{
+	struct device *dev = mock_device(test);
+	struct mock_queue *mq = MOCK_OPEN(test, .mem_ops = &vb2_dma_sg_memops, .dev = dev);
+	unsigned int count = 1;
+
+	mock_reqbufs(mq, VB2_MEMORY_MMAP, 0);
+	*dev->dma_mask = DMA_BIT_MASK(PAGE_SHIFT);
+	mock_expect_warning(test, "dma");
+	KUNIT_EXPECT_EQ(test, -ENOMEM, vb2_core_reqbufs(&mq->q, VB2_MEMORY_MMAP, 0, &count));
+	mock_expected_warning(test);
+
+	*dev->dma_mask = DMA_BIT_MASK(32);
+	mock_reqbufs(mq, VB2_MEMORY_MMAP, 1);
+	mock_run(mq);
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	KUNIT_EXPECT_TRUE(test, mock_reader_waits(mock_export(mq, 0, 0)));
+}
+#endif
+
 static struct kunit_case driver_bugs_cases[] = {
 	KUNIT_CASE(attach_after_the_end),
 	KUNIT_CASE(done_while_attaching),
@@ -140,6 +230,15 @@ static struct kunit_case driver_bugs_cases[] = {
 	KUNIT_CASE(out_of_order),
 	KUNIT_CASE(left_active),
 	KUNIT_CASE(queue_in_error),
+#ifdef CONFIG_VIDEO_ADV_DEBUG
+	KUNIT_CASE(counters_that_differ),
+#endif
+#if IS_REACHABLE(CONFIG_VIDEOBUF2_DMA_CONTIG)
+	KUNIT_CASE(no_device),
+#endif
+#if IS_REACHABLE(CONFIG_VIDEOBUF2_DMA_SG)
+	KUNIT_CASE(device_that_reaches_nothing),
+#endif
 	{ }
 };
 

@@ -330,6 +330,25 @@ static void allocator_without_exports(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, mock_dqbuf(mq));
 }
 
+/* read() has buffers of its own, which user space is not given in another way. */
+static void while_read_is_used(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_OPEN(test);
+	/* Nothing is done that would be read. */
+	char __user *nowhere = (char __user *)PAGE_SIZE;
+	loff_t position = 0;
+	int fd;
+
+	mock_reqbufs(mq, VB2_MEMORY_MMAP, 0);
+	mq->q.io_modes |= VB2_READ;
+	mq->q.min_reqbufs_allocation = 1;
+	KUNIT_ASSERT_EQ(test, -EAGAIN, vb2_read(&mq->q, nowhere, 1, &position, true));
+	KUNIT_EXPECT_EQ(test, -EBUSY, vb2_core_expbuf(&mq->q, &fd, mq->q.type, mock_vb(mq, 0), 0,
+						      O_CLOEXEC));
+	KUNIT_EXPECT_EQ(test, 0, mock_attach(mq, 0));
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+}
+
 static struct kunit_case exports_cases[] = {
 	KUNIT_CASE_PARAM(before_and_after, allocator_gen_params),
 	KUNIT_CASE_PARAM(one_dmabuf_per_mode, allocator_gen_params),
@@ -343,6 +362,7 @@ static struct kunit_case exports_cases[] = {
 	KUNIT_CASE(not_coherent),
 #endif
 	KUNIT_CASE(allocator_without_exports),
+	KUNIT_CASE(while_read_is_used),
 	KUNIT_CASE_PARAM(outlives_queue, allocator_gen_params),
 	KUNIT_CASE_PARAM(reexported_while_closing, allocator_gen_params),
 	KUNIT_CASE_PARAM(dentry_outlives_file, allocator_gen_params),

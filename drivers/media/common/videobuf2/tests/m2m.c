@@ -21,6 +21,8 @@ struct m2m {
 	/* Of both queues, as the framework wants it. */
 	struct mutex lock;
 	bool output_fences, capture_fences;
+	/* The hardware takes no job now. */
+	bool busy;
 	/* How device_run() went, and how often it did. */
 	int attached;
 	atomic_t runs;
@@ -44,8 +46,14 @@ static void m2m_job_abort(void *priv)
 	v4l2_m2m_buf_done_and_job_finish(m2m->dev, m2m->ctx, VB2_BUF_STATE_ERROR);
 }
 
+static int m2m_job_ready(void *priv)
+{
+	return !((struct m2m *)priv)->busy;
+}
+
 static const struct v4l2_m2m_ops m2m_ops = {
 	.device_run = m2m_device_run,
+	.job_ready = m2m_job_ready,
 	.job_abort = m2m_job_abort,
 };
 
@@ -352,6 +360,50 @@ static void held_capture_given_up(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, mock_writer_waits(second));
 }
 
+/* The same, but there is no other picture for the next frame: it waits for one. */
+static void held_capture_was_the_last(struct kunit *test)
+{
+	struct m2m *m2m = m2m_start(test, true, true);
+	struct dma_buf *capture = m2m_capture(m2m, 0);
+
+	m2m_qbuf_capture(m2m, 0);
+	m2m_run(m2m, 0, V4L2_BUF_FLAG_M2M_HOLD_CAPTURE_BUF, 1);
+	m2m_end(m2m, VB2_BUF_STATE_DONE);
+	m2m_qbuf(m2m, V4L2_BUF_TYPE_VIDEO_OUTPUT, 1, 0, 2);
+	v4l2_m2m_try_schedule(m2m->ctx);
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&m2m->runs));
+	m2m_dqbuf(m2m, V4L2_BUF_TYPE_VIDEO_CAPTURE, 0);
+	KUNIT_EXPECT_EQ(test, 0, mock_count(test, capture));
+	m2m_qbuf_capture(m2m, 0);
+	v4l2_m2m_try_schedule(m2m->ctx);
+	KUNIT_EXPECT_EQ(test, 2, atomic_read(&m2m->runs));
+	KUNIT_EXPECT_TRUE(test, mock_reader_waits(capture));
+}
+
+/* A job that cannot be started yet publishes nothing, however complete its buffers are. */
+static void not_started(struct kunit *test)
+{
+	struct m2m *m2m = m2m_start(test, true, true);
+	struct dma_buf *output = m2m_output(m2m, 0), *capture = m2m_capture(m2m, 0);
+
+	m2m->busy = true;
+	m2m_qbuf_capture(m2m, 0);
+	m2m_qbuf(m2m, V4L2_BUF_TYPE_VIDEO_OUTPUT, 0, 0, 1);
+	v4l2_m2m_try_schedule(m2m->ctx);
+	KUNIT_EXPECT_EQ(test, 0, mock_count(test, output) + mock_count(test, capture));
+	/* The other reason: the stop command of an encoder or a decoder. */
+	m2m->busy = false;
+	m2m->ctx->has_stopped = true;
+	v4l2_m2m_try_schedule(m2m->ctx);
+	KUNIT_EXPECT_EQ(test, 0, mock_count(test, output) + mock_count(test, capture));
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&m2m->runs));
+	m2m->ctx->has_stopped = false;
+	v4l2_m2m_try_schedule(m2m->ctx);
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&m2m->runs));
+	KUNIT_EXPECT_TRUE(test, mock_writer_waits(output));
+	KUNIT_EXPECT_TRUE(test, mock_reader_waits(capture));
+}
+
 static void aborted(struct kunit *test)
 {
 	struct m2m *m2m = m2m_start(test, true, true);
@@ -428,6 +480,8 @@ static struct kunit_case m2m_cases[] = {
 	KUNIT_CASE(failed_job),
 	KUNIT_CASE(held_capture),
 	KUNIT_CASE(held_capture_given_up),
+	KUNIT_CASE(held_capture_was_the_last),
+	KUNIT_CASE(not_started),
 	KUNIT_CASE(aborted),
 	KUNIT_CASE(closed),
 	KUNIT_CASE(many_jobs),
