@@ -132,6 +132,7 @@ static void queue_in_error(struct kunit *test)
 
 	vb2_queue_error(&mq->q);
 	KUNIT_EXPECT_EQ(test, -EIO, mock_try_qbuf(mq, 1));
+	KUNIT_EXPECT_EQ(test, -EIO, vb2_core_prepare_buf(&mq->q, mock_vb(mq, 1), NULL));
 	KUNIT_EXPECT_EQ(test, -EIO, vb2_core_dqbuf(&mq->q, &index, NULL, true));
 	KUNIT_EXPECT_EQ(test, 0, dma_fence_get_status(fence));
 	mock_streamoff(mq);
@@ -141,7 +142,7 @@ static void queue_in_error(struct kunit *test)
 #ifdef CONFIG_VIDEO_ADV_DEBUG
 /* What videobuf2 calls the counters, each with the one that it has to be equal to. */
 static const char *const pairs_of_counters[] = {
-	"wait_prepare:", "buf_prepare:", "buf_out_validate:", " alloc:",
+	"wait_prepare:", "buf_init:", "buf_prepare:", "buf_out_validate:", " alloc:",
 	" prepare:", "get_userptr:", "attach_dmabuf:", "map_dmabuf:",
 };
 
@@ -167,6 +168,7 @@ static void counters_that_differ(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
 	fence = mock_seen(test, mock_export(mq, 0, 0));
 	++mq->q.cnt_wait_prepare;
+	++vb->cnt_buf_init;
 	++vb->cnt_buf_prepare;
 	++vb->cnt_buf_queue;
 	++vb->cnt_mem_alloc;

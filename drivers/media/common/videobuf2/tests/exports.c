@@ -296,6 +296,7 @@ static void not_coherent(struct kunit *test)
 	struct mock_queue *mq = MOCK_OPEN(test, .mem_ops = &vb2_dma_contig_memops,
 					  .dev = mock_device(test));
 	unsigned int count = 1;
+	struct iosys_map map;
 	struct dma_buf *dbuf;
 
 	mq->q.allow_cache_hints = 1;
@@ -308,6 +309,9 @@ static void not_coherent(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, mock_reader_waits(dbuf));
 	mock_done(mq, 0, VB2_BUF_STATE_DONE);
 	KUNIT_EXPECT_FALSE(test, mock_writer_waits(dbuf));
+	/* Its kernel mapping, which is made when it is asked for, goes with it. */
+	KUNIT_ASSERT_EQ(test, 0, dma_buf_vmap_unlocked(dbuf, &map));
+	dma_buf_vunmap_unlocked(dbuf, &map);
 }
 #endif
 

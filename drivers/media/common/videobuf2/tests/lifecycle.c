@@ -154,11 +154,16 @@ static void cancelled_by_release(struct kunit *test)
 static void cancelled_by_reqbufs(struct kunit *test)
 {
 	struct mock_queue *mq = MOCK_START(test);
+	unsigned int count = 1;
 	struct dma_fence *fence;
 
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
 	fence = mock_seen(test, mock_export(mq, 0, 0));
 	mock_streamoff(mq);
+	/* Buffers do not change under the eyes of a thread that sleeps in DQBUF. */
+	mq->q.waiting_in_dqbuf = 1;
+	KUNIT_EXPECT_EQ(test, -EBUSY, vb2_core_reqbufs(&mq->q, VB2_MEMORY_MMAP, 0, &count));
+	mq->q.waiting_in_dqbuf = 0;
 	mock_reqbufs(mq, VB2_MEMORY_MMAP, 0);
 	KUNIT_EXPECT_EQ(test, -ECANCELED, dma_fence_get_status(fence));
 }

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "kselftest_harness.h"
+#include "rkemu_counts.h"
 #include "rkemu_fail.h"
 #include "rkemu_held.h"
 #include "rkemu_ops.h"
@@ -214,6 +215,23 @@ static void sweep(struct __test_metadata *_metadata, struct stage *stage, const 
 	EXPECT_GE(forgotten, left);
 }
 
+/* The first one: what is lost from now on counts. */
+FIXTURE(begin) {
+};
+
+FIXTURE_SETUP(begin)
+{
+}
+
+FIXTURE_TEARDOWN(begin)
+{
+}
+
+TEST_F_TIMEOUT(begin, kmemleak, CASE_S)
+{
+	ASSERT_EQ(0, kmemleak_start());
+}
+
 static const char *start(struct stage *stage, const struct job_kind *kind)
 {
 	const char *missing = rkemu_start(kind->dev);
@@ -378,6 +396,23 @@ TEST_F_TIMEOUT(stream, next_job, SWEEP_S)
 TEST_F_TIMEOUT(stream, export_sync_file, SWEEP_S)
 {
 	sweep(_metadata, &self->stage, variant->device, "export_sync_file", &op_export_sync_file);
+}
+
+/* The last one: of all that failed, nothing is left. */
+FIXTURE(leaks) {
+};
+
+FIXTURE_SETUP(leaks)
+{
+}
+
+FIXTURE_TEARDOWN(leaks)
+{
+}
+
+TEST_F_TIMEOUT(leaks, none, CASE_S)
+{
+	EXPECT_EQ(0, kmemleak_count());
 }
 
 TEST_HARNESS_MAIN

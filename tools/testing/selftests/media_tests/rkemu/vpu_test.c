@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -19,6 +20,9 @@
 #include "rkemu_jobs.h"
 
 #define LONG_US	300000
+/* How many requests are closed while their video node is, and how often. */
+#define REQUESTS 8
+#define ROUNDS	20
 /* The timestamp of the frame that slices are of. */
 #define STAMP	77
 
@@ -301,6 +305,47 @@ TEST_F_TIMEOUT(waiting, request_closed_last, CASE_S)
 	/* KASAN and lockdep see it if the controls are freed before the request is cancelled. */
 	m2m_close_node(m2m);
 	EXPECT_EQ(0, close(how.request));
+}
+
+struct closing {
+	pthread_barrier_t barrier;
+	int requests[REQUESTS];
+};
+
+static void *close_requests(void *data)
+{
+	struct closing *closing = data;
+	unsigned int i;
+
+	pthread_barrier_wait(&closing->barrier);
+	for (i = 0; i < REQUESTS; i++)
+		close(closing->requests[i]);
+	return NULL;
+}
+
+/* Both know the controls in the requests, and let them go. KASAN sees it if they do so at once. */
+TEST_F_TIMEOUT(waiting, closed_at_once, CASE_S)
+{
+	struct closing closing;
+	pthread_t thread;
+	struct jobs jobs;
+	unsigned int round, i;
+
+	ASSERT_EQ(0, pthread_barrier_init(&closing.barrier, NULL, 2));
+	for (round = 0; round < ROUNDS; round++) {
+		ASSERT_EQ(0, jobs_open_idle(&jobs, variant->kind));
+		for (i = 0; i < REQUESTS; i++) {
+			ASSERT_EQ(0, ioctl(jobs.m2m.media, MEDIA_IOC_REQUEST_ALLOC,
+					   &closing.requests[i]));
+			ASSERT_EQ(0, variant->kind->controls(jobs.m2m.fd, closing.requests[i]));
+		}
+		ASSERT_EQ(0, pthread_create(&thread, NULL, close_requests, &closing));
+		pthread_barrier_wait(&closing.barrier);
+		m2m_close_node(&jobs.m2m);
+		ASSERT_EQ(0, pthread_join(thread, NULL));
+		jobs_close(&jobs);
+	}
+	pthread_barrier_destroy(&closing.barrier);
 }
 
 /*
