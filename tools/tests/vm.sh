@@ -65,10 +65,11 @@ vm_does_not_boot()
 	rm "$image"
 }
 
-# A QEMU that crashes the first time, or each time
-vm_qemu_crashes()
+# vm_with_qemu STATUS TIMES SCRIPT: how a command that exits with 5 ends, where the first so many
+# starts of QEMU are SCRIPT instead
+vm_with_qemu()
 {
-	local want=$1 times=$2 dir qemu
+	local want=$1 times=$2 script=$3 dir qemu
 	dir=$(mktemp -d)
 	qemu=$(command -v qemu-system-x86_64)
 	printf '%s' "$times" >"$dir/left"
@@ -77,14 +78,25 @@ vm_qemu_crashes()
 		left=\$(<"$dir/left")
 		if [[ " \$* " == *" -kernel "* ]] && ((left)); then
 			printf '%s' "\$((left - 1))" >"$dir/left"
-			kill -SEGV \$\$
+			$script
 		fi
 		exec "$qemu" "\$@"
 	END
 	chmod +x "$dir/qemu-system-x86_64"
 	PATH=$dir:$PATH vm_status "$want" -- sh -c 'echo done; exit 5'
-	has "QEMU crashed before the command began"
 	rm -rf "$dir"
+}
+
+vm_qemu_crashes()
+{
+	vm_with_qemu "$1" "$2" 'kill -SEGV $$'
+	has "QEMU crashed before the command began"
+}
+
+vm_hangs()
+{
+	VM_BOOT_LIMIT=5 vm_with_qemu 5 1 'exec sleep 999'
+	has "the command did not begin within 5 s"
 }
 
 check "klog: reports in a kernel log, and expected ones" "$TESTS/klog-test"
@@ -96,3 +108,4 @@ check "vm: the time limit ends with 124" vm_timeout
 check "vm: an image that does not boot is not a success" vm_does_not_boot
 check "vm: QEMU crashes while the machine starts: once more" vm_qemu_crashes 5 1
 check "vm: QEMU crashes each time: an error" vm_qemu_crashes 125 2
+check "vm: the machine hangs while it starts: once more" vm_hangs
