@@ -55,7 +55,8 @@ modules_selftest()
 	grep -Eq '^# PASSED: ([1-9][0-9]*) / \1 tests passed' "$tap"
 }
 
-# What comes after the failed case may meet the module that is gone, so how it ends is open.
+# The case names the module that it could remove and should not. What comes after that meets its code,
+# which is gone, so how it ends is open.
 modules_broken()
 {
 	local image out status=0
@@ -65,7 +66,7 @@ modules_broken()
 		status=$?
 	echo "$out"
 	((status))
-	[[ $out == *"# videobuf2_dma_sg"*"a module goes away that is needed"* ]]
+	grep -qx '# videobuf2_dma_sg' <<<"$out"
 }
 
 rm -f "$TEST_LOGS/modules-image"

@@ -3,7 +3,8 @@
  * Tests on the emulated media blocks of the RK3566, and on visl: many jobs in many contexts, with
  * consumers that wait for all of their buffers. Every fence ends, and nothing is left of any.
  *
- * LOAD_JOBS of the environment is the number of jobs of each case.
+ * LOAD_JOBS of the environment is the number of jobs of each case, LOAD_SLOW_JOBS that of one with
+ * visl, which draws with the processor.
  */
 
 #include <errno.h>
@@ -201,6 +202,7 @@ FIXTURE_VARIANT(load) {
 	unsigned int contexts;
 	/* Fences of a job: visl has them on its CAPTURE queue only. */
 	unsigned int fences;
+	bool slow;
 };
 
 FIXTURE_VARIANT_ADD(load, rga_1) {
@@ -243,23 +245,26 @@ FIXTURE_VARIANT_ADD(load, visl_1) {
 	.kind = &job_visl,
 	.contexts = 1,
 	.fences = 1,
+	.slow = true,
 };
 
 FIXTURE_VARIANT_ADD(load, visl_8) {
 	.kind = &job_visl,
 	.contexts = 8,
 	.fences = 1,
+	.slow = true,
 };
 
 FIXTURE_VARIANT_ADD(load, visl_32) {
 	.kind = &job_visl,
 	.contexts = 32,
 	.fences = 1,
+	.slow = true,
 };
 
 FIXTURE_SETUP(load)
 {
-	const char *const jobs = getenv("LOAD_JOBS");
+	const char *const jobs = getenv(variant->slow ? "LOAD_SLOW_JOBS" : "LOAD_JOBS");
 	const char *reason = rkemu_start(&rkemu_rga);
 	struct load *load = &self->load;
 	unsigned int i;
