@@ -9,7 +9,11 @@ SELFTESTS+=(export_test starting_test holder_test lifetime_test)
 # Faults on every device and with every memory take as long as all the others.
 case ${SELFTESTS_FAULTS:-share} in
 all) SELFTESTS+=(failnth_test probe_test) PROBE_STRIDE=1 ;;
-*) SELFTESTS+=("failnth_test=failnth_test -v rga -v h264_import" probe_test) PROBE_STRIDE=13 ;;
+*)
+	SELFTESTS+=("failnth_test=failnth_test -f begin -v rga -v h264_import -r prepare.h264.open -f leaks"
+		probe_test)
+	PROBE_STRIDE=13
+	;;
 esac
 # What is shown by counting takes this many frames, besides those that all tests have.
 SELFTESTS_MANY=${SELFTESTS_MANY:-0}
