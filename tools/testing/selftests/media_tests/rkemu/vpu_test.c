@@ -16,7 +16,6 @@
 #include <linux/media.h>
 
 #include "kselftest_harness.h"
-#include "rkemu_counts.h"
 #include "rkemu_jobs.h"
 
 #define LONG_US	300000
@@ -427,64 +426,6 @@ TEST_F_TIMEOUT(waiting, picture_of_an_old_size, CASE_S)
 	if (kind == &job_visl)
 		EXPECT_EQ(-EBUSY, m2m_format(m2m, M2M_CAPTURE, V4L2_PIX_FMT_YUV420, kind->width,
 					     kind->height, 0));
-}
-
-FIXTURE(visl) {
-};
-
-FIXTURE_SETUP(visl)
-{
-	const char *missing = rkemu_start(&rkemu_vpu);
-
-	if (missing)
-		SKIP(return, "%s", missing);
-}
-
-FIXTURE_TEARDOWN(visl)
-{
-	EXPECT_EQ(0, rkemu_defaults(&rkemu_vpu));
-}
-
-/* What a codec's controls are by themselves is enough for visl, which decodes nothing. */
-static int no_controls(int fd, int request)
-{
-	return 0;
-}
-
-/*
- * The fence of a picture does not depend on what it was made from. The job is over when it was
- * started, so that its fence is not seen, but counted.
- */
-TEST_F_TIMEOUT(visl, every_codec, CASE_S)
-{
-	static const __u32 codecs[] = {
-		V4L2_PIX_FMT_FWHT_STATELESS, V4L2_PIX_FMT_MPEG2_SLICE, V4L2_PIX_FMT_VP8_FRAME,
-		V4L2_PIX_FMT_VP9_FRAME, V4L2_PIX_FMT_H264_SLICE, V4L2_PIX_FMT_HEVC_SLICE,
-		V4L2_PIX_FMT_AV1_FRAME,
-	};
-	struct job_kind kind = job_visl;
-	struct fence_counts counts = {};
-	struct jobs jobs;
-	unsigned int i;
-
-	ASSERT_EQ(0, fence_counts_start());
-	kind.controls = no_controls;
-	/* The smallest one of FWHT. */
-	kind.width = 640;
-	kind.height = 360;
-	for (i = 0; i < ARRAY_COUNT(codecs); i++) {
-		kind.input = codecs[i];
-		ASSERT_EQ(0, jobs_open(&jobs, &kind));
-		ASSERT_EQ(codecs[i], jobs.m2m.queues[M2M_OUTPUT].pix.pixelformat);
-		ASSERT_EQ(0, job_start(&jobs, 0, 1));
-		EXPECT_EQ(0, job_end(&jobs, 0, 1, SOON_MS));
-		EXPECT_EQ(1, dmabuf_ready(job_picture(&jobs, 0)->dmabuf, POLLIN | POLLOUT, 0));
-		jobs_close(&jobs);
-	}
-	ASSERT_EQ(0, fence_counts_end(&counts));
-	EXPECT_EQ(ARRAY_COUNT(codecs), counts.armed);
-	EXPECT_EQ(counts.armed, counts.signalled);
-	EXPECT_EQ(counts.made, counts.gone);
 }
 
 TEST_HARNESS_MAIN

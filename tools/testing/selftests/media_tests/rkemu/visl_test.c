@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Tests of visl, a decoder that decodes nothing: its pictures tell of the job that drew them.
+ */
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "kselftest_harness.h"
+#include "rkemu_counts.h"
+#include "rkemu_jobs.h"
+
+/* How often buffers come and go beside S_FMT. */
+#define ROUNDS	50
+
+FIXTURE(visl) {
+};
+
+FIXTURE_SETUP(visl)
+{
+	const char *missing = rkemu_start(&rkemu_vpu);
+
+	if (missing)
+		SKIP(return, "%s", missing);
+}
+
+FIXTURE_TEARDOWN(visl)
+{
+	EXPECT_EQ(0, rkemu_defaults(&rkemu_vpu));
+}
+
+/* What a codec's controls are by themselves is enough for visl, which decodes nothing. */
+static int no_controls(int fd, int request)
+{
+	return 0;
+}
+
+/*
+ * The fence of a picture does not depend on what it was made from. The job is over when it was
+ * started, so that its fence is not seen, but counted.
+ */
+TEST_F_TIMEOUT(visl, every_codec, CASE_S)
+{
+	static const __u32 codecs[] = {
+		V4L2_PIX_FMT_FWHT_STATELESS, V4L2_PIX_FMT_MPEG2_SLICE, V4L2_PIX_FMT_VP8_FRAME,
+		V4L2_PIX_FMT_VP9_FRAME, V4L2_PIX_FMT_H264_SLICE, V4L2_PIX_FMT_HEVC_SLICE,
+		V4L2_PIX_FMT_AV1_FRAME,
+	};
+	struct job_kind kind = job_visl;
+	struct fence_counts counts = {};
+	struct jobs jobs;
+	unsigned int i;
+
+	ASSERT_EQ(0, fence_counts_start());
+	kind.controls = no_controls;
+	/* The smallest one of FWHT. */
+	kind.width = 640;
+	kind.height = 360;
+	for (i = 0; i < ARRAY_COUNT(codecs); i++) {
+		kind.input = codecs[i];
+		ASSERT_EQ(0, jobs_open(&jobs, &kind));
+		ASSERT_EQ(codecs[i], jobs.m2m.queues[M2M_OUTPUT].pix.pixelformat);
+		ASSERT_EQ(0, job_start(&jobs, 0, 1));
+		EXPECT_EQ(0, job_end(&jobs, 0, 1, SOON_MS));
+		EXPECT_EQ(1, dmabuf_ready(job_picture(&jobs, 0)->dmabuf, POLLIN | POLLOUT, 0));
+		jobs_close(&jobs);
+	}
+	ASSERT_EQ(0, fence_counts_end(&counts));
+	EXPECT_EQ(ARRAY_COUNT(codecs), counts.armed);
+	EXPECT_EQ(counts.armed, counts.signalled);
+	EXPECT_EQ(counts.made, counts.gone);
+}
+
+/* How often S_FMT was allowed, and how often it was not. */
+struct changing {
+	struct m2m *m2m;
+	atomic_bool over;
+	unsigned int set;
+	unsigned int busy;
+	unsigned int other;
+};
+
+/* It is the same format each time, but what the pictures are drawn with is made anew. */
+static void *change_format(void *data)
+{
+	struct changing *changing = data;
+	struct v4l2_format format = { .type = m2m_type(changing->m2m, M2M_CAPTURE) };
+
+	format.fmt.pix_mp = changing->m2m->queues[M2M_CAPTURE].pix;
+	while (!atomic_load(&changing->over)) {
+		if (!ioctl(changing->m2m->fd, VIDIOC_S_FMT, &format))
+			changing->set++;
+		else if (errno == EBUSY)
+			changing->busy++;
+		else
+			changing->other++;
+	}
+	return NULL;
+}
+
+/*
+ * S_FMT asks whether there are pictures, and takes its time then. Those that come in the meantime,
+ * and the job that waits for them, must not meet a format that is half set.
+ */
+TEST_F_TIMEOUT(visl, format_beside_buffers, CASE_S)
+{
+	struct changing changing = {};
+	struct job_kind kind = job_visl;
+	struct jobs jobs;
+	pthread_t thread;
+	unsigned int i;
+
+	/* What pictures are drawn with grows with their width alone. */
+	kind.width = 4096;
+	ASSERT_EQ(0, jobs_open_idle(&jobs, &kind));
+	ASSERT_EQ(0, m2m_alloc(&jobs.m2m, M2M_OUTPUT, 1));
+	ASSERT_EQ(0, m2m_alloc(&jobs.m2m, M2M_CAPTURE, 1));
+	ASSERT_EQ(0, jobs_go(&jobs));
+	changing.m2m = &jobs.m2m;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, change_format, &changing));
+	for (i = 1; i <= ROUNDS; i++) {
+		ASSERT_EQ(0, m2m_stream(&jobs.m2m, M2M_CAPTURE, false));
+		ASSERT_EQ(0, m2m_reqbufs(&jobs.m2m, M2M_CAPTURE, 0));
+		ASSERT_EQ(0, job_queue_input(&jobs, 0, i, i, 0));
+		/* There is time for S_FMT. */
+		usleep(1000 * (i % 8));
+		ASSERT_EQ(1, m2m_reqbufs(&jobs.m2m, M2M_CAPTURE, 1));
+		ASSERT_EQ(0, m2m_stream(&jobs.m2m, M2M_CAPTURE, true));
+		ASSERT_EQ(0, job_queue_picture(&jobs, 0));
+		ASSERT_EQ(0, job_end(&jobs, 0, i, SOON_MS));
+	}
+	atomic_store(&changing.over, true);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_LT(0, changing.set);
+	EXPECT_LT(0, changing.busy);
+	EXPECT_EQ(0, changing.other);
+	jobs_close(&jobs);
+}
+
+TEST_HARNESS_MAIN
