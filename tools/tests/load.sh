@@ -2,7 +2,8 @@
 # shellcheck shell=bash disable=SC2164
 #
 # Load, in one boot: vim2m by vb2-fence stress, then rockchip-rga, hantro and visl by load_test, each
-# with 1, 8 and 32 contexts and consumers. Every fence ends, and memory is as it was before.
+# with 1, 8 and 32 contexts and consumers, and then all of them at once. Every fence ends, and memory
+# is as it was before.
 #
 # LOAD_FENCES is how many there are at least, in all; a share with continuous integration.
 LOAD_FENCES=${LOAD_FENCES:-1000}
@@ -10,8 +11,12 @@ LOAD_FENCES=${LOAD_FENCES:-1000}
 # queues are counted. Each is run with three numbers of contexts. visl and vim2m are slow: they draw
 # with the processor. Theirs is a smaller part, of enough jobs for all contexts.
 LOAD_SLOW=8
-LOAD_JOBS=$((LOAD_FENCES * LOAD_SLOW / (3 * (2 + 2) * LOAD_SLOW + 3 * (1 + 1)) + 1))
+LOAD_ALONE=$((LOAD_FENCES < 50000 ? LOAD_FENCES : 50000))
+LOAD_JOBS=$((LOAD_ALONE * LOAD_SLOW / (3 * (2 + 2) * LOAD_SLOW + 3 * (1 + 1)) + 1))
 LOAD_SLOW_JOBS=$((LOAD_JOBS / LOAD_SLOW + 50))
+# One device has one job at a time, so that it does not keep two processors busy. Of a long run most is
+# done by all devices together, in which a job has more than 1.7 fences.
+LOAD_MIXED_JOBS=$(((LOAD_FENCES - LOAD_ALONE) * 10 / 17 + 200))
 
 load_run()
 {
@@ -25,7 +30,8 @@ load_run()
 				--seconds 1000000 --job-ms 1 --tolerance-ms 10000 --size 64x64 \
 				--json >\$VM_SCRATCH/load-\$contexts.json
 		done
-		LOAD_JOBS=$LOAD_JOBS LOAD_SLOW_JOBS=$LOAD_SLOW_JOBS '$programs/load_test' >\$VM_SCRATCH/load.tap"
+		LOAD_JOBS=$LOAD_JOBS LOAD_SLOW_JOBS=$LOAD_SLOW_JOBS LOAD_MIXED_JOBS=$LOAD_MIXED_JOBS \
+			'$programs/load_test' >\$VM_SCRATCH/load.tap"
 }
 
 # load_count: what was armed and signalled, as the trace events tell
