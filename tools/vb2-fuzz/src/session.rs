@@ -24,6 +24,9 @@ use crate::run;
 use crate::sys;
 use crate::world::{ScreenNumbers, World};
 
+/// How often a run says how far it is.
+const TELL: Duration = Duration::from_secs(60);
+
 /// What is needed to make calls.
 struct Machine {
     found: &'static Everything,
@@ -53,6 +56,7 @@ pub struct Session {
     inputs: u64,
     digest: DefaultHasher,
     started: Instant,
+    told: Instant,
 }
 
 impl Session {
@@ -74,6 +78,7 @@ impl Session {
             inputs: 0,
             digest: DefaultHasher::new(),
             started: Instant::now(),
+            told: Instant::now(),
         })
     }
 
@@ -99,7 +104,24 @@ impl Session {
         self.fences.add(&mut machine.trace)?;
         ended.map_err(anyhow::Error::msg)?;
         self.fences.check()?;
-        machine.check_taint()
+        machine.check_taint()?;
+        self.tell();
+        Ok(())
+    }
+
+    /// A long run is not to look as if it hung.
+    fn tell(&mut self) {
+        if self.told.elapsed() < TELL {
+            return;
+        }
+        self.told = Instant::now();
+        eprintln!(
+            "vb2-fuzz: {} of {} calls after {} s, {} fences",
+            self.counts.total(),
+            self.options.calls,
+            self.started.elapsed().as_secs(),
+            self.fences.signalled
+        );
     }
 
     /// Whether it was enough.
