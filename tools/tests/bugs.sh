@@ -19,16 +19,5 @@ bugs_request()
 	has "media_request_close+"
 }
 
-# bugs_cleanup: said once for the buffer, when it is freed
-bugs_cleanup()
-{
-	expect 0 "$ROOT/tools/vm" -- sh -ec "
-		'$("$ROOT/tools/selftests")/base_bugs' cleanup
-		dmesg"
-	has "unbalanced counters for queue"
-	has "buf_init: 1 buf_cleanup: 0"
-}
-
 check "bugs: hantro's new buffers are not cleared" bugs_memory
 check "bugs: a request outlives its media device" bugs_request
-check "bugs: a buffer loses its memory without buf_cleanup" bugs_cleanup

@@ -79,31 +79,6 @@ static int request(void)
 	return 0;
 }
 
-/* A buffer that loses its memory, for a descriptor that is none, without a buf_cleanup. */
-static int cleanup(void)
-{
-	const struct m2m_qbuf how = {};
-	struct m2m_buffer *buffer;
-	struct jobs jobs;
-	int ret, fd;
-
-	ret = jobs_open_idle(&jobs, &job_rga);
-	ret = ret ? ret : m2m_import(&jobs.m2m, M2M_CAPTURE, 1);
-	ret = ret ? ret : m2m_qbuf(&jobs.m2m, M2M_CAPTURE, 0, &how);
-	ret = ret ? ret : m2m_stream(&jobs.m2m, M2M_CAPTURE, false);
-	if (!ret) {
-		buffer = job_picture(&jobs, 0);
-		fd = buffer->dmabuf;
-		buffer->dmabuf = -1;
-		if (m2m_qbuf(&jobs.m2m, M2M_CAPTURE, 0, &how) != -EINVAL)
-			ret = -EBADMSG;
-		buffer->dmabuf = fd;
-	}
-	/* With CONFIG_VIDEO_ADV_DEBUG this says "unbalanced counters" in the log. */
-	jobs_close(&jobs);
-	return ret;
-}
-
 static const struct bug {
 	const char *name;
 	const struct rkemu_dev *dev;
@@ -111,7 +86,6 @@ static const struct bug {
 } bugs[] = {
 	{ "memory", &rkemu_vpu, memory },
 	{ "request", &rkemu_vpu, request },
-	{ "cleanup", &rkemu_rga, cleanup },
 };
 
 int main(int argc, char **argv)
@@ -125,7 +99,7 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[1], bugs[i].name))
 			bug = &bugs[i];
 	if (!bug) {
-		fprintf(stderr, "usage: base_bugs memory|request|cleanup\n");
+		fprintf(stderr, "usage: base_bugs memory|request\n");
 		return 2;
 	}
 	reason = rkemu_start(bug->dev);

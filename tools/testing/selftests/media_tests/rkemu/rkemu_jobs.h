@@ -9,6 +9,8 @@
 #include "rkemu_m2m.h"
 
 #define JOB_SLOTS	M2M_BUFFERS
+/* Frames of VP8 refer to the picture of the job with this number and timestamp, if it is there. */
+#define JOB_REFERENCE	1
 
 struct jobs;
 

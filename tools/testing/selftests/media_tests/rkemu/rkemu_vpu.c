@@ -103,8 +103,10 @@ static int mpeg2_controls(int fd, int request)
 }
 
 /* A key frame with one partition of coefficients. */
+/* The driver looks for the pictures that a frame refers to, even if it is a key frame. */
 static int vp8_controls(int fd, int request)
 {
+	const __u64 reference_ns = JOB_REFERENCE * 1000;
 	struct v4l2_ctrl_vp8_frame frame = {
 		.quant.y_ac_qi = 32,
 		.coder_state.range = 255,
@@ -114,6 +116,9 @@ static int vp8_controls(int fd, int request)
 		.first_part_size = VP8_FIRST_PART,
 		.first_part_header_bits = 16,
 		.dct_part_sizes[0] = BITSTREAM - VP8_HEADER - VP8_FIRST_PART,
+		.last_frame_ts = reference_ns,
+		.golden_frame_ts = reference_ns,
+		.alt_frame_ts = reference_ns,
 		.flags = V4L2_VP8_FRAME_FLAG_KEY_FRAME | V4L2_VP8_FRAME_FLAG_SHOW_FRAME,
 	};
 	struct v4l2_ext_control list[] = {

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Tests of media requests with more in them than a frame has, on hantro, visl and vim2m, and of
+ * references that are gone.
+ */
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <linux/media.h>
+
+#include "kselftest_harness.h"
+#include "rkemu_jobs.h"
+
+static int flip(int fd, int request)
+{
+	struct v4l2_ext_control control = { .id = V4L2_CID_HFLIP };
+	struct v4l2_ext_controls controls = {
+		.which = V4L2_CTRL_WHICH_REQUEST_VAL,
+		.request_fd = request,
+		.count = 1,
+		.controls = &control,
+	};
+
+	return ioctl(fd, VIDIOC_S_EXT_CTRLS, &controls) ? -errno : 0;
+}
+
+FIXTURE(request) {
+	struct job_kind kind;
+	struct jobs jobs;
+	struct jobs other;
+};
+
+FIXTURE_VARIANT(request) {
+	const struct job_kind *kind;
+};
+
+FIXTURE_VARIANT_ADD(request, h264) {
+	.kind = &job_h264,
+};
+
+FIXTURE_VARIANT_ADD(request, visl) {
+	.kind = &job_visl,
+};
+
+FIXTURE_VARIANT_ADD(request, vim2m) {
+	.kind = &job_vim2m,
+};
+
+FIXTURE_SETUP(request)
+{
+	const char *reason = rkemu_start(&rkemu_vpu);
+
+	jobs_init(&self->jobs);
+	jobs_init(&self->other);
+	if (reason)
+		SKIP(return, "%s", reason);
+	self->kind = *variant->kind;
+	if (!self->kind.controls)
+		self->kind.controls = flip;
+	ASSERT_EQ(0, jobs_open_idle(&self->jobs, &self->kind));
+	ASSERT_EQ(0, m2m_alloc(&self->jobs.m2m, M2M_OUTPUT, JOB_SLOTS));
+	ASSERT_EQ(0, m2m_alloc(&self->jobs.m2m, M2M_CAPTURE, JOB_SLOTS));
+	ASSERT_EQ(0, jobs_go(&self->jobs));
+}
+
+FIXTURE_TEARDOWN(request)
+{
+	jobs_close(&self->jobs);
+	jobs_close(&self->other);
+	EXPECT_EQ(0, rkemu_enable(false));
+}
+
+/* The first job would end the request, and with it the controls of the second one. */
+TEST_F_TIMEOUT(request, of_two_inputs, CASE_S)
+{
+	struct jobs *jobs = &self->jobs;
+	struct m2m_qbuf how = {
+		.bytes = self->kind.bytes ? self->kind.bytes : job_input(jobs, 0)->size,
+		.flags = V4L2_BUF_FLAG_REQUEST_FD,
+		.request = jobs->requests[0],
+	};
+
+	ASSERT_EQ(0, job_queue_picture(jobs, 0));
+	ASSERT_EQ(0, job_queue_picture(jobs, 1));
+	ASSERT_EQ(0, m2m_qbuf(&jobs->m2m, M2M_OUTPUT, 0, &how));
+	ASSERT_EQ(0, m2m_qbuf(&jobs->m2m, M2M_OUTPUT, 1, &how));
+	ASSERT_EQ(0, self->kind.controls(jobs->m2m.fd, how.request));
+	EXPECT_EQ(-1, ioctl(how.request, MEDIA_REQUEST_IOC_QUEUE));
+	EXPECT_EQ(EINVAL, errno);
+
+	/* Nothing of it was queued. */
+	ASSERT_EQ(0, ioctl(how.request, MEDIA_REQUEST_IOC_REINIT));
+	ASSERT_EQ(0, job_queue_input(jobs, 0, 1, 1, 0));
+	EXPECT_EQ(0, job_end(jobs, 0, 1, SOON_MS));
+}
+
+/*
+ * The controls of the other file are never completed: the request ends with that file. A counter
+ * of what is missing that is too small is a warning.
+ */
+TEST_F_TIMEOUT(request, of_two_files, CASE_S)
+{
+	struct jobs *jobs = &self->jobs;
+	struct pollfd poll_request = { .fd = jobs->requests[0], .events = POLLPRI };
+	struct v4l2_buffer buf;
+
+	ASSERT_EQ(0, jobs_open_idle(&self->other, &self->kind));
+	ASSERT_EQ(0, self->kind.controls(self->other.m2m.fd, jobs->requests[0]));
+	ASSERT_EQ(0, job_start(jobs, 0, 1));
+	ASSERT_EQ(0, job_end_picture(jobs, 0, 1, SOON_MS));
+	ASSERT_EQ(0, m2m_dqbuf(&jobs->m2m, M2M_OUTPUT, SOON_MS, &buf));
+	EXPECT_EQ(0, poll(&poll_request, 1, 0));
+
+	/* Its controls were completed by its job. */
+	jobs->requests[0] = -1;
+	jobs_close_node(jobs);
+	EXPECT_EQ(0, poll(&poll_request, 1, 0));
+	jobs_close_node(&self->other);
+	EXPECT_EQ(1, poll(&poll_request, 1, SOON_MS));
+	EXPECT_EQ(0, close(poll_request.fd));
+}
+
+FIXTURE(reference) {
+	struct jobs lender;
+	struct jobs jobs;
+};
+
+/* Pictures that are imported, from another file of the decoder: those of a heap have holes. */
+FIXTURE_SETUP(reference)
+{
+	const char *reason = rkemu_start(&rkemu_vpu);
+	struct m2m_queue *pictures = &self->jobs.m2m.queues[M2M_CAPTURE];
+	unsigned int i;
+
+	jobs_init(&self->lender);
+	jobs_init(&self->jobs);
+	if (reason)
+		SKIP(return, "%s", reason);
+	ASSERT_EQ(0, jobs_open_idle(&self->lender, &job_vp8));
+	ASSERT_EQ(0, m2m_alloc(&self->lender.m2m, M2M_CAPTURE, JOB_SLOTS));
+	ASSERT_EQ(0, jobs_open_idle(&self->jobs, &job_vp8));
+	ASSERT_EQ(0, m2m_alloc(&self->jobs.m2m, M2M_OUTPUT, JOB_SLOTS));
+	pictures->memory = V4L2_MEMORY_DMABUF;
+	ASSERT_EQ(JOB_SLOTS, m2m_reqbufs(&self->jobs.m2m, M2M_CAPTURE, JOB_SLOTS));
+	for (i = 0; i < JOB_SLOTS; i++) {
+		pictures->buffers[i].dmabuf = job_picture(&self->lender, i)->dmabuf;
+		pictures->buffers[i].size = job_picture(&self->lender, i)->size;
+	}
+	ASSERT_EQ(0, jobs_go(&self->jobs));
+}
+
+FIXTURE_TEARDOWN(reference)
+{
+	/* The dma-bufs are the lender's, which closes them. */
+	jobs_close_node(&self->jobs);
+	jobs_close(&self->lender);
+	EXPECT_EQ(0, rkemu_enable(false));
+}
+
+/* A QBUF that is refused leaves the picture what it is: the next job may refer to it. */
+TEST_F_TIMEOUT(reference, refused_since, CASE_S)
+{
+	struct jobs *jobs = &self->jobs;
+	const int dmabuf = job_picture(jobs, 0)->dmabuf;
+
+	ASSERT_EQ(0, job_start(jobs, 0, JOB_REFERENCE));
+	ASSERT_EQ(0, job_end(jobs, 0, JOB_REFERENCE, SOON_MS));
+	job_picture(jobs, 0)->dmabuf = -1;
+	EXPECT_EQ(-EINVAL, job_queue_picture(jobs, 0));
+	job_picture(jobs, 0)->dmabuf = dmabuf;
+
+	ASSERT_EQ(0, job_start(jobs, 1, JOB_REFERENCE + 1));
+	EXPECT_EQ(0, job_end(jobs, 1, JOB_REFERENCE + 1, SOON_MS));
+}
+
+TEST_HARNESS_MAIN
