@@ -14,17 +14,12 @@
 #include "kselftest_harness.h"
 #include "rkemu_jobs.h"
 
+/* A control of vim2m. */
 static int flip(int fd, int request)
 {
 	struct v4l2_ext_control control = { .id = V4L2_CID_HFLIP };
-	struct v4l2_ext_controls controls = {
-		.which = V4L2_CTRL_WHICH_REQUEST_VAL,
-		.request_fd = request,
-		.count = 1,
-		.controls = &control,
-	};
 
-	return ioctl(fd, VIDIOC_S_EXT_CTRLS, &controls) ? -errno : 0;
+	return set_controls(fd, request, &control, 1);
 }
 
 FIXTURE(request) {

@@ -131,6 +131,9 @@ void fences_close(struct fences *fences);
 /* Starts a job, and waits for its end. 0 only if the right picture came. */
 int job_run(struct jobs *jobs, unsigned int slot, __u32 n);
 
+/* S_EXT_CTRLS of a request. */
+int set_controls(int fd, int request, struct v4l2_ext_control *list, unsigned int count);
+
 /* Of a picture of the decoder: the number that the device gave to the job. */
 __u32 vpu_frame(const struct job_kind *kind, const __u8 *data);
 

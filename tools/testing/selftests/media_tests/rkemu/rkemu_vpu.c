@@ -24,7 +24,7 @@
 #define BLACK		16
 #define WHITE		235
 
-static int set_controls(int fd, int request, struct v4l2_ext_control *list, unsigned int count)
+int set_controls(int fd, int request, struct v4l2_ext_control *list, unsigned int count)
 {
 	struct v4l2_ext_controls controls = {
 		.which = V4L2_CTRL_WHICH_REQUEST_VAL,
