@@ -168,7 +168,7 @@ static void sweep(struct __test_metadata *_metadata, struct stage *stage, const 
 	struct tally tally = {};
 	unsigned int nth, tries, rounds = 1;
 	const char *wrong = NULL;
-	long forgotten, made, left;
+	long made, left;
 	bool hit = true;
 
 	ASSERT_EQ(0, fence_trace_start());
@@ -203,16 +203,10 @@ static void sweep(struct __test_metadata *_metadata, struct stage *stage, const 
 	EXPECT_LT(0, tally.failed);
 	EXPECT_TRUE(op->arms ? tally.unfenced : tally.nomem || tally.other);
 
-	/*
-	 * videobuf2 forgets a dma-buf that it could not attach to, with or without release fences,
-	 * and the last fence of each goes with it. Nothing else is left.
-	 */
-	forgotten = dmabuf_count() - before;
-	EXPECT_LE(0, forgotten);
-	EXPECT_GE(stage->memory == V4L2_MEMORY_DMABUF ? tally.nomem : 0, forgotten);
+	EXPECT_EQ(before, dmabuf_count());
 	ASSERT_EQ(0, fence_trace_end(&made, &left));
 	EXPECT_LT(0, made);
-	EXPECT_GE(forgotten, left);
+	EXPECT_EQ(0, left);
 }
 
 /* The first one: what is lost from now on counts. */

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of media requests with more in them than a frame has, on hantro, visl and vim2m, and of
- * references that are gone.
+ * Tests of media requests with more in them than a frame has, on hantro, visl and vim2m.
  */
 
 #include <errno.h>
@@ -116,59 +115,6 @@ TEST_F_TIMEOUT(request, of_two_files, CASE_S)
 	jobs_close_node(&self->other);
 	EXPECT_EQ(1, poll(&poll_request, 1, SOON_MS));
 	EXPECT_EQ(0, close(poll_request.fd));
-}
-
-FIXTURE(reference) {
-	struct jobs lender;
-	struct jobs jobs;
-};
-
-/* Pictures that are imported, from another file of the decoder: those of a heap have holes. */
-FIXTURE_SETUP(reference)
-{
-	const char *reason = rkemu_start(&rkemu_vpu);
-	struct m2m_queue *pictures = &self->jobs.m2m.queues[M2M_CAPTURE];
-	unsigned int i;
-
-	jobs_init(&self->lender);
-	jobs_init(&self->jobs);
-	if (reason)
-		SKIP(return, "%s", reason);
-	ASSERT_EQ(0, jobs_open_idle(&self->lender, &job_vp8));
-	ASSERT_EQ(0, m2m_alloc(&self->lender.m2m, M2M_CAPTURE, JOB_SLOTS));
-	ASSERT_EQ(0, jobs_open_idle(&self->jobs, &job_vp8));
-	ASSERT_EQ(0, m2m_alloc(&self->jobs.m2m, M2M_OUTPUT, JOB_SLOTS));
-	pictures->memory = V4L2_MEMORY_DMABUF;
-	ASSERT_EQ(JOB_SLOTS, m2m_reqbufs(&self->jobs.m2m, M2M_CAPTURE, JOB_SLOTS));
-	for (i = 0; i < JOB_SLOTS; i++) {
-		pictures->buffers[i].dmabuf = job_picture(&self->lender, i)->dmabuf;
-		pictures->buffers[i].size = job_picture(&self->lender, i)->size;
-	}
-	ASSERT_EQ(0, jobs_go(&self->jobs));
-}
-
-FIXTURE_TEARDOWN(reference)
-{
-	/* The dma-bufs are the lender's, which closes them. */
-	jobs_close_node(&self->jobs);
-	jobs_close(&self->lender);
-	EXPECT_EQ(0, rkemu_enable(false));
-}
-
-/* A QBUF that is refused leaves the picture what it is: the next job may refer to it. */
-TEST_F_TIMEOUT(reference, refused_since, CASE_S)
-{
-	struct jobs *jobs = &self->jobs;
-	const int dmabuf = job_picture(jobs, 0)->dmabuf;
-
-	ASSERT_EQ(0, job_start(jobs, 0, JOB_REFERENCE));
-	ASSERT_EQ(0, job_end(jobs, 0, JOB_REFERENCE, SOON_MS));
-	job_picture(jobs, 0)->dmabuf = -1;
-	EXPECT_EQ(-EINVAL, job_queue_picture(jobs, 0));
-	job_picture(jobs, 0)->dmabuf = dmabuf;
-
-	ASSERT_EQ(0, job_start(jobs, 1, JOB_REFERENCE + 1));
-	EXPECT_EQ(0, job_end(jobs, 1, JOB_REFERENCE + 1, SOON_MS));
 }
 
 TEST_HARNESS_MAIN

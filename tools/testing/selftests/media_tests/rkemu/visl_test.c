@@ -12,10 +12,15 @@
 
 #include "kselftest_harness.h"
 #include "rkemu_counts.h"
-#include "rkemu_jobs.h"
+#include "rkemu_fail.h"
+#include "rkemu_ops.h"
 
 /* How often buffers come and go beside S_FMT. */
 #define ROUNDS	50
+/* More than any of the operations allocates; visl has the controls of all codecs. */
+#define MANY	5000
+/* How long a sweep over all allocations may take, in seconds. */
+#define SWEEP_S	900
 
 FIXTURE(visl) {
 };
@@ -139,6 +144,106 @@ TEST_F_TIMEOUT(visl, format_beside_buffers, CASE_S)
 	EXPECT_LT(0, changing.busy);
 	EXPECT_EQ(0, changing.other);
 	jobs_close(&jobs);
+}
+
+FIXTURE(visl_nomem) {
+	struct stage stage;
+};
+
+FIXTURE_SETUP(visl_nomem)
+{
+	const char *missing = rkemu_start(&rkemu_vpu);
+
+	missing = missing ? missing : fail_start();
+	if (missing)
+		SKIP(return, "%s", missing);
+	self->stage.kind = &job_visl;
+	self->stage.memory = V4L2_MEMORY_MMAP;
+	jobs_init(&self->stage.file);
+	jobs_init(&self->stage.donor);
+}
+
+FIXTURE_TEARDOWN(visl_nomem)
+{
+	fail_stop();
+	jobs_close(&self->stage.file);
+	EXPECT_EQ(0, rkemu_defaults(&rkemu_vpu));
+}
+
+/* A file that is opened can do jobs, or open() says that it cannot. */
+TEST_F_TIMEOUT(visl_nomem, open, SWEEP_S)
+{
+	unsigned int nth, refused = 0, done_without = 0;
+	struct jobs *jobs = &self->stage.file;
+	int ret, ended = 1;
+
+	for (nth = 1; nth < MANY && ended; nth++) {
+		ASSERT_EQ(0, op_open.before(&self->stage));
+		ASSERT_EQ(0, fail_begin(nth));
+		ret = op_open.act(&self->stage);
+		ended = fail_end();
+		ASSERT_LE(0, ended);
+		if (ret) {
+			ASSERT_EQ(-ENOMEM, ret);
+			ASSERT_EQ(1, ended);
+			refused++;
+		} else {
+			done_without += ended;
+			ASSERT_EQ(0, op_open.after(&self->stage));
+			ASSERT_EQ(0, job_start(jobs, 0, nth));
+			ASSERT_EQ(0, job_end(jobs, 0, nth, SOON_MS)) {
+				TH_LOG("after allocation %u of open() had failed", nth);
+			}
+		}
+		jobs_close(jobs);
+	}
+	TH_LOG("%u allocations: open() failed without %u of them", refused + done_without, refused);
+	EXPECT_GT(MANY, nth);
+	EXPECT_LT(0, refused);
+}
+
+/*
+ * An S_FMT that failed for want of memory has left what the pictures were drawn with before, or
+ * nothing to draw with: no job may start then.
+ */
+TEST_F_TIMEOUT(visl_nomem, format, SWEEP_S)
+{
+	struct jobs *jobs = &self->stage.file;
+	unsigned int nth, kept = 0, refused = 0;
+	int ret, ended = 1;
+
+	ASSERT_EQ(0, jobs_open_idle(jobs, &job_visl));
+	ASSERT_EQ(0, m2m_alloc(&jobs->m2m, M2M_OUTPUT, 1));
+	ASSERT_EQ(0, m2m_alloc(&jobs->m2m, M2M_CAPTURE, 1));
+	ASSERT_EQ(0, jobs_go(jobs));
+	ASSERT_EQ(0, m2m_stream(&jobs->m2m, M2M_CAPTURE, false));
+	ASSERT_EQ(0, m2m_free(&jobs->m2m, M2M_CAPTURE));
+	for (nth = 1; nth < MANY && ended; nth++) {
+		ASSERT_EQ(0, fail_begin(nth));
+		ret = m2m_format(&jobs->m2m, M2M_CAPTURE, job_visl.picture, job_visl.width,
+				 job_visl.height, 0);
+		ended = fail_end();
+		ASSERT_LE(0, ended);
+		ASSERT_TRUE(!ret || (ret == -ENOMEM && ended));
+		/* If it has not failed, that is the last one or one that it can do without. */
+		ASSERT_EQ(0, m2m_alloc(&jobs->m2m, M2M_CAPTURE, 1));
+		ASSERT_EQ(0, job_queue_picture(jobs, 0));
+		if (m2m_stream(&jobs->m2m, M2M_CAPTURE, true)) {
+			ASSERT_EQ(-ENOMEM, ret);
+			refused++;
+		} else {
+			kept += !!ret;
+			ASSERT_EQ(0, job_queue_input(jobs, 0, nth, nth, 0));
+			ASSERT_EQ(0, job_end(jobs, 0, nth, SOON_MS)) {
+				TH_LOG("after allocation %u of S_FMT had failed", nth);
+			}
+			ASSERT_EQ(0, m2m_stream(&jobs->m2m, M2M_CAPTURE, false));
+		}
+		ASSERT_EQ(0, m2m_free(&jobs->m2m, M2M_CAPTURE));
+	}
+	TH_LOG("S_FMT failed %u times: STREAMON refused %u times", kept + refused, refused);
+	EXPECT_GT(MANY, nth);
+	EXPECT_LT(0, refused);
 }
 
 TEST_HARNESS_MAIN
