@@ -178,7 +178,9 @@ static void counters_that_differ(struct kunit *test)
 	++vb->cnt_mem_attach_dmabuf;
 	++vb->cnt_mem_map_dmabuf;
 	mock_trace(test, "console", find_counters, &found);
+	mock_expect_warning(test, "videobuf2_common: ");
 	mock_release(mq);
+	mock_expected_report(test);
 	KUNIT_EXPECT_EQ(test, BIT(ARRAY_SIZE(counter_lines)) - 1, found);
 	KUNIT_EXPECT_EQ(test, -ECANCELED, dma_fence_get_status(fence));
 }
