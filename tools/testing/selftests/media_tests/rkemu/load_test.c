@@ -30,6 +30,8 @@
 #define LOOK		16
 /* A visitor of all dma-bufs takes this long to give up; it comes back. */
 #define VISIT_MS	100
+/* How often a run of hours says how far it is. */
+#define TELL_MS		60000
 /* Between visits the producers have the processors. */
 #define PAUSE_MS	10
 /* KASAN keeps this part of the memory, of what was freed, and caches keep some more. */
@@ -170,6 +172,7 @@ static int visit(struct load *load)
 
 static int run(struct load *load)
 {
+	long long told = now_ms();
 	unsigned int i, started = 0;
 	int ret = 0;
 
@@ -182,6 +185,11 @@ static int run(struct load *load)
 	}
 	while (!ret && atomic_load(&load->ended) < load->jobs && !atomic_load(&load->stop)) {
 		ret = visit(load);
+		if (now_ms() - told >= TELL_MS) {
+			printf("# %u of %u jobs\n", atomic_load(&load->ended), load->jobs);
+			fflush(stdout);
+			told = now_ms();
+		}
 		sleep_ms(PAUSE_MS);
 	}
 	if (ret)
