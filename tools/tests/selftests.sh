@@ -27,7 +27,7 @@ selftests_run()
 	shift
 	programs=$("$ROOT/tools/selftests")
 	for test; do
-		script+="'$programs'/${test#*=} >\$VM_SCRATCH/selftests-${test%%=*}.tap || status=1
+		script+="'$programs'/${test#*=} >\$VM_SCRATCH/selftests-${test%%=*}.tap 2>&1 || status=1
 echo \"${test%%=*} ended at \$(cut -d. -f1 /proc/uptime) s\"
 "
 	done
@@ -36,21 +36,33 @@ echo \"${test%%=*} ended at \$(cut -d. -f1 /proc/uptime) s\"
 		"RKEMU_LIFETIMES=${RKEMU_LIFETIMES:-1}" "PROBE_STRIDE=$PROBE_STRIDE" sh -c "status=0; $script exit \$status" || status=$?
 	cp "$BUILD"/vm/scratch/selftests-*.tap "$TEST_LOGS"
 	for test; do
-		grep '^1\.\.[1-9]' "$TEST_LOGS/selftests-${test%%=*}.tap"
+		grep -q '^1\.\.[1-9]' "$TEST_LOGS/selftests-${test%%=*}.tap" || {
+			echo "${test%%=*} does not say how many cases it has"
+			status=1
+		}
 	done
 	return "$status"
 }
 
-# selftests_count NAME: one line for the cases that passed, and one for each other
+# selftests_bad TAP: a line for each case that did not pass, and below it what it said about that
+selftests_bad()
+{
+	awk -v "prefix=FAIL ${PREFIX}selftests: " '
+		/^#  RUN / { said = "" }
+		/^# [^ ]+:[0-9]+:|^# [^ ]+: Test / { said = said "         " $0 "\n" }
+		/^not ok [0-9]+ |^ok [0-9]+ .*# SKIP/ { printf "%s%s\n%s", prefix, $0, said }' "$1"
+}
+
+# selftests_count NAME: one line for the cases that passed, and those of selftests_bad
 selftests_count()
 {
-	local tap=$TEST_LOGS/selftests-$1.tap good bad=()
+	local tap=$TEST_LOGS/selftests-$1.tap good bad
 	[[ -s $tap ]] || return 0
 	good=$(grep -E '^ok [0-9]+ ' "$tap" | grep -vc '# SKIP' || [[ $? == 1 ]])
-	mapfile -t bad < <(grep -E '^not ok [0-9]+ |^ok [0-9]+ .*# SKIP' "$tap" || [[ $? == 1 ]])
-	passed=$((passed + good)) failed=$((failed + ${#bad[@]}))
+	bad=$(grep -cE '^not ok [0-9]+ |^ok [0-9]+ .*# SKIP' "$tap" || [[ $? == 1 ]])
+	passed=$((passed + good)) failed=$((failed + bad))
 	((!good)) || printf 'ok   %sselftests: %s: %s cases\n' "$PREFIX" "$1" "$good"
-	((!${#bad[@]})) || printf "FAIL ${PREFIX}selftests: %s\\n" "${bad[@]}"
+	selftests_bad "$tap"
 }
 
 rm -f "$TEST_LOGS"/selftests-*.tap
