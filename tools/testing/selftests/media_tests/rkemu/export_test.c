@@ -15,8 +15,11 @@
 #include "rkemu_held.h"
 #include "rkemu_jobs.h"
 
-/* A job runs for so long that its fences are seen before its end. */
-#define JOB_MS	300
+/*
+ * A job runs for so long that its fences are seen before its end, and a third of what the watchdogs
+ * of the drivers allow.
+ */
+#define JOB_MS	600
 
 FIXTURE(export) {
 	struct jobs jobs;

@@ -13,7 +13,7 @@
 #include "rkemu_jobs.h"
 
 /* For jobs that a test looks at more than once. */
-#define LONG_US		300000
+#define LONG_US		600000
 #define MAX_DELAY_US	40000
 
 /*
@@ -322,7 +322,7 @@ TEST_F_TIMEOUT(pixels, two_files, CASE_S)
 	unsigned int mid = 0;
 	__u32 n;
 
-	ASSERT_EQ(0, knob_set(dev, "delay_us", LONG_US / 5));
+	ASSERT_EQ(0, knob_set(dev, "delay_us", LONG_US / 10));
 	ASSERT_EQ(0, jobs_open(one, variant->kind));
 	ASSERT_EQ(0, jobs_open(two, variant->kind));
 

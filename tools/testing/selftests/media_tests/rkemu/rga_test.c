@@ -13,7 +13,7 @@
 #include "kselftest_harness.h"
 #include "rkemu_jobs.h"
 
-#define LONG_US	300000
+#define LONG_US	600000
 
 FIXTURE(rga) {
 	struct jobs jobs;

@@ -11,8 +11,13 @@
 #include "kselftest_harness.h"
 #include "rkemu_jobs.h"
 
-/* A job runs for so long that its fences are seen before its end. */
-#define JOB_MS	300
+/*
+ * A job runs for so long that its fences are seen before its end, and a third of what the watchdogs
+ * of the drivers allow.
+ */
+#define JOB_MS	600
+/* Who looks whether it still runs can do with less. */
+#define NEXT_MS	300
 #define ROUNDS	5
 
 FIXTURE(starting) {
@@ -112,7 +117,7 @@ FIXTURE_SETUP(next)
 		SKIP(return, "%s", missing);
 	jobs_init(&self->jobs);
 	ASSERT_EQ(0, rkemu_defaults(variant->kind->dev));
-	ASSERT_EQ(0, job_time_set(variant->kind->dev, JOB_MS));
+	ASSERT_EQ(0, job_time_set(variant->kind->dev, NEXT_MS));
 	ASSERT_EQ(0, jobs_open(&self->jobs, variant->kind));
 }
 

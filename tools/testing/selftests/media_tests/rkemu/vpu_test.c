@@ -18,7 +18,7 @@
 #include "kselftest_harness.h"
 #include "rkemu_jobs.h"
 
-#define LONG_US	300000
+#define LONG_US	600000
 /* How many requests are closed while their video node is, and how often. */
 #define REQUESTS 8
 #define ROUNDS	20
