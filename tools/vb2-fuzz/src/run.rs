@@ -60,7 +60,7 @@ pub fn run(world: &World<'_>, program: &Program, mistake: Option<Mistake>) -> Re
         drop(map);
     }
     while let Some(video) = world.videos.pop() {
-        first.close_video(&video);
+        first.close(video.fd);
     }
     first.show_base();
     let held = (mistake == Some(Mistake::FenceStays)).then(|| first.unknown_fence());

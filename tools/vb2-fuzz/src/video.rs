@@ -67,7 +67,7 @@ impl Actor<'_> {
             V::Open { node } => drop(self.open(node)),
             V::Close { video } => {
                 if let Some(video) = self.world.videos.take(video) {
-                    self.close_video(&video);
+                    self.close(video.fd);
                 }
             }
             V::SetUp(ref how) => self.set_up(how),
@@ -215,30 +215,7 @@ impl Actor<'_> {
         }
     }
 
-    /// Closes a node.
-    ///
-    /// visl of 6.12 frees its controls and its pattern before its queues: with a job that runs, or a
-    /// request that is queued, that is a use after free (v4l2_ctrl_request_complete() in
-    /// vb2_queue_release()). So nothing may be underway when it is closed.
-    pub fn close_video(&self, video: &Video) {
-        if video.node.driver != "visl" {
-            return self.close(video.fd);
-        }
-        let _gate = self.world.requests_gate.write();
-        for side in [Side::Output, Side::Capture] {
-            let mut kind = video.kind(side);
-            let counts = self.world.counts;
-            // Also when everything ends.
-            let _ = counts.call(self.number, "STREAMOFF", video.state(), || {
-                sys::ioctl(video.fd, STREAMOFF, &mut kind)
-            });
-        }
-        self.close(video.fd);
-    }
-
-    /// REQUEST_QUEUE, which [`Self::close_video`] can keep out.
     pub(crate) fn queue_request(&self, fd: i32) {
-        let _gate = self.world.requests_gate.read();
         let _ = self.call("REQUEST_QUEUE", 0, || {
             sys::ioctl_number(fd, REQUEST_QUEUE, 0)
         });
@@ -260,7 +237,7 @@ impl Actor<'_> {
             queues: Default::default(),
         });
         if let Some(old) = self.world.videos.add(Arc::clone(&video)) {
-            self.close_video(&old);
+            self.close(old.fd);
         }
         if let Some(control) = node.job_time {
             let mut arg = [control, JOB_MS];

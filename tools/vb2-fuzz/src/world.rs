@@ -4,7 +4,7 @@
 
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex};
 
 use crate::count::{lock, Counts};
 use crate::found::{Everything, Node, Screen};
@@ -147,8 +147,6 @@ pub struct World<'a> {
     pub vgem_handles: Table<u32>,
     /// The display may show something of this input.
     pub shown: AtomicBool,
-    /// Held for writing, nobody queues a request.
-    pub requests_gate: RwLock<()>,
     /// Framebuffers.
     pub framebuffers: Table<u32>,
     /// vgem, opened when it is needed.
@@ -203,7 +201,6 @@ impl<'a> World<'a> {
             handles: Table::default(),
             vgem_handles: Table::default(),
             shown: AtomicBool::new(false),
-            requests_gate: RwLock::new(()),
             framebuffers: Table::default(),
             vgem: Mutex::new(None),
         }
