@@ -40,6 +40,17 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What a call is a part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// An input's program.
+    Program,
+    /// A program, too, but a file that an administrator writes.
+    Knob,
+    /// What ends all that a program began.
+    CleanUp,
+}
+
 /// What a thread does.
 #[derive(Clone, Copy, Debug)]
 struct Underway {
@@ -50,21 +61,22 @@ struct Underway {
 /// All counts of a run.
 #[derive(Debug, Default)]
 pub struct Counts {
-    total: AtomicU64,
-    by_kind: Mutex<BTreeMap<(&'static str, i32), u64>>,
+    of_programs: AtomicU64,
+    by_kind: Mutex<BTreeMap<(Part, &'static str, i32), u64>>,
     underway: [Mutex<Option<Underway>>; THREADS],
 }
 
 impl Counts {
-    /// Calls so far.
-    pub fn total(&self) -> u64 {
-        self.total.load(Ordering::Relaxed)
+    /// Calls of programs so far, without knobs.
+    pub fn of_programs(&self) -> u64 {
+        self.of_programs.load(Ordering::Relaxed)
     }
 
     /// Makes a call. `state` is what makes the same answer another one.
     pub fn call<T>(
         &self,
         thread: usize,
+        part: Part,
         name: &'static str,
         state: u32,
         call: impl FnOnce() -> Answer<T>,
@@ -76,8 +88,10 @@ impl Counts {
         let answer = call();
         *lock(&self.underway[thread]) = None;
         let errno = answer.as_ref().err().copied().unwrap_or(0);
-        self.total.fetch_add(1, Ordering::Relaxed);
-        *lock(&self.by_kind).entry((name, errno)).or_default() += 1;
+        if part == Part::Program {
+            self.of_programs.fetch_add(1, Ordering::Relaxed);
+        }
+        *lock(&self.by_kind).entry((part, name, errno)).or_default() += 1;
         feature((name, errno, state));
         answer
     }
@@ -99,11 +113,14 @@ impl Counts {
         calls.max_by_key(|&(_, time)| time)
     }
 
-    /// How many calls succeeded and failed, and which, as text.
-    pub fn summary(&self) -> (u64, u64, String) {
+    /// How many calls of a part succeeded and failed, and which, as text.
+    pub fn summary(&self, of: Part) -> (u64, u64, String) {
         let mut kinds: BTreeMap<&str, [u64; 2]> = BTreeMap::new();
         let mut sums = [0; 2];
-        for (&(name, errno), count) in lock(&self.by_kind).iter() {
+        for (&(part, name, errno), count) in lock(&self.by_kind).iter() {
+            if part != of {
+                continue;
+            }
             let failed = usize::from(errno != 0);
             kinds.entry(name).or_default()[failed] += count;
             sums[failed] += count;
@@ -115,17 +132,17 @@ impl Counts {
         (sums[0], sums[1], kinds.join(", "))
     }
 
-    /// One line for each kind of call and errno.
+    /// One line for each part, kind of call and errno.
     pub fn errors(&self) -> Vec<String> {
         let counts = lock(&self.by_kind);
-        let lines = counts.iter().map(|(&(name, errno), count)| {
+        let lines = counts.iter().map(|(&(part, name, errno), count)| {
             let error = std::io::Error::from_raw_os_error(errno);
             let text = if errno == 0 {
                 "ok".into()
             } else {
                 error.to_string()
             };
-            format!("{count:8} {name}: {text}")
+            format!("{count:8} {part:?} {name}: {text}")
         });
         lines.collect()
     }
@@ -138,20 +155,34 @@ mod tests {
     #[test]
     fn calls_are_counted_by_kind() {
         let counts = Counts::default();
-        assert_eq!(counts.call(0, "QBUF", 0, || Ok(3)), Ok(3));
-        assert_eq!(counts.call(1, "QBUF", 0, || Err::<(), _>(22)), Err(22));
-        assert_eq!(counts.call(1, "close", 0, || Ok(())), Ok(()));
-        assert_eq!(counts.total(), 3);
-        let (good, bad, kinds) = counts.summary();
-        assert_eq!((good, bad, kinds.as_str()), (2, 1, "QBUF 1/1, close 1/0"));
-        assert_eq!(counts.errors().len(), 3);
+        let call = |part, name, answer: Answer<()>| {
+            assert_eq!(counts.call(1, part, name, 0, || answer), answer);
+        };
+        call(Part::Program, "QBUF", Ok(()));
+        call(Part::Program, "QBUF", Err(22));
+        call(Part::Program, "close", Ok(()));
+        call(Part::Knob, "fault", Err(22));
+        for _ in 0..2 {
+            call(Part::CleanUp, "close", Ok(()));
+        }
+        assert_eq!(counts.of_programs(), 3);
+        let summary = |part| {
+            let (good, bad, kinds) = counts.summary(part);
+            format!("{good}, {bad}: {kinds}")
+        };
+        assert_eq!(summary(Part::Program), "2, 1: QBUF 1/1, close 1/0");
+        assert_eq!(summary(Part::Knob), "0, 1: fault 0/1");
+        assert_eq!(summary(Part::CleanUp), "2, 0: close 2/0");
+        assert_eq!(counts.errors().len(), 5);
     }
 
     #[test]
     fn a_call_that_takes_long_is_named() {
         let counts = Counts::default();
         assert!(counts.longest().is_none());
-        let seen = counts.call(2, "SYNC", 0, || Ok(counts.longest().map(|call| call.0)));
+        let seen = counts.call(2, Part::CleanUp, "SYNC", 0, || {
+            Ok(counts.longest().map(|call| call.0))
+        });
         assert_eq!(seen, Ok(Some("SYNC")));
         assert!(counts.stuck().is_none());
     }

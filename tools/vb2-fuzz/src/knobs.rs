@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::count::Part;
 use crate::display::errno;
 use crate::found::Everything;
 use crate::grammar::{KnobCall, Place};
@@ -103,6 +104,10 @@ impl Actor<'_> {
     }
 
     fn turn(&self, name: &'static str, path: &str, text: &str) {
-        let _ = self.call(name, 0, || fs::write(path, text).map_err(errno));
+        let knob = Actor {
+            part: Part::Knob,
+            ..*self
+        };
+        let _ = knob.call(name, 0, || fs::write(path, text).map_err(errno));
     }
 }

@@ -18,7 +18,7 @@ pub enum Mistake {
 /// All of it.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// VB2_FUZZ_CALLS: after how many calls it is enough.
+    /// VB2_FUZZ_CALLS: after how many calls of programs it is enough.
     pub calls: u64,
     /// VB2_FUZZ_SEED: of every other input, and to be printed.
     pub seed: u64,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::count::{lock, THREADS};
+use crate::count::{lock, Part, THREADS};
 use crate::grammar::{Call, Program, Step};
 use crate::kcov;
 use crate::options::Mistake;
@@ -44,7 +44,15 @@ impl Actor<'_> {
 
 /// Runs a program and ends what it began; `Err` says what was wrong after it.
 pub fn run(world: &World<'_>, program: &Program, mistake: Option<Mistake>) -> Result<(), String> {
-    let first = Actor { world, number: 0 };
+    let first = Actor {
+        world,
+        number: 0,
+        part: Part::Program,
+    };
+    let last = Actor {
+        part: Part::CleanUp,
+        ..first
+    };
     if program.shares {
         first.begin_sharing();
     }
@@ -54,24 +62,24 @@ pub fn run(world: &World<'_>, program: &Program, mistake: Option<Mistake>) -> Re
     if program.shows {
         first.begin_showing();
     }
-    run_threads(&first, program);
-    first.close_timelines();
+    run_threads(&last, program);
+    last.close_timelines();
     while let Some(map) = world.maps.pop() {
         drop(map);
     }
     while let Some(video) = world.videos.pop() {
-        first.close(video.fd);
+        last.close(video.fd);
     }
-    first.show_base();
-    let held = (mistake == Some(Mistake::FenceStays)).then(|| first.unknown_fence());
-    let ready = all_ready(&first);
-    first.end(held.flatten());
-    close_all(&first);
+    last.show_base();
+    let held = (mistake == Some(Mistake::FenceStays)).then(|| last.unknown_fence());
+    let ready = all_ready(world);
+    last.end(held.flatten());
+    close_all(&last);
     ready
 }
 
-fn run_threads(first: &Actor<'_>, program: &Program) {
-    let world = first.world;
+fn run_threads(last: &Actor<'_>, program: &Program) {
+    let world = last.world;
     let numbers = [const { AtomicI32::new(0) }; THREADS];
     let running = AtomicUsize::new(program.threads.into());
     thread::scope(|scope| {
@@ -80,6 +88,7 @@ fn run_threads(first: &Actor<'_>, program: &Program) {
             let actor = Actor {
                 world,
                 number: index + 1,
+                part: Part::Program,
             };
             scope.spawn(move || {
                 let _trace = kcov::Trace::begin();
@@ -106,7 +115,7 @@ fn run_threads(first: &Actor<'_>, program: &Program) {
                 world.ending.store(true, Ordering::Relaxed);
             }
             if world.ending.load(Ordering::Relaxed) {
-                first.close_timelines();
+                last.close_timelines();
                 let threads = numbers.iter().map(|number| number.load(Ordering::Relaxed));
                 threads
                     .filter(|&number| number != 0)
@@ -118,8 +127,7 @@ fn run_threads(first: &Actor<'_>, program: &Program) {
 
 /// What a user of the buffers relies on: when nobody has a video node open, nor a timeline, nothing is
 /// to be waited for.
-fn all_ready(first: &Actor<'_>) -> Result<(), String> {
-    let world = first.world;
+fn all_ready(world: &World<'_>) -> Result<(), String> {
     for (what, table, events) in [
         ("dma-buf", &world.buffers, libc::POLLIN | libc::POLLOUT),
         ("sync_file", &world.fences, libc::POLLIN),
@@ -166,8 +174,8 @@ fn wait_ready(fd: RawFd, events: i16) -> Result<Option<Duration>, i16> {
     Err(missing)
 }
 
-fn close_all(first: &Actor<'_>) {
-    let world = first.world;
+fn close_all(last: &Actor<'_>) {
+    let world = last.world;
     for table in [
         &world.fences,
         &world.buffers,
@@ -175,17 +183,17 @@ fn close_all(first: &Actor<'_>) {
         &world.timelines,
     ] {
         while let Some(fd) = table.pop() {
-            first.close(fd);
+            last.close(fd);
         }
     }
     while let Some(framebuffer) = world.framebuffers.pop() {
-        first.close_framebuffer(framebuffer);
+        last.close_framebuffer(framebuffer);
     }
     while let Some(handle) = world.handles.pop() {
-        first.close_handle(handle);
+        last.close_handle(handle);
     }
     // Events that nobody reads take the room of others.
-    while first
+    while last
         .call("read events", 0, || sys::read(world.screen.fd))
         .is_ok()
     {}

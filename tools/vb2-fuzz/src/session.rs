@@ -15,7 +15,7 @@ use rustix::fs::{fcntl_setfl, OFlags};
 use vb2_fence::watch::trace::{Event, FenceId};
 use vb2_fence::watch::tracefs::Instance;
 
-use crate::count::{feature, Counts};
+use crate::count::{feature, Counts, Part};
 use crate::found::{Everything, Screen};
 use crate::grammar::Program;
 use crate::knobs;
@@ -117,7 +117,7 @@ impl Session {
         self.told = Instant::now();
         eprintln!(
             "vb2-fuzz: {} of {} calls after {} s, {} fences",
-            self.counts.total(),
+            self.counts.of_programs(),
             self.options.calls,
             self.started.elapsed().as_secs(),
             self.fences.signalled
@@ -126,21 +126,26 @@ impl Session {
 
     /// Whether it was enough.
     pub fn is_over(&self) -> bool {
-        let done = if self.options.dry {
-            self.inputs
+        let called = if self.options.dry {
+            0
         } else {
-            self.counts.total()
+            self.counts.of_programs()
         };
-        done >= self.options.calls
+        // A program without any calls counts as one, or to replay it would never end.
+        called.max(self.inputs) >= self.options.calls
     }
 
     /// Ends it: the summary, and whether all is right. `made` is of the inputs that the seed makes.
     pub fn finish(self, made: u64) -> Result<()> {
-        let (good, bad, kinds) = self.counts.summary();
+        let (good, bad, kinds) = self.counts.summary(Part::Program);
+        let (turned, refused, knobs) = self.counts.summary(Part::Knob);
+        let (ended, odd, clean_up) = self.counts.summary(Part::CleanUp);
         println!(
             "vb2-fuzz: seed {}: {} calls ({good} ok, {bad} errors) in {} inputs \
              (digest {:016x}, of the seed {made:016x}), \
-             {} s; fences {} armed, {} signalled, {} of these with an error; ok/errors: {kinds}",
+             {} s; fences {} armed, {} signalled, {} of these with an error; \
+             beside them {} knobs and {} calls of clean-up; ok/errors: {kinds}; \
+             of knobs: {knobs}; of clean-up: {clean_up}",
             self.options.seed,
             good + bad,
             self.inputs,
@@ -149,6 +154,8 @@ impl Session {
             self.fences.armed,
             self.fences.signalled,
             self.fences.failed,
+            turned + refused,
+            ended + odd,
         );
         if self.options.errors {
             println!("{}", self.counts.errors().join("\n"));

@@ -6,7 +6,7 @@ use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::count::{lock, Counts};
+use crate::count::{lock, Counts, Part};
 use crate::found::{Everything, Node, Screen};
 use crate::grammar::{Place, Side, Slot};
 use crate::sys::{self, Answer, Map};
@@ -223,6 +223,8 @@ pub struct Actor<'a> {
     pub world: &'a World<'a>,
     /// Which one; 0 is the one that begins and ends.
     pub number: usize,
+    /// What its calls are a part of.
+    pub part: Part,
 }
 
 impl Actor<'_> {
@@ -236,7 +238,8 @@ impl Actor<'_> {
         if self.number != 0 && self.world.ending.load(Ordering::Relaxed) {
             return Err(libc::ECANCELED);
         }
-        self.world.counts.call(self.number, name, state, call)
+        let (thread, part) = (self.number, self.part);
+        self.world.counts.call(thread, part, name, state, call)
     }
 
     /// Adds a descriptor, and closes the one that has no room any more.
@@ -249,9 +252,8 @@ impl Actor<'_> {
     /// Closes a descriptor that is in no table any more. Also at the end.
     pub fn close(&self, fd: RawFd) {
         // What close() says does not matter: the descriptor is gone.
-        let _ = self
-            .world
-            .counts
-            .call(self.number, "close", 0, || sys::close(fd));
+        let (thread, part) = (self.number, self.part);
+        let counts = self.world.counts;
+        let _ = counts.call(thread, part, "close", 0, || sys::close(fd));
     }
 }
