@@ -2,7 +2,8 @@
 # shellcheck shell=bash disable=SC2164
 #
 # The fuzzer: many calls on all drivers with release fences, in several threads, with broken arguments.
-# After each input everything has to be signalled, and the kernel log has no report.
+# After each input everything has to be signalled, the kernel log has no report, and after all of them
+# nothing is left behind.
 
 FUZZ=$BUILD/cargo/release/vb2-fuzz
 FUZZ_CALLS=${FUZZ_CALLS:-50000}
@@ -62,6 +63,7 @@ fuzz_run()
 	summary=$(grep "^vb2-fuzz: seed $FUZZ_SEED: .* fences [1-9]" <<<"$output")
 	calls=${summary%% calls*}
 	((${calls##* } >= FUZZ_CALLS))
+	has "fuzz-guest: nothing left behind: "
 	inputs=${summary%% inputs*}
 	fuzz_inputs "$FUZZ_SEED" "${inputs##* }"
 	[[ $summary == *"${made#*, }"* ]]
@@ -81,6 +83,15 @@ fuzz_fails()
 	has "in 1 inputs"
 }
 
+# What the program says nothing of: a dma-buf that is there after its end.
+fuzz_leaves()
+{
+	expect 3 "$ROOT/tools/fuzz" --calls 1 --seeded --mistake buffer-stays
+	has "FAILED: left behind: "
+	has "to try it again: tools/fuzz --calls 1 --seed 1 --seeded"
+	[[ $output != *"FAILED: dma-buf"* ]]
+}
+
 fuzz_without_fences()
 {
 	expect 1 "$ROOT/tools/fuzz" --calls "$FUZZ_FEW" --mistake no-fences
@@ -91,4 +102,5 @@ check "fuzz: the fuzzer builds, and says what it does not understand" fuzz_build
 check "fuzz: the same seed makes the same inputs, another one others" fuzz_same_inputs
 check "fuzz: $FUZZ_CALLS calls, all fences signalled, no report" fuzz_run
 check "fuzz: a fence that stays is found, and its input tried again" fuzz_fails
+check "fuzz: a dma-buf that is left behind is found" fuzz_leaves
 check "fuzz: a run without any fence is none" fuzz_without_fences

@@ -11,6 +11,8 @@ use anyhow::{bail, Context, Result};
 pub enum Mistake {
     /// A dma-buf has a fence that nobody signals, and the oracle is not told of it.
     FenceStays,
+    /// A process that goes on after the program has a dma-buf.
+    BufferStays,
     /// All drivers have release fences off.
     NoFences,
 }
@@ -52,8 +54,11 @@ impl Options {
         let mistake = match get("MISTAKE").as_deref() {
             None => None,
             Some("fence-stays") => Some(Mistake::FenceStays),
+            Some("buffer-stays") => Some(Mistake::BufferStays),
             Some("no-fences") => Some(Mistake::NoFences),
-            Some(other) => bail!("VB2_FUZZ_MISTAKE={other}: known are fence-stays and no-fences"),
+            Some(other) => {
+                bail!("VB2_FUZZ_MISTAKE={other}: known are fence-stays, buffer-stays and no-fences")
+            }
         };
         Ok(Self {
             calls: number("CALLS", 50_000)?,

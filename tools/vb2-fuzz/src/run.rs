@@ -72,6 +72,9 @@ pub fn run(world: &World<'_>, program: &Program, mistake: Option<Mistake>) -> Re
     }
     last.show_base();
     let held = (mistake == Some(Mistake::FenceStays)).then(|| last.unknown_fence());
+    if mistake == Some(Mistake::BufferStays) {
+        last.lend_buffer();
+    }
     let ready = all_ready(world);
     last.end(held.flatten());
     close_all(&last);

@@ -4,6 +4,7 @@
 
 use std::ffi::CStr;
 use std::os::fd::RawFd;
+use std::process::Command;
 use std::time::Duration;
 
 use drm_ffi::gem;
@@ -295,6 +296,17 @@ impl Actor<'_> {
         sys::ioctl(self.heap(PAGE)?, IMPORT_SYNC_FILE, &mut import).ok()?;
         sys::close(fence[9] as RawFd).ok()?;
         Some(timeline)
+    }
+
+    /// For the test of who looks after this program: a dma-buf in another process, which goes on.
+    pub fn lend_buffer(&self) {
+        let Some(buffer) = self.heap(PAGE) else {
+            return;
+        };
+        if let Ok(own) = sys::borrow(buffer).try_clone_to_owned() {
+            let mut holder = Command::new("sleep");
+            let _ = holder.arg("3600").stdin(own).spawn();
+        }
     }
 
     fn keep_fence(&self, answer: Result<i32, i32>, fd: u32) {
