@@ -169,7 +169,7 @@ static void no_watch_after_done(struct kunit *test)
 struct slow_watch {
 	const void *release_fence;
 	struct completion begun;
-	bool releasing, over;
+	bool releasing, released, over;
 };
 
 static void slow_down_watch(void *data, struct timer_list *timer, unsigned long baseclk)
@@ -183,7 +183,9 @@ static void slow_down_watch(void *data, struct timer_list *timer, unsigned long 
 	/* A busy machine takes its time to wake the other processor up. */
 	for (ms = 0; ms < 2000 && !READ_ONCE(watch->releasing); ++ms)
 		mdelay(1);
-	mdelay(500);
+	/* Who does not wait has the time to be found out, and all of the memory is free then. */
+	for (ms = 0; ms < 1500 && !READ_ONCE(watch->released); ++ms)
+		mdelay(1);
 	WRITE_ONCE(watch->over, true);
 }
 
@@ -208,6 +210,7 @@ static void release_waits_for_watch(struct kunit *test)
 	WRITE_ONCE(watch->releasing, true);
 	mock_release(mq);
 	KUNIT_EXPECT_TRUE(test, READ_ONCE(watch->over));
+	WRITE_ONCE(watch->released, true);
 }
 
 /* A job whose watch goes off before the fence is where its end would find it. */
