@@ -46,6 +46,8 @@ arm64_native=$ARCH
 check "arm64: a static program" arm64_program
 export ARCH=arm64
 PREFIX="arm64: "
+TEST_LOGS=$TEST_LOGS/arm64
+mkdir -p "$TEST_LOGS"
 check "the kernel builds" arm64_kernel
 check "the virtual machine runs a command" arm64_vm
 # shellcheck source=tools/tests/kunit.sh
@@ -55,4 +57,6 @@ SELFTESTS_MANY=200
 # shellcheck source=tools/tests/selftests.sh
 . "$TESTS/selftests.sh"
 check "the kernel for RK3566 boards builds, with its devicetrees" arm64_board
-ARCH=$arm64_native PREFIX=
+ARCH=$arm64_native
+PREFIX=
+TEST_LOGS=${TEST_LOGS%/arm64}

@@ -4,7 +4,13 @@
 # The KUnit suites and the doctests. Each case counts, a skipped one as failed; one line per suite, and
 # one per failed case.
 
-kunit_run() { "$ROOT/tools/kunit" --image "$("$ROOT/tools/kernel")"; }
+kunit_run()
+{
+	local status=0
+	"$ROOT/tools/kunit" --image "$("$ROOT/tools/kernel")" || status=$?
+	cp "$BUILD/kunit/test.log" "$TEST_LOGS/kunit-cases.log"
+	return "$status"
+}
 
 # kunit_results FILE: "suite passed failed" per line, and "- case" for failed ones after it
 kunit_results()
@@ -51,6 +57,6 @@ kunit_count()
 	done < <(kunit_results "$BUILD/kunit/results.json")
 }
 
-rm -rf "$BUILD/kunit"
+rm -rf "$BUILD/kunit" "$TEST_LOGS/kunit-cases.log"
 check "kunit: all suites end, and the kernel log has no report" kunit_run
 kunit_count
