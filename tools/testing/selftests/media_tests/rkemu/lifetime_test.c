@@ -8,10 +8,13 @@
  */
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+
+#include <linux/dma-buf.h>
 
 #include "kselftest_harness.h"
 #include "rkemu_held.h"
@@ -94,6 +97,8 @@ static void drop_order(unsigned int n, enum held_part *parts)
  * @dev: the device
  * @file: has one job running, number 1 in slot 0, and one waiting, number 2 in slot 1
  * @held: of the running job
+ * @waiter: waits in the kernel for the picture of the running job
+ * @waited: what that said
  * @dmabufs: number of dma-bufs before
  * @bound: the driver is
  * @streaming: the file is
@@ -102,6 +107,8 @@ struct stage {
 	const struct rkemu_dev *dev;
 	struct jobs file;
 	struct held held;
+	pthread_t waiter;
+	int waited;
 	long dmabufs;
 	bool bound;
 	bool streaming;
@@ -209,6 +216,17 @@ static bool ends_job(enum way way, int ret)
 	return !ret && (way == STOP || way == UNBIND || way == CLOSE);
 }
 
+/* While things go away. The events of the wait read the fence's names, too. */
+static void *wait_for_picture(void *data)
+{
+	struct stage *stage = data;
+
+	stage->waited = dmabuf_begin(stage->held.picture.dmabuf, DMA_BUF_SYNC_READ);
+	if (!stage->waited)
+		stage->waited = dmabuf_end(stage->held.picture.dmabuf, DMA_BUF_SYNC_READ);
+	return NULL;
+}
+
 static const char too_slow[] = "the job is over too early";
 
 static const char *run_order(struct stage *stage, const struct job_kind *kind,
@@ -216,7 +234,7 @@ static const char *run_order(struct stage *stage, const struct job_kind *kind,
 {
 	const long started = knob_get(stage->dev, "jobs");
 	enum held_part parts[HELD_PARTS];
-	bool must_end = false;
+	bool must_end = false, waits;
 	const char *wrong;
 	unsigned int i;
 
@@ -229,6 +247,9 @@ static const char *run_order(struct stage *stage, const struct job_kind *kind,
 	if (held_take(&stage->held, &stage->file, 0))
 		return "what is to be held cannot be had";
 	wrong = fences_wait(&stage->held.fences, 0) ? too_slow : held_use(&stage->held, false);
+	waits = !pthread_create(&stage->waiter, NULL, wait_for_picture, stage);
+	if (!waits && !wrong)
+		wrong = "nobody can wait for the job";
 	for (i = 0; i < order->count && !wrong; i++) {
 		const enum way way = order->steps[i];
 		int expected;
@@ -239,13 +260,19 @@ static const char *run_order(struct stage *stage, const struct job_kind *kind,
 			expected = -EINVAL;
 		if (ret != expected) {
 			printf("# %s: %d instead of %d\n", way_names[way], ret, expected);
-			return "a way out says something else";
+			wrong = "a way out says something else";
+			break;
 		}
 		must_end |= ends_job(way, ret);
 		wrong = held_use(&stage->held, must_end);
 	}
 	if (!wrong && stage->held.ended[0] == 0)
 		wrong = "the fence has not ended";
+	/* A job that is not stopped, since something is wrong, ends by itself. */
+	if (waits)
+		pthread_join(stage->waiter, NULL);
+	if (!wrong && stage->waited)
+		wrong = "a wait for the picture fails";
 	/* The test's own descriptors and mappings, so that the held ones are the last. */
 	jobs_close(&stage->file);
 	drop_order(drops, parts);

@@ -46,7 +46,10 @@ long dmabuf_count(void);
 
 /* From now on, the trace of dma_fence is kept apart. */
 int fence_trace_start(void);
-/* How many fences of videobuf2 were made since then, and how many of them are left. */
+/*
+ * How many fences of videobuf2 were made since then, and how many of them are left. -EPROTO: one
+ * was freed before it was signalled, or an event did not find its timeline's name.
+ */
 int fence_trace_end(long *made, long *left);
 
 #endif
