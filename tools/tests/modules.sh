@@ -75,6 +75,8 @@ check "modules: they load, do the main job and unload" modules_run
 check "modules: they go away in the middle of a job" modules_selftest module_test
 check "modules: they go away in every order, while a part of a job is held" \
 	modules_selftest module_orders_test
+check "modules: buffers, file and device go away in every order, while all of a job is held" \
+	modules_selftest lifetime_test
 check "modules: one that goes away under a dma-buf is seen" modules_broken
 
 # The sample, built by the project's Kbuild against the tree, as somebody's own module would be.
