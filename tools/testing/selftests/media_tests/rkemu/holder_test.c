@@ -10,39 +10,35 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <drm/drm.h>
+#include <drm/vgem_drm.h>
 #include <linux/dma-buf.h>
-#include <linux/media.h>
 #include <linux/sync_file.h>
 
 #include "kselftest_harness.h"
 #include "rkemu_held.h"
 
-#define SW_SYNC		"/sys/kernel/debug/sync/sw_sync"
-/* An unprivileged user. */
-#define NOBODY		65534
+/* Jobs that are there to be looked at, and others. */
+#define LONG_JOB_US	1500000
+#define SHORT_JOB_US	10000
+/* vgem ends its fences after 10 s. */
+#define VGEM_MS		9000
 /* Jobs while others are busy with the same dma-bufs. */
 #define ROUNDS		30
 /* Steps of a timeline while its fences are dropped. */
 #define POINTS		100000
-
-/* Of drivers/dma-buf/sw_sync.c, which has no header for user space. */
-struct sw_sync_create_fence_data {
-	__u32 value;
-	char name[32];
-	__s32 fence;
-};
-
-#define SW_SYNC_IOC_CREATE_FENCE	_IOWR('W', 0, struct sw_sync_create_fence_data)
-#define SW_SYNC_IOC_INC			_IOW('W', 1, __u32)
 
 /*
  * @file: streaming, without jobs
@@ -68,20 +64,6 @@ FIXTURE_VARIANT_ADD(holder, h264) {
 	.kind = &job_h264,
 };
 
-static int create_fence(int timeline, unsigned int value)
-{
-	struct sw_sync_create_fence_data data = { .value = value, .name = "foreign" };
-
-	return ioctl(timeline, SW_SYNC_IOC_CREATE_FENCE, &data) ? -errno : data.fence;
-}
-
-static int import_fence(int dmabuf, int fence)
-{
-	struct dma_buf_import_sync_file import = { .flags = DMA_BUF_SYNC_RW, .fd = fence };
-
-	return ioctl(dmabuf, DMA_BUF_IOCTL_IMPORT_SYNC_FILE, &import) ? -errno : 0;
-}
-
 FIXTURE_SETUP(holder)
 {
 	const char *missing = rkemu_start(variant->kind->dev);
@@ -93,7 +75,7 @@ FIXTURE_SETUP(holder)
 	self->timeline = open(SW_SYNC, O_RDWR | O_CLOEXEC);
 	if (self->timeline < 0)
 		SKIP(return, "no " SW_SYNC ": CONFIG_SW_SYNC=y is needed");
-	self->foreign = create_fence(self->timeline, 1);
+	self->foreign = sw_sync_fence(self->timeline, 1);
 	ASSERT_LE(0, self->foreign);
 	ASSERT_EQ(0, rkemu_defaults(self->dev));
 	ASSERT_EQ(0, jobs_open(&self->file, variant->kind));
@@ -126,7 +108,7 @@ TEST_F_TIMEOUT(holder, never_signalled, CASE_S)
 	struct fences ours;
 
 	fences_init(&ours);
-	ASSERT_EQ(0, import_fence(picture, self->foreign));
+	ASSERT_EQ(0, dmabuf_import(picture, self->foreign));
 	EXPECT_EQ(0, dmabuf_ready(picture, POLLIN, 0));
 	goes_on(_metadata, &self->file, 1);
 	goes_on(_metadata, &self->file, 2);
@@ -153,9 +135,9 @@ TEST_F_TIMEOUT(holder, many_fences, CASE_S)
 
 		timelines[i] = open(SW_SYNC, O_RDWR | O_CLOEXEC);
 		ASSERT_LE(0, timelines[i]);
-		fence = create_fence(timelines[i], 1);
+		fence = sw_sync_fence(timelines[i], 1);
 		ASSERT_LE(0, fence);
-		EXPECT_EQ(0, import_fence(job_picture(&self->file, 0)->dmabuf, fence));
+		EXPECT_EQ(0, dmabuf_import(job_picture(&self->file, 0)->dmabuf, fence));
 		close(fence);
 		if (i % 10 == 0)
 			goes_on(_metadata, &self->file, i + 1);
@@ -166,9 +148,15 @@ TEST_F_TIMEOUT(holder, many_fences, CASE_S)
 	EXPECT_EQ(1, dmabuf_ready(job_picture(&self->file, 0)->dmabuf, POLLIN, SOON_MS));
 }
 
+/*
+ * @buffers: of the producer
+ * @foreign: a fence that has ended
+ * @nobody: without rights, also to debugfs
+ */
 struct busy {
 	const struct m2m_buffer *buffers[2];
 	int foreign;
+	bool nobody;
 	atomic_bool stop;
 	unsigned long done;
 	int error;
@@ -188,10 +176,10 @@ static void *be_busy(void *data)
 		epoll = epoll_create1(EPOLL_CLOEXEC);
 		if (fence < 0 || epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, dmabuf, &event))
 			busy->error = errno;
-		if (import_fence(dmabuf, fence) || import_fence(dmabuf, busy->foreign))
+		if (dmabuf_import(dmabuf, fence) || dmabuf_import(dmabuf, busy->foreign))
 			busy->error = errno;
-		if (dmabuf_count() < 0)
-			busy->error = errno;
+		if ((dmabuf_count() < 0) != busy->nobody)
+			busy->error = busy->nobody ? EPERM : errno;
 		/* Gone while its callback may be waiting for the fence. */
 		close(epoll);
 		close(fence);
@@ -224,6 +212,45 @@ TEST_F_TIMEOUT(holder, busy_with_its_lock, CASE_S)
 	EXPECT_LT(10, busy.done);
 }
 
+/* The same by processes that have the dma-bufs, and no rights to anything. */
+TEST_F_TIMEOUT(holder, busy_without_rights, CASE_S)
+{
+	struct busy *busy = mmap(NULL, sizeof(*busy), PROT_READ | PROT_WRITE,
+				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t children[2];
+	unsigned int i;
+	__u32 one = 1;
+	int status;
+
+	ASSERT_NE(MAP_FAILED, busy);
+	busy->buffers[0] = job_picture(&self->file, 0);
+	busy->buffers[1] = job_input(&self->file, 0);
+	busy->nobody = true;
+	ASSERT_EQ(0, ioctl(self->timeline, SW_SYNC_IOC_INC, &one));
+	busy->foreign = self->foreign;
+	ASSERT_EQ(0, knob_set(self->dev, "delay_us", 20000));
+	for (i = 0; i < ARRAY_COUNT(children); i++) {
+		children[i] = fork();
+		ASSERT_LE(0, children[i]);
+		if (!children[i]) {
+			if (become_nobody() || prctl(PR_SET_PDEATHSIG, SIGKILL))
+				_exit(1);
+			be_busy(busy);
+			_exit(0);
+		}
+	}
+	for (i = 1; i <= ROUNDS; i++)
+		goes_on(_metadata, &self->file, i);
+	busy->stop = true;
+	for (i = 0; i < ARRAY_COUNT(children); i++) {
+		ASSERT_EQ(children[i], waitpid(children[i], &status, 0));
+		EXPECT_EQ(0, status);
+	}
+	EXPECT_EQ(0, busy->error);
+	EXPECT_LT(10, busy->done);
+	munmap(busy, sizeof(*busy));
+}
+
 /* A dma-buf has its memory as long as somebody has a descriptor. */
 TEST_F_TIMEOUT(holder, never_lets_go, CASE_S)
 {
@@ -248,69 +275,100 @@ TEST_F_TIMEOUT(holder, never_lets_go, CASE_S)
 	EXPECT_EQ(before, dmabuf_count());
 }
 
-/* What a process can do that has descriptors and no rights: 0, or the number of what it could. */
-static int try_all(const char *node, int dmabuf, int fence)
+/*
+ * A sync_file is never closed: the calls that end its job return, its fence ends, and the producer
+ * goes on, with the same file or another.
+ */
+TEST_F_TIMEOUT(holder, keeps_sync_files, CASE_S)
 {
-	struct sw_sync_create_fence_data create = { .value = 1 };
-	struct v4l2_buffer buf = { .type = V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE };
-	__u32 one = 1;
+	struct fences stopped, closed;
+	int status[2];
 
-	if (setresgid(NOBODY, NOBODY, NOBODY) || setresuid(NOBODY, NOBODY, NOBODY))
-		return 1;
-	if (open(node, O_RDWR) >= 0 || (errno != EACCES && errno != EPERM))
-		return 2;
-	if (open(SW_SYNC, O_RDWR) >= 0)
-		return 3;
-	/* Neither descriptor takes the calls that arm or signal. */
-	if (!ioctl(fence, SW_SYNC_IOC_INC, &one) || errno != ENOTTY)
-		return 4;
-	if (!ioctl(fence, SW_SYNC_IOC_CREATE_FENCE, &create) || errno != ENOTTY)
-		return 5;
-	if (!ioctl(dmabuf, VIDIOC_QBUF, &buf) || errno != ENOTTY)
-		return 6;
-	if (!ioctl(fence, MEDIA_REQUEST_IOC_QUEUE) || errno != ENOTTY)
-		return 7;
-	/* It may ask, which is what it has the descriptors for. */
-	if (dmabuf_ready(dmabuf, POLLIN, 0) != 0 || fence_status(fence) != 0)
-		return 8;
-	return 0;
-}
-
-TEST_F_TIMEOUT(holder, without_rights, CASE_S)
-{
-	const struct m2m_buffer *picture = job_picture(&self->file, 0);
-	char link[40], node[64] = "";
-	struct fences fences;
-	int status;
-	pid_t child;
-
-	fences_init(&fences);
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", self->file.m2m.fd);
-	ASSERT_LT(0, readlink(link, node, sizeof(node) - 1));
-	ASSERT_EQ(0, knob_set(self->dev, "delay_us", 1500000));
+	fences_init(&stopped);
+	fences_init(&closed);
+	ASSERT_EQ(0, knob_set(self->dev, "delay_us", LONG_JOB_US));
 	ASSERT_EQ(0, job_start(&self->file, 0, 1));
-	ASSERT_EQ(0, fences_take(&self->file, 0, &fences));
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child)
-		_exit(try_all(node, picture->dmabuf, fences.picture));
-	ASSERT_EQ(child, waitpid(child, &status, 0));
-	EXPECT_TRUE(WIFEXITED(status));
-	EXPECT_EQ(0, WEXITSTATUS(status));
-	EXPECT_EQ(1, fences_wait(&fences, SOON_MS));
-	EXPECT_EQ(0, job_end(&self->file, 0, 1, SOON_MS));
-	fences_close(&fences);
+	ASSERT_EQ(0, fences_take(&self->file, 0, &stopped));
+	ASSERT_EQ(0, fence_status(stopped.picture));
+	ASSERT_EQ(0, fence_status(stopped.input));
+	EXPECT_EQ(0, jobs_stop(&self->file));
+	/* STREAMOFF has returned both buffers: nothing is left to wait for. */
+	status[0] = fence_status(stopped.picture);
+	EXPECT_NE(0, status[0]);
+	EXPECT_NE(NO_STATUS, status[0]);
+	EXPECT_NE(0, fence_status(stopped.input));
+	EXPECT_EQ(0, jobs_go(&self->file));
+	ASSERT_EQ(0, knob_set(self->dev, "delay_us", SHORT_JOB_US));
+	goes_on(_metadata, &self->file, 2);
+
+	ASSERT_EQ(0, knob_set(self->dev, "delay_us", LONG_JOB_US));
+	ASSERT_EQ(0, job_start(&self->file, 1, 3));
+	ASSERT_EQ(0, fences_take(&self->file, 1, &closed));
+	ASSERT_EQ(0, fence_status(closed.picture));
+	ASSERT_EQ(0, fence_status(closed.input));
+	/* All but the sync_files. */
+	jobs_close(&self->file);
+	status[1] = fence_status(closed.picture);
+	EXPECT_NE(0, status[1]);
+	EXPECT_NE(NO_STATUS, status[1]);
+	EXPECT_NE(0, fence_status(closed.input));
+	ASSERT_EQ(0, knob_set(self->dev, "delay_us", SHORT_JOB_US));
+	ASSERT_EQ(0, jobs_open(&self->file, variant->kind));
+	goes_on(_metadata, &self->file, 4);
+	EXPECT_EQ(status[0], fence_status(stopped.picture));
+	EXPECT_EQ(status[1], fence_status(closed.picture));
+	fences_close(&stopped);
+	fences_close(&closed);
 }
 
-/* Whether a text has what looks like an address of the kernel: those begin with many ones. */
-static bool has_address(const char *text)
+/* 0 if vgem holds the buffer from now on; -EBUSY if somebody else does, or vgem itself. */
+static int vgem_hold(int vgem, __u32 handle)
 {
-	const char *hex = "0123456789abcdef";
+	struct drm_vgem_fence_attach attach = { .handle = handle, .flags = VGEM_FENCE_WRITE };
 
-	for (; *text; text++)
-		if (!strncmp(text, "ffff", 4) && strspn(text, hex) >= 12)
-			return true;
-	return false;
+	return ioctl(vgem, DRM_IOCTL_VGEM_FENCE_ATTACH, &attach) ? -errno : 0;
+}
+
+/*
+ * Another driver has the picture, says that it writes it, and never finishes: vgem, which gives up
+ * by itself after a while.
+ */
+TEST_F_TIMEOUT(holder, held_by_another_driver, CASE_S)
+{
+	const int picture = job_picture(&self->file, 0)->dmabuf;
+	struct drm_prime_handle prime = { .fd = picture };
+	long long held = 0;
+	int vgem, ret;
+	__u32 n;
+
+	vgem = open_card("vgem");
+	if (vgem < 0)
+		SKIP(return, "no vgem: CONFIG_DRM_VGEM=y is needed");
+	ASSERT_EQ(0, ioctl(vgem, DRM_IOCTL_PRIME_FD_TO_HANDLE, &prime));
+	/* It sees the producer's fence. */
+	ASSERT_EQ(0, knob_set(self->dev, "delay_us", LONG_JOB_US));
+	ASSERT_EQ(0, job_start(&self->file, 0, 1));
+	EXPECT_EQ(-EBUSY, vgem_hold(vgem, prime.handle));
+	EXPECT_EQ(0, job_end(&self->file, 0, 1, SOON_MS));
+	ASSERT_EQ(0, knob_set(self->dev, "delay_us", SHORT_JOB_US));
+	for (n = 2; n < 8; n++) {
+		/* A machine may be so slow that vgem has given up since the last job. */
+		ret = vgem_hold(vgem, prime.handle);
+		if (!ret)
+			held = now_ms();
+		EXPECT_TRUE(!ret || (ret == -EBUSY && n > 2));
+		goes_on(_metadata, &self->file, n);
+		EXPECT_TRUE(!dmabuf_ready(picture, POLLIN, 0) || now_ms() - held > VGEM_MS);
+		if (n == 4) {
+			EXPECT_EQ(0, jobs_stop(&self->file));
+			EXPECT_EQ(0, jobs_go(&self->file));
+		}
+	}
+	jobs_close_node(&self->file);
+	EXPECT_EQ(1, dmabuf_ready(picture, POLLIN, SOON_MS));
+	/* Not sooner: so far it was vgem's fence that readers waited for, and not one of ours. */
+	EXPECT_LT(VGEM_MS, now_ms() - held);
+	close(vgem);
 }
 
 /* Names are what all holders of a sync_file may read: whose it is, and no more. */
@@ -362,7 +420,7 @@ static void *drop_points(void *argument)
 	unsigned int value, ahead = 0;
 
 	while ((value = atomic_load(&points_value)) < POINTS) {
-		int fence = create_fence(*timeline, value + 1 + ahead++ % 32);
+		int fence = sw_sync_fence(*timeline, value + 1 + ahead++ % 32);
 
 		if (fence >= 0)
 			close(fence);

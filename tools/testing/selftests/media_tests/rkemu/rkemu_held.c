@@ -22,7 +22,6 @@
 
 #include "rkemu_held.h"
 
-#define BUFINFO		"/sys/kernel/debug/dma_buf/bufinfo"
 #define TRACE		"/sys/kernel/tracing/instances/rkemu"
 
 /* A framebuffer that any picture has room for. */
@@ -39,7 +38,7 @@ void held_init(struct held *held)
 	held->card = -1;
 }
 
-static int open_display(void)
+int open_card(const char *driver)
 {
 	char path[32], name[16];
 	int i, fd;
@@ -52,11 +51,25 @@ static int open_display(void)
 		if (fd < 0)
 			continue;
 		memset(name, 0, sizeof(name));
-		if (!ioctl(fd, DRM_IOCTL_VERSION, &version) && !strcmp(name, "vkms"))
+		if (!ioctl(fd, DRM_IOCTL_VERSION, &version) && !strcmp(name, driver))
 			return fd;
 		close(fd);
 	}
 	return -ENODEV;
+}
+
+int sw_sync_fence(int timeline, unsigned int value)
+{
+	struct sw_sync_create_fence_data data = { .value = value, .name = "foreign" };
+
+	return ioctl(timeline, SW_SYNC_IOC_CREATE_FENCE, &data) ? -errno : data.fence;
+}
+
+int dmabuf_import(int dmabuf, int fence)
+{
+	struct dma_buf_import_sync_file import = { .flags = DMA_BUF_SYNC_RW, .fd = fence };
+
+	return ioctl(dmabuf, DMA_BUF_IOCTL_IMPORT_SYNC_FILE, &import) ? -errno : 0;
 }
 
 static int take_framebuffer(struct held *held, int dmabuf)
@@ -71,7 +84,7 @@ static int take_framebuffer(struct held *held, int dmabuf)
 	struct drm_gem_close gem = {};
 	int ret = 0;
 
-	held->card = open_display();
+	held->card = open_card("vkms");
 	if (held->card < 0)
 		return held->card;
 	if (ioctl(held->card, DRM_IOCTL_PRIME_FD_TO_HANDLE, &prime))

@@ -6,6 +6,8 @@
 #ifndef RKEMU_HELD_H
 #define RKEMU_HELD_H
 
+#include <sys/ioctl.h>
+
 #include "rkemu_jobs.h"
 
 enum held_part { HELD_FENCES, HELD_MERGED, HELD_DMABUFS, HELD_FRAMEBUFFER, HELD_PARTS };
@@ -41,7 +43,28 @@ void held_drop(struct held *held, enum held_part part);
  */
 const char *held_use(struct held *held, bool must_end);
 
-/* Number of dma-bufs in debugfs, which are all read for it. */
+/* The node of a DRM driver, by its name. */
+int open_card(const char *driver);
+
+/* Timelines that user space signals, or not. Their driver has no header for user space. */
+#define SW_SYNC			"/sys/kernel/debug/sync/sw_sync"
+
+struct sw_sync_create_fence_data {
+	__u32 value;
+	char name[32];
+	__s32 fence;
+};
+
+#define SW_SYNC_IOC_CREATE_FENCE	_IOWR('W', 0, struct sw_sync_create_fence_data)
+#define SW_SYNC_IOC_INC			_IOW('W', 1, __u32)
+
+/* A sync_file with a fence that ends when the timeline is at @value. */
+int sw_sync_fence(int timeline, unsigned int value);
+/* DMA_BUF_IOCTL_IMPORT_SYNC_FILE, as of somebody who writes. */
+int dmabuf_import(int dmabuf, int fence);
+
+#define BUFINFO			"/sys/kernel/debug/dma_buf/bufinfo"
+/* Number of dma-bufs there, which are all read for it. */
 long dmabuf_count(void);
 
 /* From now on, the trace of dma_fence is kept apart. */

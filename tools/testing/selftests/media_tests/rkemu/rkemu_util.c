@@ -3,9 +3,12 @@
  * Tests on the emulated media blocks of the RK3566: the blocks, their knobs, dma-bufs and fences.
  */
 
+#define _GNU_SOURCE
+
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <grp.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
@@ -23,8 +26,9 @@
 #include "rkemu_util.h"
 
 #define ENABLE		"/sys/module/rkemu/parameters/enable"
-#define DEADLINE	"/sys/module/videobuf2_common/parameters/release_fence_timeout_ms"
 #define DRIVERS		"/sys/bus/platform/drivers"
+/* An unprivileged user and group. */
+#define NOBODY		65534
 
 /* As the block and the drivers have them. */
 #define DEFAULT_DELAY_US	10000
@@ -59,6 +63,14 @@ const struct rkemu_dev rkemu_vim2m = {
 	.driver = "vim2m",
 	.module = "vim2m",
 };
+
+int become_nobody(void)
+{
+	if (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||
+	    setresuid(NOBODY, NOBODY, NOBODY))
+		return -errno;
+	return 0;
+}
 
 int write_text(const char *path, const char *text)
 {
@@ -405,6 +417,18 @@ int fence_wait(int fence, int ms)
 	if (poll(&pollfd, 1, ms) < 0)
 		return NO_STATUS;
 	return fence_status(fence);
+}
+
+bool has_address(const char *text)
+{
+	const char *decimal = "0123456789";
+	const char *hex = "0123456789abcdef";
+
+	for (; *text; text++)
+		if ((!strncmp(text, "ffff", 4) && strspn(text, hex) >= 12) ||
+		    (!strncmp(text, "1844", 4) && strspn(text, decimal) >= 20))
+			return true;
+	return false;
 }
 
 void close_fd(int *fd)

@@ -66,11 +66,15 @@ int fences_set(const struct rkemu_dev *dev, bool on);
 int watchdog_set(const struct rkemu_dev *dev, unsigned int ms);
 /* How long a job takes, for files opened from now on. */
 int job_time_set(const struct rkemu_dev *dev, unsigned int ms);
+#define DEADLINE	"/sys/module/videobuf2_common/parameters/release_fence_timeout_ms"
 /* After which videobuf2 signals a fence by itself. */
 int deadline_set(unsigned int ms);
 
 /* How many frames a test of pixels takes: RKEMU_FRAMES of the environment. */
 unsigned int frame_count(void);
+
+/* From now on this process has the rights of nobody. */
+int become_nobody(void);
 
 int write_text(const char *path, const char *text);
 int read_text(const char *path, char *text, size_t size);
@@ -98,6 +102,9 @@ int heap_alloc(unsigned int size);
 int fence_status(int fence);
 /* The same, when the fence has ended or after @ms. */
 int fence_wait(int fence, int ms);
+
+/* What looks like an address of the kernel, in hex or decimal: those begin with many ones. */
+bool has_address(const char *text);
 
 void close_fd(int *fd);
 
