@@ -21,15 +21,17 @@
 /* kmemleak reports nothing that is younger. */
 #define KMEMLEAK_AGE_MS	6000
 
+enum { MADE, GONE, ARMED, SIGNALLED };
+
 static const struct counted {
 	const char *instance;
 	const char *event;
 	const char *filter;
 } counted[] = {
-	{ "rkemu-made", "dma_fence/dma_fence_init", "driver == \"videobuf2\"" },
-	{ "rkemu-gone", "dma_fence/dma_fence_destroy", "driver == \"videobuf2\"" },
-	{ "rkemu-armed", "vb2/vb2_release_fence_armed", "0" },
-	{ "rkemu-signalled", "vb2/vb2_release_fence_signalled", "0" },
+	[MADE] = { "rkemu-made", "dma_fence/dma_fence_init", "driver == \"videobuf2\"" },
+	[GONE] = { "rkemu-gone", "dma_fence/dma_fence_destroy", "driver == \"videobuf2\"" },
+	[ARMED] = { "rkemu-armed", "vb2/vb2_release_fence_armed", "0" },
+	[SIGNALLED] = { "rkemu-signalled", "vb2/vb2_release_fence_signalled", "0" },
 };
 
 static int start(const struct counted *what)
@@ -96,6 +98,11 @@ static long events_of(const struct counted *what)
 	return events;
 }
 
+long fences_armed(void)
+{
+	return events_of(&counted[ARMED]);
+}
+
 int fence_counts_end(struct fence_counts *counts)
 {
 	long *const numbers[] = {
@@ -106,7 +113,7 @@ int fence_counts_end(struct fence_counts *counts)
 	unsigned int i;
 	int ret = 0;
 
-	while (events_of(&counted[0]) != events_of(&counted[1]) && now_ms() < end)
+	while (events_of(&counted[MADE]) != events_of(&counted[GONE]) && now_ms() < end)
 		sleep_ms(50);
 	for (i = 0; i < ARRAY_COUNT(counted); i++) {
 		*numbers[i] = events_of(&counted[i]);

@@ -24,6 +24,8 @@ struct fence_counts {
 
 /* From now on events are counted. */
 int fence_counts_start(void);
+/* How many fences were armed since then. */
+long fences_armed(void);
 /* Waits until as many fences are freed as were made: that is by RCU. Stops the counting. */
 int fence_counts_end(struct fence_counts *counts);
 

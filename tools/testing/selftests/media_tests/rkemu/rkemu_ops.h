@@ -26,6 +26,8 @@
  * @inputs: number of OUTPUT buffers that there are
  * @pictures: number of CAPTURE buffers
  * @fewer: there are fewer of them than were asked for
+ * @counted: jobs are over when they are started: of their fences there is only the number
+ * @armed: that number, of all jobs before the one in JOB_SLOT
  */
 struct stage {
 	const struct job_kind *kind;
@@ -41,6 +43,8 @@ struct stage {
 	unsigned int inputs;
 	unsigned int pictures;
 	bool fewer;
+	bool counted;
+	long armed;
 };
 
 /**
@@ -66,6 +70,41 @@ struct op {
 /* From QBUF of the picture, or of the input with its request, if that has not been done. */
 int queue_picture(struct stage *stage);
 int queue_input(struct stage *stage);
+
+/* A job runs for so long that its fences are seen before its end. */
+#define OP_JOB_MS	80
+/* How often that is tried, if the machine is slower. */
+#define OP_TRIES	20
+
+/**
+ * struct op_tally - what the tries of an operation came to, of which one allocation was to fail
+ * @failed: one did
+ * @nomem: of these, the operation said -ENOMEM
+ * @other: what it says instead
+ * @fewer: there were fewer buffers
+ * @unfenced: a job had no fences
+ * @fenced: a job had them
+ * @nothing: nothing came of it
+ */
+struct op_tally {
+	unsigned int failed;
+	unsigned int nomem;
+	unsigned int other;
+	unsigned int fewer;
+	unsigned int unfenced;
+	unsigned int fenced;
+	unsigned int nothing;
+};
+
+/*
+ * The operation, its @nth allocation fails; then what makes the file stream, and a frame. NULL, or
+ * what was wrong. @hit: whether there is such an allocation.
+ */
+const char *try_op(struct stage *stage, const struct op *op, unsigned int nth,
+		   struct op_tally *tally, bool *hit);
+/* The same job may be long enough another time. */
+extern const char *const op_late;
+void print_tally(const char *device, const char *op, const struct op_tally *tally);
 
 /* Sets up buffers until the first one is queued. */
 extern const struct op op_open;

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Tests on the emulated media blocks of the RK3566: operations of a program, with an allocation
+ * that fails.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "rkemu_counts.h"
+#include "rkemu_fail.h"
+#include "rkemu_ops.h"
+
+/* What was wrong with the job in JOB_SLOT; @end is what job_end() has said of it. */
+static int job_wrong(struct stage *stage, const struct fences *fences, int end)
+{
+	const bool shown = stage->kind->shows;
+
+	stage->picture_queued = false;
+	stage->input_queued = false;
+	/* What visl draws is not known here, but it draws something. */
+	if (!end && job_shows(&stage->file, JOB_SLOT, shown ? stage->frame : 0) != shown)
+		end = -EBADMSG;
+	if (!end && fences_wait(fences, SOON_MS) != 1)
+		end = -ETIME;
+	return end == -EAGAIN ? -ETIME : end;
+}
+
+/* The same as end_job(), of a job that was over when it had been started. */
+static int end_counted_job(struct stage *stage)
+{
+	const long before = stage->armed;
+	struct fences fences;
+	int ret, end;
+
+	stage->armed = fences_armed();
+	if (before < 0 || stage->armed < before)
+		return -EIO;
+	ret = stage->armed - before;
+	fences_init(&fences);
+	end = job_end(&stage->file, JOB_SLOT, stage->frame, SOON_MS);
+	end = end ? end : fences_take(&stage->file, JOB_SLOT, &fences);
+	end = job_wrong(stage, &fences, end);
+	fences_close(&fences);
+	return end ? end : ret > 1 ? -EILSEQ : ret;
+}
+
+/*
+ * Whether the job in JOB_SLOT, which has just been started, has the fences of all buffers that get
+ * one (1), or none (0). -EAGAIN if it ends too early to tell, -EILSEQ if it has others. The job is
+ * over then, and was right.
+ */
+static int end_job(struct stage *stage)
+{
+	struct fences fences;
+	int ret, end, picture, input;
+
+	if (stage->counted)
+		return end_counted_job(stage);
+	fences_init(&fences);
+	ret = fences_take(&stage->file, JOB_SLOT, &fences);
+	if (ret)
+		return ret;
+	picture = fence_status(fences.picture);
+	input = fence_status(fences.input);
+	/* Between one look and the other the job may have ended. */
+	if (!picture != !input) {
+		sleep_ms(OP_JOB_MS / 4);
+		if (!fence_status(fences.picture) || !fence_status(fences.input))
+			ret = -EILSEQ;
+		else
+			ret = -EAGAIN;
+		end = -EAGAIN;
+	} else if (!picture) {
+		ret = 1;
+		end = -EAGAIN;
+	} else {
+		/* A buffer can be dequeued a moment after its fence has ended. */
+		sleep_ms(OP_JOB_MS / 8);
+		end = job_end(&stage->file, JOB_SLOT, stage->frame, 0);
+		ret = end == -EAGAIN ? 0 : -EAGAIN;
+	}
+	if (end == -EAGAIN)
+		end = job_end(&stage->file, JOB_SLOT, stage->frame, SOON_MS);
+	end = job_wrong(stage, &fences, end);
+	fences_close(&fences);
+	return end ? end : ret;
+}
+
+/* A frame in JOB_SLOT, of which some buffers may be queued already. As end_job(). */
+static int next_frame(struct stage *stage)
+{
+	unsigned int tries;
+	int ret = -EAGAIN;
+
+	for (tries = 0; tries < OP_TRIES && ret == -EAGAIN; tries++) {
+		ret = 0;
+		if (!stage->picture_queued) {
+			stage->frame++;
+			ret = job_blank(&stage->file, JOB_SLOT);
+		}
+		ret = ret ? ret : job_fill(&stage->file, JOB_SLOT, stage->frame);
+		ret = ret ? ret : queue_picture(stage);
+		ret = ret ? ret : queue_input(stage);
+		ret = ret ? ret : end_job(stage);
+	}
+	return ret;
+}
+
+const char *const op_late = "the job is over too early";
+
+const char *try_op(struct stage *stage, const struct op *op, unsigned int nth,
+		   struct op_tally *tally, bool *hit)
+{
+	int ret, begun, ended, fenced = -1;
+
+	stage->frame++;
+	if (stage->counted)
+		stage->armed = fences_armed();
+	ret = op->before(stage);
+	if (ret)
+		return "what comes before it fails";
+	stage->fewer = false;
+	begun = op->workers ? fail_workers_begin(nth) : fail_begin(nth);
+	ret = op->act(stage);
+	ended = op->workers ? fail_workers_end() : fail_end();
+	if (begun || ended < 0)
+		return "fail-nth does not work";
+	*hit = ended;
+	if (ret && !*hit)
+		return "it fails by itself";
+	if (ret && ret != -ENOMEM && ret != op->other)
+		return strerror(-ret);
+	tally->failed += *hit;
+	tally->nomem += ret == -ENOMEM;
+	tally->other += ret && ret != -ENOMEM;
+	tally->fewer += !ret && stage->fewer;
+	if (ret && op->act(stage))
+		return "it fails once more, with memory";
+	if (op->after && op->after(stage))
+		return "what comes after it fails";
+	if (op->starts) {
+		fenced = end_job(stage);
+		if (fenced == -EAGAIN)
+			return op_late;
+		if (fenced == -EILSEQ)
+			return "not the fences of both buffers, or with visl more than one";
+		if (fenced < 0)
+			return "the job fails, or its picture is not right";
+		if (!fenced && (!*hit || ret || !op->arms))
+			return "the job has no fences";
+	}
+	if (*hit && !ret) {
+		tally->unfenced += !fenced;
+		tally->fenced += fenced == 1;
+		tally->nothing += fenced < 0 && !stage->fewer;
+	}
+	return next_frame(stage) == 1 ? NULL : "the next frame is not right, or has no fences";
+}
+
+void print_tally(const char *device, const char *op, const struct op_tally *tally)
+{
+	printf("# %-12s %-14s %3u failed: %3u ENOMEM, %2u EINVAL, %2u fewer buffers, ", device, op,
+	       tally->failed, tally->nomem, tally->other, tally->fewer);
+	printf("%2u jobs without fences, %2u with, %2u nothing\n", tally->unfenced, tally->fenced,
+	       tally->nothing);
+}
