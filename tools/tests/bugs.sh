@@ -19,15 +19,5 @@ bugs_request()
 	has "media_request_close+"
 }
 
-# bugs_qbuf: as bugs_request, once both have been met
-bugs_qbuf()
-{
-	expect 90 "$ROOT/tools/vm" -- "$("$ROOT/tools/selftests")/base_bugs" qbuf
-	has "REINIT: met after"
-	has "QUEUE: met after"
-	has " vb2_req_prepare+0x"
-}
-
 check "bugs: hantro's new buffers are not cleared" bugs_memory
 check "bugs: a request outlives its media device" bugs_request
-check "bugs: QBUF into a request that another thread uses" bugs_qbuf

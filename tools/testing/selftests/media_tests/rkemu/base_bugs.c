@@ -6,8 +6,6 @@
  */
 
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,8 +20,6 @@
 /* What other processes leave in memory, and how much of it. */
 #define MARK		0xa7
 #define DIRTY_BYTES	(256 << 20)
-/* How long two threads race with one another. */
-#define RACE_MS		60000
 
 static int dirty_memory(void)
 {
@@ -83,118 +79,6 @@ static int request(void)
 	return 0;
 }
 
-/**
- * struct race - QBUF into a request, against an ioctl of that request
- * @request: the request
- * @against: MEDIA_REQUEST_IOC_QUEUE or MEDIA_REQUEST_IOC_REINIT
- * @ended: how often that has ended
- * @refused: it said that it does not like the buffer
- * @over: no more of it
- */
-struct race {
-	int request;
-	unsigned long against;
-	atomic_uint ended;
-	atomic_bool refused;
-	atomic_bool over;
-};
-
-static void *go_against(void *data)
-{
-	struct race *race = data;
-
-	while (!atomic_load(&race->over)) {
-		if (ioctl(race->request, race->against) && errno == EINVAL) {
-			/* The kernel has warned, and does so each time. */
-			atomic_store(&race->refused, true);
-			break;
-		}
-		atomic_fetch_add(&race->ended, 1);
-	}
-	return NULL;
-}
-
-/* Waits until the other thread's ioctl has begun and ended after what this one has done. */
-static void let_it_pass(struct race *race, long long end)
-{
-	const unsigned int before = atomic_load(&race->ended);
-
-	while (atomic_load(&race->ended) - before < 2 && !atomic_load(&race->refused) &&
-	       now_ms() < end)
-		;
-}
-
-/* Whether the buffer is in a request, which it leaves by STREAMOFF. */
-static bool is_stuck(struct jobs *jobs)
-{
-	struct v4l2_plane plane = {};
-	struct v4l2_buffer buf = {
-		.type = m2m_type(&jobs->m2m, M2M_OUTPUT),
-		.memory = V4L2_MEMORY_MMAP,
-		.m.planes = &plane,
-		.length = 1,
-	};
-
-	return !ioctl(jobs->m2m.fd, VIDIOC_QUERYBUF, &buf) &&
-	       (buf.flags & V4L2_BUF_FLAG_IN_REQUEST);
-}
-
-/* QBUF sets the buffer's state when the request may already be used by others. */
-static int race_qbuf(struct jobs *jobs, const char *name, unsigned long against)
-{
-	const bool queues = against == MEDIA_REQUEST_IOC_QUEUE;
-	struct race race = { .request = jobs->requests[0], .against = against };
-	const long long start = now_ms(), end = start + RACE_MS;
-	unsigned int done = 0;
-	bool met = false;
-	pthread_t thread;
-	int ret = 0;
-
-	ret = -pthread_create(&thread, NULL, go_against, &race);
-	if (ret)
-		return ret;
-	while (!ret && !met && now_ms() < end) {
-		ret = job_qbuf_input(jobs, 0, 1, 0);
-		if (ret == -EINVAL && !queues)
-			met = is_stuck(jobs);
-		/* The other one is using the request. */
-		if (ret == -EBUSY || met) {
-			ret = 0;
-			continue;
-		}
-		done += !ret;
-		let_it_pass(&race, end);
-		met = atomic_load(&race.refused);
-		if (!ret && queues && !met) {
-			ret = m2m_stream(&jobs->m2m, M2M_OUTPUT, false);
-			if (!ret && ioctl(race.request, MEDIA_REQUEST_IOC_REINIT))
-				ret = -errno;
-		}
-	}
-	atomic_store(&race.over, true);
-	pthread_join(thread, NULL);
-	if (met)
-		printf("%s: met after %u QBUF in %lld ms\n", name, done, now_ms() - start);
-	fflush(stdout);
-	return ret ? ret : met ? 0 : -ENOENT;
-}
-
-static int qbuf(void)
-{
-	struct jobs jobs;
-	int ret, queued;
-
-	ret = jobs_open_idle(&jobs, &job_h264);
-	ret = ret ? ret : m2m_alloc(&jobs.m2m, M2M_OUTPUT, 1);
-	if (!ret && ioctl(jobs.m2m.media, MEDIA_IOC_REQUEST_ALLOC, &jobs.requests[0]))
-		ret = -errno;
-	ret = ret ? ret : race_qbuf(&jobs, "REINIT", MEDIA_REQUEST_IOC_REINIT);
-	queued = m2m_stream(&jobs.m2m, M2M_OUTPUT, false);
-	queued = queued ? queued : race_qbuf(&jobs, "QUEUE", MEDIA_REQUEST_IOC_QUEUE);
-	jobs_close(&jobs);
-	return ret ? ret : queued;
-}
-
 static const struct bug {
 	const char *name;
 	const struct rkemu_dev *dev;
@@ -202,7 +86,6 @@ static const struct bug {
 } bugs[] = {
 	{ "memory", &rkemu_vpu, memory },
 	{ "request", &rkemu_vpu, request },
-	{ "qbuf", &rkemu_vpu, qbuf },
 };
 
 int main(int argc, char **argv)
@@ -216,7 +99,7 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[1], bugs[i].name))
 			bug = &bugs[i];
 	if (!bug) {
-		fprintf(stderr, "usage: base_bugs memory|request|qbuf\n");
+		fprintf(stderr, "usage: base_bugs memory|request\n");
 		return 2;
 	}
 	reason = rkemu_start(bug->dev);
