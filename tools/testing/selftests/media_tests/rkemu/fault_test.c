@@ -65,7 +65,7 @@ static void start(struct __test_metadata *_metadata, struct jobs *jobs, struct f
 		  __u32 n)
 {
 	ASSERT_EQ(0, job_blank(jobs, 0));
-	ASSERT_EQ(0, job_start(jobs, 0, n));
+	ASSERT_EQ(0, job_begin(jobs, 0, n));
 	ASSERT_EQ(0, fences_take(jobs, 0, fences));
 	ASSERT_EQ(0, fences_wait(fences, 0));
 }

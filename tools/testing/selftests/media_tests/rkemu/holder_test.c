@@ -302,7 +302,7 @@ TEST_F_TIMEOUT(holder, keeps_sync_files, CASE_S)
 	goes_on(_metadata, &self->file, 2);
 
 	ASSERT_EQ(0, knob_set(self->dev, "delay_us", LONG_JOB_US));
-	ASSERT_EQ(0, job_start(&self->file, 1, 3));
+	ASSERT_EQ(0, job_begin(&self->file, 1, 3));
 	ASSERT_EQ(0, fences_take(&self->file, 1, &closed));
 	ASSERT_EQ(0, fence_status(closed.picture));
 	ASSERT_EQ(0, fence_status(closed.input));

@@ -201,6 +201,7 @@ TEST_F_TIMEOUT(rga, chain, CASE_S)
 {
 	struct jobs *jobs = &self->jobs;
 	struct jobs next;
+	long started;
 	int fd;
 
 	ASSERT_EQ(0, jobs_open(jobs, &job_rga));
@@ -210,6 +211,7 @@ TEST_F_TIMEOUT(rga, chain, CASE_S)
 	ASSERT_EQ(0, jobs_go(&next));
 
 	ASSERT_EQ(0, job_run(jobs, 0, 1));
+	started = knob_get(&rkemu_rga, "jobs");
 	fd = dup(job_picture(jobs, 0)->dmabuf);
 	ASSERT_LE(0, fd);
 	close_fd(&job_input(&next, 0)->dmabuf);
@@ -218,6 +220,7 @@ TEST_F_TIMEOUT(rga, chain, CASE_S)
 	ASSERT_EQ(0, m2m_qbuf(&next.m2m, M2M_OUTPUT, 0, &(struct m2m_qbuf) {
 		.bytes = job_picture(jobs, 0)->size, .stamp = 2,
 	}));
+	ASSERT_EQ(0, job_begun(&next, started));
 	/* Now the first device's picture is the second one's input. */
 	EXPECT_EQ(1, dmabuf_ready(fd, POLLIN, 0));
 	EXPECT_EQ(0, dmabuf_ready(fd, POLLOUT, 0));

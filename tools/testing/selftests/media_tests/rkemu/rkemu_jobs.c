@@ -263,6 +263,19 @@ int job_start(struct jobs *jobs, unsigned int slot, __u32 n)
 	return ret ? ret : job_queue_input(jobs, slot, n, n, 0);
 }
 
+int job_begun(struct jobs *jobs, long started)
+{
+	return knob_reaches(jobs->kind->dev, "jobs", started + 1, SOON_MS) ? 0 : -ETIMEDOUT;
+}
+
+int job_begin(struct jobs *jobs, unsigned int slot, __u32 n)
+{
+	const long started = knob_get(jobs->kind->dev, "jobs");
+	int ret = job_start(jobs, slot, n);
+
+	return ret ? ret : job_begun(jobs, started);
+}
+
 static int end_side(struct jobs *jobs, enum m2m_side side, unsigned int slot, __u32 stamp, int ms)
 {
 	struct v4l2_buffer buf;

@@ -94,6 +94,13 @@ bool job_shows(struct jobs *jobs, unsigned int slot, __u32 n);
 
 /* Queues the buffers of slot @slot for job @n. If the device is idle, the job is running then. */
 int job_start(struct jobs *jobs, unsigned int slot, __u32 n);
+/*
+ * The same, and waits until the device has begun with the job. Behind the end of another one a job
+ * starts from a work item. Not for vim2m and visl.
+ */
+int job_begin(struct jobs *jobs, unsigned int slot, __u32 n);
+/* The wait by itself. @started: the knob "jobs" of before. */
+int job_begun(struct jobs *jobs, long started);
 /* The two halves of it. @flags: V4L2_BUF_FLAG_M2M_HOLD_CAPTURE_BUF; @stamp: 0 < @stamp. */
 int job_queue_picture(struct jobs *jobs, unsigned int slot);
 int job_queue_input(struct jobs *jobs, unsigned int slot, __u32 n, __u32 stamp, __u32 flags);

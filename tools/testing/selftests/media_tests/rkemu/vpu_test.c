@@ -147,9 +147,11 @@ static void slice(struct __test_metadata *_metadata, struct jobs *jobs, unsigned
 	const int picture = job_picture(jobs, 0)->dmabuf;
 	const int input = job_input(jobs, slot)->dmabuf;
 	const long completed = knob_get(&rkemu_vpu, "completed");
+	const long started = knob_get(&rkemu_vpu, "jobs");
 	int fence;
 
 	ASSERT_EQ(0, job_queue_input(jobs, slot, n, STAMP, V4L2_BUF_FLAG_M2M_HOLD_CAPTURE_BUF));
+	ASSERT_EQ(0, job_begun(jobs, started));
 	EXPECT_EQ(1, dmabuf_ready(picture, POLLIN, 0));
 	fence = dmabuf_fence(picture, DMA_BUF_SYNC_READ);
 	EXPECT_EQ(1, fence_status(fence));
@@ -170,9 +172,11 @@ static void last_slice(struct __test_metadata *_metadata, struct jobs *jobs, uns
 {
 	const int picture = job_picture(jobs, 0)->dmabuf;
 	const long completed = knob_get(&rkemu_vpu, "completed");
+	const long started = knob_get(&rkemu_vpu, "jobs");
 	int fence;
 
 	ASSERT_EQ(0, job_queue_input(jobs, slot, n, STAMP, 0));
+	ASSERT_EQ(0, job_begun(jobs, started));
 	EXPECT_EQ(0, dmabuf_ready(picture, POLLIN, 0));
 	fence = dmabuf_fence(picture, DMA_BUF_SYNC_READ);
 	EXPECT_EQ(0, fence_status(fence));
@@ -205,7 +209,7 @@ TEST_F_TIMEOUT(held, new_frame, CASE_S)
 	struct jobs *jobs = &self->jobs;
 
 	slice(_metadata, jobs, 0, 1);
-	ASSERT_EQ(0, job_start(jobs, 1, 2));
+	ASSERT_EQ(0, job_begin(jobs, 1, 2));
 	EXPECT_EQ(1, dmabuf_ready(job_picture(jobs, 0)->dmabuf, POLLIN | POLLOUT, 0));
 	EXPECT_EQ(0, job_end_picture(jobs, 0, STAMP, SOON_MS));
 	EXPECT_EQ(0, dmabuf_ready(job_picture(jobs, 1)->dmabuf, POLLIN, 0));
@@ -242,12 +246,15 @@ TEST_F_TIMEOUT(held, streamoff, CASE_S)
 TEST_F_TIMEOUT(held, last_slice_hangs, CASE_S)
 {
 	struct jobs *jobs = &self->jobs;
+	long started;
 	int fence;
 
 	slice(_metadata, jobs, 0, 1);
 	ASSERT_EQ(0, watchdog_set(&rkemu_vpu, 1000));
 	ASSERT_EQ(0, fault_set(&rkemu_vpu, "never-completes", 1));
+	started = knob_get(&rkemu_vpu, "jobs");
 	ASSERT_EQ(0, job_queue_input(jobs, 1, 2, STAMP, 0));
+	ASSERT_EQ(0, job_begun(jobs, started));
 	fence = dmabuf_fence(job_picture(jobs, 0)->dmabuf, DMA_BUF_SYNC_READ);
 	EXPECT_EQ(0, fence_status(fence));
 	EXPECT_GT(0, fence_wait(fence, 3000));
