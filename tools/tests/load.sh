@@ -70,10 +70,23 @@ load_count()
 		print(f"{jobs} jobs, {armed} fences armed, {signalled} signalled")
 		assert armed == signalled >= int(wanted)
 	E
-	grep -E '^# ([0-9]+ jobs in|lockdep: debug_locks|kmemleak)' "$BUILD/vm/scratch/load.tap"
+	grep -E '^# ([0-9]+ jobs in|opened |lockdep: debug_locks|kmemleak)' "$BUILD/vm/scratch/load.tap"
+}
+
+# load_fails: what is still in use is seen
+load_fails()
+{
+	local programs
+	programs=$("$ROOT/tools/selftests")
+	expect 1 "$ROOT/tools/vm" -- sh -c "LOAD_JOBS=50 LOAD_KEEPS_DMABUFS=1 \
+		'$programs/load_test' -r load.rga_8.all_jobs"
+	has "Expected self->dmabufs ("
+	has "Expected KEPT_KIB ("
+	has "Expected KEPT_OBJECTS(load->played) ("
 }
 
 check "load: jobs on vim2m, rockchip-rga, hantro and visl, and nothing is left of them" load_run
 check "load: kmemleak finds nothing that the jobs on vim2m alone have left" load_vim2m
+check "load: memory that is not given back is seen" load_fails
 check "load: at least $LOAD_FENCES fences, all of them signalled" load_count
 sed -n 's/^[0-9]* jobs, .*/        &/p' "$TEST_LOGS"/load--at-least-*.log

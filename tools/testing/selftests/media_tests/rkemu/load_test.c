@@ -19,7 +19,7 @@
 
 #include "kselftest_harness.h"
 #include "rkemu_counts.h"
-#include "rkemu_jobs.h"
+#include "rkemu_held.h"
 
 #define JOBS		200
 #define MAX_CONTEXTS	32
@@ -34,9 +34,17 @@
 #define TELL_MS		60000
 /* Between visits the producers have the processors. */
 #define PAUSE_MS	10
-/* KASAN keeps this part of the memory, of what was freed, and caches keep some more. */
-#define KEPT_PART	32
-#define KEPT_KIB	32768
+/*
+ * What may be in use after a case that was not before: tables of pages and the notes of KASAN and
+ * kmemleak stay, and other programs run. The buffers of a case, all together, are more than that.
+ */
+#define KEPT_KIB	4096
+/* Of this, in objects of caches. */
+#define KEPT_SLAB_KIB	1024
+/* An object that is lost by each job exceeds this, if a slab holds fewer than there are jobs. */
+#define KEPT_OBJECTS(jobs)	((jobs) / 3)
+/* kfree_rcu() may let memory lie for so long. */
+#define RCU_MS		6000
 
 /* Without a job that lasts, a consumer that comes by chance would hardly see its fences. */
 #define JOB_US		2000
@@ -66,6 +74,7 @@ struct context {
 	struct load *load;
 	struct jobs jobs;
 	pthread_t thread;
+	/* Jobs, since the fences are counted. */
 	unsigned int ended;
 	int error;
 };
@@ -78,6 +87,10 @@ struct load {
 	atomic_uint ended;
 	atomic_bool stop;
 	unsigned int waited;
+	/* How often they were opened; of all times, the jobs and the bytes of buffers. */
+	unsigned int opened;
+	long played;
+	size_t bytes;
 };
 
 /* The next job's number, or 0 if there are enough. */
@@ -204,6 +217,84 @@ static int run(struct load *load)
 	return ret;
 }
 
+/* A mistake, to see that it is found: the dma-bufs of a job stay. */
+static int keep_dmabufs(struct jobs *jobs, unsigned int slot)
+{
+	if (dup(job_input(jobs, slot)->dmabuf) < 0 || dup(job_picture(jobs, slot)->dmabuf) < 0)
+		return -errno;
+	return 0;
+}
+
+/* Opens all contexts, has them do so many jobs, and closes them. */
+static int play(struct load *load, const struct mixture *mixture, unsigned int jobs)
+{
+	const bool keeps = getenv("LOAD_KEEPS_DMABUFS");
+	unsigned int i, slot;
+	int ret = 0;
+
+	load->jobs = jobs;
+	atomic_store(&load->begun, 0);
+	atomic_store(&load->ended, 0);
+	for (i = 0; i < load->contexts && !ret; i++) {
+		struct jobs *open = &load->all[i].jobs;
+
+		ret = jobs_open(open, part_of(mixture, i)->kind);
+		for (slot = 0; slot < JOB_SLOTS && !ret; slot++) {
+			load->bytes += job_input(open, slot)->size + job_picture(open, slot)->size;
+			ret = keeps ? keep_dmabufs(open, slot) : 0;
+		}
+	}
+	ret = ret ? ret : run(load);
+	if (!ret && atomic_load(&load->ended) != jobs)
+		ret = -EBADMSG;
+	for (i = 0; i < load->contexts; i++)
+		jobs_close(&load->all[i].jobs);
+	load->opened++;
+	load->played += jobs;
+	return ret;
+}
+
+/* Opens them again and again, until all buffers together do not fit in what may be left. */
+static int play_until_seen(struct load *load, const struct mixture *mixture)
+{
+	int ret = 0;
+
+	while (!ret && load->bytes / 1024 <= KEPT_KIB)
+		ret = play(load, mixture, load->contexts);
+	return ret;
+}
+
+/* What is counted from now on. */
+static void count_anew(struct load *load)
+{
+	unsigned int i;
+
+	for (i = 0; i < load->contexts; i++)
+		load->all[i].ended = 0;
+	load->waited = 0;
+	load->opened = 0;
+	load->played = 0;
+	load->bytes = 0;
+}
+
+/* What more is in use than before @jobs, when what RCU has to free is free. */
+static int wait_for_memory(const struct memory *before, long jobs, struct memory *after,
+			   struct memory_growth *growth)
+{
+	const long long end = now_ms() + SOON_MS;
+	int ret;
+
+	do {
+		sleep_ms(RCU_MS / 6);
+		ret = memory_take(after);
+		if (ret)
+			return ret;
+		memory_compare(before, after, growth);
+	} while ((growth->used_kib >= KEPT_KIB || growth->slab_kib >= KEPT_SLAB_KIB ||
+		  growth->objects > KEPT_OBJECTS(jobs)) && now_ms() < end);
+	return 0;
+}
+
 /* The first one: what is lost from now on counts. */
 FIXTURE(begin) {
 };
@@ -223,6 +314,10 @@ TEST_F_TIMEOUT(begin, kmemleak, CASE_S)
 
 FIXTURE(load) {
 	struct load load;
+	unsigned int jobs;
+	long dmabufs;
+	struct memory before;
+	struct memory after;
 };
 
 FIXTURE_VARIANT(load) {
@@ -313,8 +408,8 @@ FIXTURE_SETUP(load)
 	if (reason)
 		SKIP(return, "%s", reason);
 	load->contexts = variant->contexts;
-	load->jobs = jobs ? atoi(jobs) : JOBS;
-	ASSERT_LT(0, load->jobs);
+	self->jobs = jobs ? atoi(jobs) : JOBS;
+	ASSERT_LT(0, self->jobs);
 	for (i = 0; i < MAX_CONTEXTS; i++) {
 		load->all[i].load = load;
 		jobs_init(&load->all[i].jobs);
@@ -323,9 +418,13 @@ FIXTURE_SETUP(load)
 	ASSERT_EQ(0, knob_set(&rkemu_rga, "delay_us", variant->contexts == 1 ? JOB_US : 0));
 	ASSERT_EQ(0, knob_set(&rkemu_vpu, "delay_us", variant->contexts == 1 ? JOB_US : 0));
 	ASSERT_EQ(0, write_text(VISL_TIME, VISL_TIME_MS));
-	ASSERT_EQ(0, fence_counts_start());
-	for (i = 0; i < load->contexts; i++)
-		ASSERT_EQ(0, jobs_open(&load->all[i].jobs, part_of(variant->mixture, i)->kind));
+	/* What is made once and kept: stacks of threads, what lockdep notes, KASAN's shadow. */
+	ASSERT_EQ(0, play_until_seen(load, variant->mixture));
+	count_anew(load);
+	sleep_ms(RCU_MS);
+	self->dmabufs = dmabuf_count();
+	ASSERT_LE(0, self->dmabufs);
+	ASSERT_EQ(0, memory_take(&self->before));
 }
 
 FIXTURE_TEARDOWN(load)
@@ -337,38 +436,41 @@ FIXTURE_TEARDOWN(load)
 TEST_F_TIMEOUT(load, all_jobs, RUN_S)
 {
 	const long long began = now_ms();
+	struct load *load = &self->load;
+	struct memory_growth growth = {};
 	struct fence_counts counts = {};
-	long before, after, expected = 0;
+	long expected = 0;
 	unsigned int i;
 
-	before = meminfo_kib("SUnreclaim");
-	ASSERT_LT(0, before);
-	EXPECT_EQ(0, run(&self->load));
-	EXPECT_EQ(self->load.jobs, atomic_load(&self->load.ended));
-	for (i = 0; i < self->load.contexts; i++) {
-		struct context *context = &self->load.all[i];
-
-		/* The slowest kind has its part, too. */
-		if (i < variant->mixture->count)
-			EXPECT_LT(0, context->ended);
-		expected += context->ended * part_of(variant->mixture, i)->fences;
-		jobs_close(&context->jobs);
-	}
+	ASSERT_EQ(0, fence_counts_start());
+	EXPECT_EQ(0, play(load, variant->mixture, self->jobs));
+	/* The slowest kind has its part, too. */
+	for (i = 0; i < load->contexts && i < variant->mixture->count; i++)
+		EXPECT_LT(0, load->all[i].ended);
+	EXPECT_EQ(0, play_until_seen(load, variant->mixture));
 	ASSERT_EQ(0, fence_counts_end(&counts));
-	after = meminfo_kib("SUnreclaim");
-	printf("# %u jobs in %u contexts, %lld s; %ld fences armed, %ld signalled, ",
-	       atomic_load(&self->load.ended), self->load.contexts, (now_ms() - began) / 1000,
-	       counts.armed, counts.signalled);
-	printf("%ld made, %ld freed; %u seen pending; SUnreclaim %+ld KiB\n", counts.made,
-	       counts.gone, self->load.waited, after - before);
+	EXPECT_EQ(self->dmabufs, dmabuf_count());
+	ASSERT_EQ(0, wait_for_memory(&self->before, load->played, &self->after, &growth));
+	for (i = 0; i < load->contexts; i++)
+		expected += load->all[i].ended * part_of(variant->mixture, i)->fences;
+	printf("# %ld jobs in %u contexts, %lld s; %ld fences armed, %ld signalled, ",
+	       load->played, load->contexts, (now_ms() - began) / 1000, counts.armed,
+	       counts.signalled);
+	printf("%ld made, %ld freed; %u seen pending\n", counts.made, counts.gone, load->waited);
+	printf("# opened %u times, buffers of %zu KiB in all; %ld dma-bufs before, %ld after; ",
+	       load->opened, load->bytes / 1024, self->dmabufs, dmabuf_count());
+	printf("MemAvailable %+ld KiB, SUnreclaim %+ld KiB, objects of %s %+ld\n",
+	       -growth.used_kib, growth.slab_kib, growth.cache, growth.objects);
 	EXPECT_EQ(expected, counts.armed);
 	EXPECT_EQ(counts.armed, counts.signalled);
 	EXPECT_EQ(counts.made, counts.gone);
 	EXPECT_LE(counts.armed, counts.made);
 	/* Of many contexts only one has its job running, which a consumer meets by chance. */
 	if (variant->contexts == 1)
-		EXPECT_LT(0, self->load.waited);
-	EXPECT_GT(meminfo_kib("MemTotal") / KEPT_PART + KEPT_KIB, after - before);
+		EXPECT_LT(0, load->waited);
+	EXPECT_GT(KEPT_KIB, growth.used_kib);
+	EXPECT_GT(KEPT_SLAB_KIB, growth.slab_kib);
+	EXPECT_GE(KEPT_OBJECTS(load->played), growth.objects);
 	EXPECT_TRUE(lockdep_has_room());
 }
 

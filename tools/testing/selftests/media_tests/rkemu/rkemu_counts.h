@@ -32,6 +32,53 @@ int fence_counts_end(struct fence_counts *counts);
 /* A line of /proc/meminfo, in KiB. */
 long meminfo_kib(const char *name);
 
+#define MEMORY_CACHES	128
+
+/**
+ * struct memory_cache - a cache of the slab allocator
+ * @name: of it
+ * @objects: in use; all of a slab that a processor has for itself count as such
+ * @per_slab: how many these are
+ */
+struct memory_cache {
+	char name[32];
+	long objects;
+	long per_slab;
+};
+
+/**
+ * struct memory - what the kernel has in use
+ * @available_kib: MemAvailable of /proc/meminfo, and the free pages that processors have
+ * @slab_kib: SUnreclaim
+ * @count: of @caches
+ * @caches: those that may hold objects of jobs, and how many are in use
+ */
+struct memory {
+	long available_kib;
+	long slab_kib;
+	unsigned int count;
+	struct memory_cache caches[MEMORY_CACHES];
+};
+
+/**
+ * struct memory_growth - what more of it is in use than before
+ * @used_kib: memory of any kind
+ * @slab_kib: objects of all caches
+ * @objects: of the cache that has grown most, less one slab
+ * @cache: which one that is; belongs to the struct memory of afterwards
+ */
+struct memory_growth {
+	long used_kib;
+	long slab_kib;
+	long objects;
+	const char *cache;
+};
+
+/* What was freed counts no more, but for what waits for RCU: kfree_rcu() takes seconds. */
+int memory_take(struct memory *memory);
+void memory_compare(const struct memory *before, const struct memory *after,
+		    struct memory_growth *growth);
+
 /* Whether lockdep is still on, and has room left in all of its tables, which it prints. */
 bool lockdep_has_room(void);
 
