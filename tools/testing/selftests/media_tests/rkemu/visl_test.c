@@ -80,6 +80,19 @@ TEST_F_TIMEOUT(visl, every_codec, CASE_S)
 	EXPECT_EQ(counts.made, counts.gone);
 }
 
+/* A request that waits for a picture has controls of its file, which is closed. */
+TEST_F_TIMEOUT(visl, closed_while_waiting, CASE_S)
+{
+	struct jobs jobs;
+
+	ASSERT_EQ(0, jobs_open(&jobs, &job_visl));
+	EXPECT_EQ(0, job_queue_input(&jobs, 0, 1, 1, 0));
+	EXPECT_EQ(0, poll(&(struct pollfd){ .fd = jobs.requests[0], .events = POLLPRI }, 1, 0));
+	m2m_close_node(&jobs.m2m);
+	EXPECT_EQ(1, poll(&(struct pollfd){ .fd = jobs.requests[0], .events = POLLPRI }, 1, 0));
+	jobs_close(&jobs);
+}
+
 /* How often S_FMT was allowed, and how often it was not. */
 struct changing {
 	struct m2m *m2m;
