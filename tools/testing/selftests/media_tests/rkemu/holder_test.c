@@ -37,8 +37,11 @@
 #define VGEM_MS		9000
 /* Jobs while others are busy with the same dma-bufs. */
 #define ROUNDS		30
-/* Steps of a timeline while its fences are dropped. */
-#define POINTS		100000
+/* A step of a timeline signals so many fences, of a point each. */
+#define POINTS		32
+/* So many steps come while these are dropped; how long that may take. */
+#define STEPS		30
+#define STEPS_MS	120000
 
 /*
  * @file: streaming, without jobs
@@ -416,44 +419,75 @@ static bool kernel_warned(void)
 	return taints & (1 << 9);
 }
 
-/* How far the timeline is. */
-static atomic_uint points_value;
+/**
+ * struct points - what the next step of a timeline signals
+ * @fences: of its points
+ * @step: whose fences are to be dropped now
+ * @dropped: how many of them were
+ * @over: no more steps
+ */
+struct points {
+	int fences[POINTS];
+	atomic_uint step;
+	atomic_uint dropped;
+	atomic_bool over;
+};
 
-/* Makes a fence that one of the next steps signals, and drops it at once, over and over. */
-static void *drop_points(void *argument)
+static void *drop_points(void *data)
 {
-	const int *timeline = argument;
-	unsigned int value, ahead = 0;
+	struct points *points = data;
+	unsigned int step, i;
 
-	while ((value = atomic_load(&points_value)) < POINTS) {
-		int fence = sw_sync_fence(*timeline, value + 1 + ahead++ % 32);
-
-		if (fence >= 0)
-			close(fence);
+	for (step = 1;; step++) {
+		while (atomic_load(&points->step) != step)
+			if (atomic_load(&points->over))
+				return NULL;
+		/* The last one first: the step comes from the other end. */
+		for (i = POINTS; i > 0; i--) {
+			close(points->fences[i - 1]);
+			atomic_fetch_add(&points->dropped, 1);
+		}
 	}
-	return NULL;
 }
 
 /*
  * Fences of sw_sync are what the tests here import. A timeline that steps on while the last
  * reference of one is put must leave that one alone: in Linux 6.12 it takes a reference again.
  */
-TEST(points_dropped_while_signalled)
+TEST_F_TIMEOUT(holder, points_dropped_while_signalled, CASE_S)
 {
-	__u32 one = 1;
+	const long long end = now_ms() + STEPS_MS;
+	struct points points = {};
+	unsigned int met = 0, step, i;
 	pthread_t dropper;
-	int timeline;
 
-	timeline = open(SW_SYNC, O_RDWR | O_CLOEXEC);
-	if (timeline < 0)
-		SKIP(return, "no " SW_SYNC ": CONFIG_SW_SYNC=y is needed");
 	ASSERT_FALSE(kernel_warned());
-	atomic_store(&points_value, 0);
-	ASSERT_EQ(0, pthread_create(&dropper, NULL, drop_points, &timeline));
-	while (atomic_fetch_add(&points_value, 1) < POINTS)
-		EXPECT_EQ(0, ioctl(timeline, SW_SYNC_IOC_INC, &one));
+	ASSERT_EQ(0, pthread_create(&dropper, NULL, drop_points, &points));
+	for (step = 1; met < STEPS && now_ms() < end; step++) {
+		__u32 count = POINTS;
+		unsigned int before;
+
+		for (i = 0; i < POINTS; i++) {
+			points.fences[i] = sw_sync_fence(self->timeline,
+							 (step - 1) * POINTS + i + 1);
+			ASSERT_LE(0, points.fences[i]);
+		}
+		atomic_store(&points.dropped, 0);
+		atomic_store(&points.step, step);
+		/* It has begun. */
+		do {
+			before = atomic_load(&points.dropped);
+		} while (!before);
+		EXPECT_EQ(0, ioctl(self->timeline, SW_SYNC_IOC_INC, &count));
+		if (atomic_load(&points.dropped) != before)
+			met++;
+		while (atomic_load(&points.dropped) != POINTS)
+			;
+	}
+	atomic_store(&points.over, true);
 	ASSERT_EQ(0, pthread_join(dropper, NULL));
-	close(timeline);
+	TH_LOG("%u of %u steps while fences were dropped", met, step - 1);
+	EXPECT_LE(STEPS, met);
 	EXPECT_FALSE(kernel_warned());
 }
 

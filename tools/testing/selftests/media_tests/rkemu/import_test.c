@@ -115,4 +115,29 @@ TEST_F_TIMEOUT(imported, longer_than_it_is, CASE_S)
 	EXPECT_EQ(0, job_end(jobs, 0, JOB_REFERENCE + 2, SOON_MS));
 }
 
+/* And one that is refused since the pictures have become larger, of which hantro tells late. */
+TEST_F_TIMEOUT(imported, too_small_since, CASE_S)
+{
+	const struct job_kind *kind = variant->kind;
+	struct jobs *jobs = &self->jobs;
+	int ret;
+
+	ASSERT_EQ(0, job_start(jobs, 0, JOB_REFERENCE));
+	ASSERT_EQ(0, job_end(jobs, 0, JOB_REFERENCE, SOON_MS));
+	ret = m2m_format(&jobs->m2m, M2M_OUTPUT, kind->input, 2 * kind->width, 2 * kind->height,
+			 kind->bytes);
+	/* The others do not change what there are buffers for. */
+	EXPECT_EQ(kind == &job_vp8 ? 0 : -EBUSY, ret);
+	if (!ret) {
+		EXPECT_EQ(-EINVAL, job_queue_picture(jobs, 0));
+		ASSERT_EQ(0, m2m_format(&jobs->m2m, M2M_OUTPUT, kind->input, kind->width,
+					kind->height, kind->bytes));
+	}
+
+	ASSERT_EQ(0, job_start(jobs, 1, JOB_REFERENCE + 1));
+	EXPECT_EQ(0, job_end(jobs, 1, JOB_REFERENCE + 1, SOON_MS));
+	ASSERT_EQ(0, job_start(jobs, 0, JOB_REFERENCE + 2));
+	EXPECT_EQ(0, job_end(jobs, 0, JOB_REFERENCE + 2, SOON_MS));
+}
+
 TEST_HARNESS_MAIN
