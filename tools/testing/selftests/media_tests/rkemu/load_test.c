@@ -41,7 +41,7 @@
 #define KEPT_KIB	4096
 /* Of this, in objects of caches. */
 #define KEPT_SLAB_KIB	1024
-/* An object that is lost by each job exceeds this, if a slab holds fewer than there are jobs. */
+/* An object that is lost by each job exceeds this, if processors have fewer for themselves. */
 #define KEPT_OBJECTS(jobs)	((jobs) / 3)
 /* kfree_rcu() may let memory lie for so long. */
 #define RCU_MS		6000

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include <linux/filter.h>
@@ -145,6 +146,9 @@ long meminfo_kib(const char *name)
 	return value;
 }
 
+/* Whose objects all count as in use: the one that it allocates from, and some that it has next. */
+#define SLABS_OF_PROCESSOR	2
+
 /* What may hold objects of jobs: of their files, requests, buffers, dma-bufs and fences. */
 static const char *const cache_names[] = { "kmalloc-*", "filp", "inode_cache", "dentry" };
 
@@ -249,6 +253,7 @@ int memory_take(struct memory *memory)
 void memory_compare(const struct memory *before, const struct memory *after,
 		    struct memory_growth *growth)
 {
+	const long slabs = SLABS_OF_PROCESSOR * get_nprocs();
 	unsigned int i, j;
 
 	growth->used_kib = before->available_kib - after->available_kib;
@@ -257,7 +262,7 @@ void memory_compare(const struct memory *before, const struct memory *after,
 	growth->cache = "none";
 	for (i = 0; i < after->count; i++) {
 		const struct memory_cache *cache = &after->caches[i];
-		long objects = cache->objects - cache->per_slab;
+		long objects = cache->objects - slabs * cache->per_slab;
 
 		for (j = 0; j < before->count; j++)
 			if (!strcmp(before->caches[j].name, cache->name))

@@ -64,7 +64,7 @@ struct memory {
  * struct memory_growth - what more of it is in use than before
  * @used_kib: memory of any kind
  * @slab_kib: objects of all caches
- * @objects: of the cache that has grown most, less one slab
+ * @objects: of the cache that has grown most, less what processors may have of it for themselves
  * @cache: which one that is; belongs to the struct memory of afterwards
  */
 struct memory_growth {
