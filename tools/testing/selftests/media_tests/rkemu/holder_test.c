@@ -96,10 +96,13 @@ FIXTURE_TEARDOWN(holder)
 static void goes_on(struct __test_metadata *_metadata, struct jobs *jobs, __u32 n)
 {
 	const long started = knob_get(jobs->kind->dev, "jobs");
+	const long long end = now_ms() + SOON_MS;
 
 	ASSERT_EQ(0, job_start(jobs, 0, n));
 	EXPECT_TRUE(knob_reaches(jobs->kind->dev, "jobs", started + 1, SOON_MS));
 	EXPECT_EQ(0, job_end(jobs, 0, n, SOON_MS));
+	/* Nor has QBUF waited. */
+	EXPECT_GT(end, now_ms());
 	/* Not job_shows(), which waits for everybody's fences. */
 	EXPECT_TRUE(jobs->kind->shows(jobs->kind, job_picture(jobs, 0)->data, n));
 }
