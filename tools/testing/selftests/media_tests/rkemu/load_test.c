@@ -6,6 +6,7 @@
  *
  * LOAD_JOBS of the environment is the number of jobs of each case, LOAD_SLOW_JOBS that of one with
  * visl, which draws with the processor, and LOAD_MIXED_JOBS that of the case with all devices.
+ * With LOAD_KEEPS_DMABUFS it keeps what it should not, and has to fail.
  */
 
 #include <errno.h>
@@ -217,7 +218,7 @@ static int run(struct load *load)
 	return ret;
 }
 
-/* A mistake, to see that it is found: the dma-bufs of a job stay. */
+/* A mistake, to see that it is found: the dma-bufs of a slot stay. */
 static int keep_dmabufs(struct jobs *jobs, unsigned int slot)
 {
 	if (dup(job_input(jobs, slot)->dmabuf) < 0 || dup(job_picture(jobs, slot)->dmabuf) < 0)
