@@ -28,6 +28,7 @@
 #include <linux/sync_file.h>
 
 #include "kselftest_harness.h"
+#include "rkemu_counts.h"
 #include "rkemu_held.h"
 
 /* Jobs that are there to be looked at, and others. */
@@ -37,11 +38,6 @@
 #define VGEM_MS		9000
 /* Jobs while others are busy with the same dma-bufs. */
 #define ROUNDS		30
-/* A step of a timeline signals so many fences, of a point each. */
-#define POINTS		32
-/* So many steps come while these are dropped; how long that may take. */
-#define STEPS		30
-#define STEPS_MS	120000
 
 /*
  * @file: streaming, without jobs
@@ -81,28 +77,40 @@ FIXTURE_SETUP(holder)
 	self->foreign = sw_sync_fence(self->timeline, 1);
 	ASSERT_LE(0, self->foreign);
 	ASSERT_EQ(0, rkemu_defaults(self->dev));
+	ASSERT_EQ(0, fence_counts_start());
 	ASSERT_EQ(0, jobs_open(&self->file, variant->kind));
 }
 
 FIXTURE_TEARDOWN(holder)
 {
+	struct fence_counts counts = {};
+
 	close_fd(&self->foreign);
 	close_fd(&self->timeline);
 	jobs_close(&self->file);
 	EXPECT_EQ(0, rkemu_defaults(self->dev));
+	/* Whatever others did, the producer's fences have ended, and are gone. */
+	EXPECT_EQ(0, fence_counts_end(&counts));
+	EXPECT_LT(0, counts.armed);
+	EXPECT_EQ(counts.armed, counts.signalled);
+	EXPECT_EQ(counts.made, counts.gone);
 }
 
-/* A job runs and ends, and its fences with it, whatever else its dma-bufs have. */
+/* A job runs with its fences, and ends, and they with it, whatever else its dma-bufs have. */
 static void goes_on(struct __test_metadata *_metadata, struct jobs *jobs, __u32 n)
 {
 	const long started = knob_get(jobs->kind->dev, "jobs");
 	const long long end = now_ms() + SOON_MS;
+	const long armed = fences_armed();
 
+	ASSERT_LE(0, armed);
 	ASSERT_EQ(0, job_start(jobs, 0, n));
 	EXPECT_TRUE(knob_reaches(jobs->kind->dev, "jobs", started + 1, SOON_MS));
 	EXPECT_EQ(0, job_end(jobs, 0, n, SOON_MS));
 	/* Nor has QBUF waited. */
 	EXPECT_GT(end, now_ms());
+	/* Nor did it do without: of the picture and of the input. */
+	EXPECT_EQ(armed + 2, fences_armed());
 	/* Not job_shows(), which waits for everybody's fences. */
 	EXPECT_TRUE(jobs->kind->shows(jobs->kind, job_picture(jobs, 0)->data, n));
 }
@@ -407,91 +415,6 @@ TEST_F_TIMEOUT(holder, names, CASE_S)
 	EXPECT_FALSE(has_address(info.name));
 	EXPECT_EQ(0, job_end(&self->file, 0, 1, SOON_MS));
 	fences_close(&fences);
-}
-
-/* Bit 9 of /proc/sys/kernel/tainted: the kernel has warned of something. */
-static bool kernel_warned(void)
-{
-	unsigned long taints = 0;
-	FILE *file = fopen("/proc/sys/kernel/tainted", "r");
-
-	if (!file || fscanf(file, "%lu", &taints) != 1)
-		taints = ~0UL;
-	if (file)
-		fclose(file);
-	return taints & (1 << 9);
-}
-
-/**
- * struct points - what the next step of a timeline signals
- * @fences: of its points
- * @step: whose fences are to be dropped now
- * @dropped: how many of them were
- * @over: no more steps
- */
-struct points {
-	int fences[POINTS];
-	atomic_uint step;
-	atomic_uint dropped;
-	atomic_bool over;
-};
-
-static void *drop_points(void *data)
-{
-	struct points *points = data;
-	unsigned int step, i;
-
-	for (step = 1;; step++) {
-		while (atomic_load(&points->step) != step)
-			if (atomic_load(&points->over))
-				return NULL;
-		/* The last one first: the step comes from the other end. */
-		for (i = POINTS; i > 0; i--) {
-			close(points->fences[i - 1]);
-			atomic_fetch_add(&points->dropped, 1);
-		}
-	}
-}
-
-/*
- * Fences of sw_sync are what the tests here import. A timeline that steps on while the last
- * reference of one is put must leave that one alone: in Linux 6.12 it takes a reference again.
- */
-TEST_F_TIMEOUT(holder, points_dropped_while_signalled, CASE_S)
-{
-	const long long end = now_ms() + STEPS_MS;
-	struct points points = {};
-	unsigned int met = 0, step, i;
-	pthread_t dropper;
-
-	ASSERT_FALSE(kernel_warned());
-	ASSERT_EQ(0, pthread_create(&dropper, NULL, drop_points, &points));
-	for (step = 1; met < STEPS && now_ms() < end; step++) {
-		__u32 count = POINTS;
-		unsigned int before;
-
-		for (i = 0; i < POINTS; i++) {
-			points.fences[i] = sw_sync_fence(self->timeline,
-							 (step - 1) * POINTS + i + 1);
-			ASSERT_LE(0, points.fences[i]);
-		}
-		atomic_store(&points.dropped, 0);
-		atomic_store(&points.step, step);
-		/* It has begun. */
-		do {
-			before = atomic_load(&points.dropped);
-		} while (!before);
-		EXPECT_EQ(0, ioctl(self->timeline, SW_SYNC_IOC_INC, &count));
-		if (atomic_load(&points.dropped) != before)
-			met++;
-		while (atomic_load(&points.dropped) != POINTS)
-			;
-	}
-	atomic_store(&points.over, true);
-	ASSERT_EQ(0, pthread_join(dropper, NULL));
-	TH_LOG("%u of %u steps while fences were dropped", met, step - 1);
-	EXPECT_LE(STEPS, met);
-	EXPECT_FALSE(kernel_warned());
 }
 
 TEST_HARNESS_MAIN
