@@ -11,6 +11,7 @@
 
 #include <linux/dma-buf.h>
 
+#include "rkemu_counts.h"
 #include "rkemu_fail.h"
 #include "rkemu_ops.h"
 
@@ -206,6 +207,7 @@ static int before_next(struct stage *stage)
 	ret = ret ? ret : open_streaming(stage);
 	stage->jobs = stage->kind->dev->block ? knob_get(stage->kind->dev, "jobs") : 0;
 	ret = ret ? ret : job_start(&stage->file, OTHER_SLOT, other);
+	stage->armed = fences_armed();
 	ret = ret ? ret : job_fill(&stage->file, JOB_SLOT, stage->frame);
 	ret = ret ? ret : queue_picture(stage);
 	return ret ? ret : queue_input(stage);

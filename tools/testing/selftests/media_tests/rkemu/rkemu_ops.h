@@ -26,8 +26,8 @@
  * @inputs: number of OUTPUT buffers that there are
  * @pictures: number of CAPTURE buffers
  * @fewer: there are fewer of them than were asked for
- * @counted: jobs are over when they are started: of their fences there is only the number
- * @armed: that number, of all jobs before the one in JOB_SLOT
+ * @counted: jobs are over when they are started: of their fences nobody sees more than the number
+ * @armed: fences of all jobs before the one in JOB_SLOT
  */
 struct stage {
 	const struct job_kind *kind;

@@ -27,65 +27,40 @@ static int job_wrong(struct stage *stage, const struct fences *fences, int end)
 	return end == -EAGAIN ? -ETIME : end;
 }
 
-/* The same as end_job(), of a job that was over when it had been started. */
-static int end_counted_job(struct stage *stage)
-{
-	const long before = stage->armed;
-	struct fences fences;
-	int ret, end;
-
-	stage->armed = fences_armed();
-	if (before < 0 || stage->armed < before)
-		return -EIO;
-	ret = stage->armed - before;
-	fences_init(&fences);
-	end = job_end(&stage->file, JOB_SLOT, stage->frame, SOON_MS);
-	end = end ? end : fences_take(&stage->file, JOB_SLOT, &fences);
-	end = job_wrong(stage, &fences, end);
-	fences_close(&fences);
-	return end ? end : ret > 1 ? -EILSEQ : ret;
-}
-
 /*
  * Whether the job in JOB_SLOT, which has just been started, has the fences of all buffers that get
- * one (1), or none (0). -EAGAIN if it ends too early to tell, -EILSEQ if it has others. The job is
- * over then, and was right.
+ * one (1), or none (0). -EAGAIN if it ends too early to see them, -EILSEQ if it has others. The job
+ * is over then, and was right.
+ *
+ * Fences that are not seen may have ended, or be late: how many there were is counted.
  */
 static int end_job(struct stage *stage)
 {
+	const int all = stage->counted ? 1 : 2;
+	const long before = stage->armed;
 	struct fences fences;
-	int ret, end, picture, input;
+	int ret, pending;
+	long armed;
 
-	if (stage->counted)
-		return end_counted_job(stage);
 	fences_init(&fences);
 	ret = fences_take(&stage->file, JOB_SLOT, &fences);
 	if (ret)
 		return ret;
-	picture = fence_status(fences.picture);
-	input = fence_status(fences.input);
-	/* Between one look and the other the job may have ended. */
-	if (!picture != !input) {
-		sleep_ms(OP_JOB_MS / 4);
-		if (!fence_status(fences.picture) || !fence_status(fences.input))
-			ret = -EILSEQ;
-		else
-			ret = -EAGAIN;
-		end = -EAGAIN;
-	} else if (!picture) {
-		ret = 1;
-		end = -EAGAIN;
-	} else {
-		/* A buffer can be dequeued a moment after its fence has ended. */
-		sleep_ms(OP_JOB_MS / 8);
-		end = job_end(&stage->file, JOB_SLOT, stage->frame, 0);
-		ret = end == -EAGAIN ? 0 : -EAGAIN;
-	}
-	if (end == -EAGAIN)
-		end = job_end(&stage->file, JOB_SLOT, stage->frame, SOON_MS);
-	end = job_wrong(stage, &fences, end);
+	pending = !fence_status(fences.picture) + !fence_status(fences.input);
+	ret = job_end(&stage->file, JOB_SLOT, stage->frame, SOON_MS);
+	ret = job_wrong(stage, &fences, ret);
 	fences_close(&fences);
-	return end ? end : ret;
+	stage->armed = fences_armed();
+	armed = stage->armed - before;
+	if (ret)
+		return ret;
+	if (before < 0 || armed < 0)
+		return -EIO;
+	if (!armed)
+		return pending ? -EILSEQ : 0;
+	if (armed != all)
+		return -EILSEQ;
+	return stage->counted || pending == all ? 1 : -EAGAIN;
 }
 
 /* A frame in JOB_SLOT, of which some buffers may be queued already. As end_job(). */
@@ -116,8 +91,7 @@ const char *try_op(struct stage *stage, const struct op *op, unsigned int nth,
 	int ret, begun, ended, fenced = -1;
 
 	stage->frame++;
-	if (stage->counted)
-		stage->armed = fences_armed();
+	stage->armed = fences_armed();
 	ret = op->before(stage);
 	if (ret)
 		return "what comes before it fails";
@@ -156,7 +130,16 @@ const char *try_op(struct stage *stage, const struct op *op, unsigned int nth,
 		tally->fenced += fenced == 1;
 		tally->nothing += fenced < 0 && !stage->fewer;
 	}
-	return next_frame(stage) == 1 ? NULL : "the next frame is not right, or has no fences";
+	switch (next_frame(stage)) {
+	case 1:
+		return NULL;
+	case 0:
+		return "the next frame has no fences";
+	case -EAGAIN:
+		return op_late;
+	default:
+		return "the next frame is not right";
+	}
 }
 
 void print_tally(const char *device, const char *op, const struct op_tally *tally)
