@@ -91,12 +91,19 @@ static int heap_alloc(size_t size)
 	return ret ? -1 : (int)data.fd;
 }
 
-/* Whether a dma-buf is ready for all of @events within @ms. */
+/* Whether a dma-buf, or a node, is ready for @event within @ms. */
+static bool ready_for(int dmabuf, short event, int ms)
+{
+	struct pollfd pollfd = { .fd = dmabuf, .events = event };
+
+	return poll(&pollfd, 1, ms) == 1 && (pollfd.revents & event);
+}
+
+/* The same for both of @events: at once, poll() would wait until there is one. */
 static bool ready(int dmabuf, short events, int ms)
 {
-	struct pollfd pollfd = { .fd = dmabuf, .events = events };
-
-	return poll(&pollfd, 1, ms) == 1 && (pollfd.revents & events) == events;
+	return (!(events & POLLIN) || ready_for(dmabuf, POLLIN, ms)) &&
+	       (!(events & POLLOUT) || ready_for(dmabuf, POLLOUT, ms));
 }
 
 /* A sync_file of what a reader (DMA_BUF_SYNC_READ) or a writer of the dma-buf would wait for */

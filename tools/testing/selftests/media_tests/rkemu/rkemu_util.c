@@ -352,14 +352,23 @@ int open_node(const struct rkemu_dev *dev, int *media)
 
 int dmabuf_ready(int dmabuf, short events, int ms)
 {
-	struct pollfd pollfd = { .fd = dmabuf, .events = events };
-	int ret = poll(&pollfd, 1, ms);
+	const short each[] = { POLLIN, POLLOUT };
+	unsigned int i;
 
-	if (ret < 0)
-		return -errno;
-	if (pollfd.revents & (POLLERR | POLLNVAL))
-		return -EBADF;
-	return (pollfd.revents & events) == events;
+	/* For both at once, poll() would wait until there is one. */
+	for (i = 0; i < ARRAY_COUNT(each); i++) {
+		struct pollfd pollfd = { .fd = dmabuf, .events = events & each[i] };
+
+		if (!pollfd.events)
+			continue;
+		if (poll(&pollfd, 1, ms) < 0)
+			return -errno;
+		if (pollfd.revents & (POLLERR | POLLNVAL))
+			return -EBADF;
+		if (!pollfd.revents)
+			return 0;
+	}
+	return 1;
 }
 
 int dmabuf_fence(int dmabuf, unsigned int flags)
