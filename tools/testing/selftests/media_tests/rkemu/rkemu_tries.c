@@ -27,6 +27,11 @@ static int job_wrong(struct stage *stage, const struct fences *fences, int end)
 	return end == -EAGAIN ? -ETIME : end;
 }
 
+static int pending_of(const struct fences *fences)
+{
+	return !fence_status(fences->picture) + !fence_status(fences->input);
+}
+
 /*
  * Whether the job in JOB_SLOT, which has just been started, has the fences of all buffers that get
  * one (1), or none (0). -EAGAIN if it ends too early to see them, -EILSEQ if it has others. The job
@@ -39,6 +44,7 @@ static int end_job(struct stage *stage)
 	const int all = stage->counted ? 1 : 2;
 	const long before = stage->armed;
 	struct fences fences;
+	bool alone = false;
 	int ret, pending;
 	long armed;
 
@@ -46,7 +52,12 @@ static int end_job(struct stage *stage)
 	ret = fences_take(&stage->file, JOB_SLOT, &fences);
 	if (ret)
 		return ret;
-	pending = !fence_status(fences.picture) + !fence_status(fences.input);
+	pending = pending_of(&fences);
+	/* Between one look and the other the job may have ended. */
+	if (pending == 1) {
+		sleep_ms(OP_JOB_MS / 4);
+		alone = pending_of(&fences);
+	}
 	ret = job_end(&stage->file, JOB_SLOT, stage->frame, SOON_MS);
 	ret = job_wrong(stage, &fences, ret);
 	fences_close(&fences);
@@ -58,7 +69,7 @@ static int end_job(struct stage *stage)
 		return -EIO;
 	if (!armed)
 		return pending ? -EILSEQ : 0;
-	if (armed != all)
+	if (armed != all || alone)
 		return -EILSEQ;
 	return stage->counted || pending == all ? 1 : -EAGAIN;
 }
