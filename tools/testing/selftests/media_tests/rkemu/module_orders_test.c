@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Tests on the emulated media blocks of the RK3566, and on vim2m: in the middle of a job, the file,
- * the device and all modules of videobuf2 go away in every order, while somebody holds one thing of
- * the job. It keeps the modules that it needs, and no other; a fence keeps none.
+ * its buffers, the device and all modules of videobuf2 go away in every order, while somebody holds
+ * one thing of the job, or everything. It keeps the modules that it needs, and no other; a fence
+ * keeps none.
  *
  * The orders are generated, from what may go when. Before each step, whatever may not go is tried,
  * too. Loading modules takes its time: every RKEMU_ORDER_STRIDE-th order is met, others for each
@@ -55,6 +56,9 @@ struct stage {
 
 static void describe(const struct stage *stage, const struct order *order, char *text, size_t size)
 {
+	static const char *const names[STEPS] = {
+		[STOP] = "STREAMOFF", [FREE] = "REQBUFS(0)", [UNBIND] = "unbind", [CLOSE] = "close",
+	};
 	unsigned int i;
 
 	text[0] = 0;
@@ -62,8 +66,8 @@ static void describe(const struct stage *stage, const struct order *order, char 
 		const unsigned int step = order->steps[i];
 
 		strncat(text, i ? ", " : "", size - strlen(text) - 1);
-		strncat(text, step < MODULES ? stage->modules[step] : step == STOP ? "STREAMOFF" :
-			step == UNBIND ? "unbind" : "close", size - strlen(text) - 1);
+		strncat(text, step < MODULES ? stage->modules[step] : names[step],
+			size - strlen(text) - 1);
 	}
 }
 
@@ -110,23 +114,7 @@ static void unmap(struct stage *stage)
 	stage->mapping = NULL;
 }
 
-/* The test's own descriptors and mappings of the buffers. */
-static void drop_own(struct jobs *file)
-{
-	unsigned int side, slot;
-
-	for (side = M2M_OUTPUT; side <= M2M_CAPTURE; side++) {
-		for (slot = 0; slot < JOB_SLOTS; slot++) {
-			struct m2m_buffer *buffer = &file->m2m.queues[side].buffers[slot];
-
-			munmap(buffer->data, buffer->size);
-			buffer->data = NULL;
-			close_fd(&buffer->dmabuf);
-		}
-	}
-}
-
-/* Of all that can be held, only one thing stays. */
+/* Of all that can be held, only one thing stays, or all of them. */
 static int hold(struct stage *stage)
 {
 	static const enum held_part parts[] = {
@@ -137,6 +125,7 @@ static int hold(struct stage *stage)
 		[MAPPING] = HELD_DMABUFS,
 		[FRAMEBUFFER] = HELD_FRAMEBUFFER,
 		[NODE_MAPPING] = HELD_PARTS,
+		[EVERYTHING] = HELD_PARTS,
 	};
 	int ret = held_take(&stage->held, &stage->file, 0);
 	enum held_part part;
@@ -146,9 +135,10 @@ static int hold(struct stage *stage)
 	if (!ret && stage->what == MAPPING)
 		ret = map_dmabuf(stage);
 	for (part = 0; part < HELD_PARTS; part++)
-		if (part != parts[stage->what] || stage->what == MAPPING)
+		if (stage->what != EVERYTHING &&
+		    (part != parts[stage->what] || stage->what == MAPPING))
 			held_drop(&stage->held, part);
-	drop_own(&stage->file);
+	jobs_drop_buffers(&stage->file);
 	return ret;
 }
 
@@ -179,12 +169,21 @@ static const char *use(struct stage *stage, bool must_end)
 	return wrong;
 }
 
+static int free_buffers(struct jobs *file)
+{
+	int ret = m2m_reqbufs(&file->m2m, M2M_OUTPUT, 0);
+
+	return ret ? ret : m2m_reqbufs(&file->m2m, M2M_CAPTURE, 0);
+}
+
 static int take_step(struct stage *stage, enum step step)
 {
 	if (step < MODULES)
 		return module_remove(stage->modules[step]);
 	if (step == STOP)
 		return jobs_stop(&stage->file);
+	if (step == FREE)
+		return free_buffers(&stage->file);
 	if (step == UNBIND)
 		return rkemu_bind(stage->kind->dev, false);
 	jobs_close_node(&stage->file);
@@ -318,7 +317,7 @@ static void all_orders(struct __test_metadata *_metadata, struct stage *stage, e
 {
 	struct orders orders;
 	unsigned int i, step, met = 0, failed = 0;
-	long made, left;
+	struct fence_events events;
 	char text[160];
 
 	stage->what = what;
@@ -342,12 +341,12 @@ static void all_orders(struct __test_metadata *_metadata, struct stage *stage, e
 	}
 	EXPECT_EQ(0, failed);
 	EXPECT_LT(0, met);
-	ASSERT_EQ(0, fence_trace_end(&made, &left));
-	printf("# %s held: %u of %u orders; %ld fences, %ld left\n", name, met, orders.count, made,
-	       left);
+	ASSERT_EQ(0, fence_trace_end(&events));
+	printf("# %s held: %u of %u orders; %ld fences, %ld left\n", name, met, orders.count,
+	       events.made, events.left);
 	/* Two of the job that ran in each, and two of the frame after it. */
-	EXPECT_LE(4 * met, made);
-	EXPECT_EQ(0, left);
+	EXPECT_LE(4 * met, events.made);
+	EXPECT_EQ(0, events.left);
 }
 
 FIXTURE(orders) {
@@ -461,6 +460,11 @@ TEST_F_TIMEOUT(orders, framebuffer, ORDERS_S)
 TEST_F_TIMEOUT(orders, mapping_of_node, ORDERS_S)
 {
 	all_orders(_metadata, &self->stage, NODE_MAPPING, "mapping of node");
+}
+
+TEST_F_TIMEOUT(orders, everything, ORDERS_S)
+{
+	all_orders(_metadata, &self->stage, EVERYTHING, "everything");
 }
 
 TEST_HARNESS_MAIN

@@ -330,28 +330,28 @@ int fence_trace_start(void)
 	return ret ? ret : write_text(TRACE "/events/dma_fence/enable", "1");
 }
 
-int fence_trace_end(long *made, long *left)
+int fence_trace_end(struct fence_events *events)
 {
 	FILE *file = fopen(TRACE "/trace", "re");
-	long signalled = 0, gone = 0, waits = 0, nameless = 0;
+	long signalled = 0, gone = 0, nameless = 0;
 	char line[512];
 
 	if (!file)
 		return -errno;
-	*made = 0;
+	*events = (struct fence_events){};
 	while (fgets(line, sizeof(line), file)) {
 		if (!strstr(line, "driver=videobuf2"))
 			continue;
-		*made += !!strstr(line, "dma_fence_init:");
+		events->made += !!strstr(line, "dma_fence_init:");
 		signalled += !!strstr(line, "dma_fence_signaled:");
 		gone += !!strstr(line, "dma_fence_destroy:");
-		waits += !!strstr(line, "dma_fence_wait_end:");
+		events->waits += !!strstr(line, "dma_fence_wait_end:");
 		nameless += !!strstr(line, "timeline= ");
 	}
 	fclose(file);
-	*left = *made - gone;
+	events->left = events->made - gone;
 	printf("# events of fences: %ld made, %ld signalled, %ld freed, %ld waits; %ld nameless\n",
-	       *made, signalled, gone, waits, nameless);
+	       events->made, signalled, gone, events->waits, nameless);
 	if (rmdir(TRACE))
 		return -errno;
 	return signalled < gone || nameless ? -EPROTO : 0;

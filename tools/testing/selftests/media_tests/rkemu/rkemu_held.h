@@ -69,10 +69,19 @@ long dmabuf_count(void);
 
 /* From now on, the trace of dma_fence is kept apart. */
 int fence_trace_start(void);
-/*
- * How many fences of videobuf2 were made since then, and how many of them are left. -EPROTO: one
- * was freed before it was signalled, or an event did not find its timeline's name.
+/**
+ * struct fence_events - of videobuf2's fences since then
+ * @made: how many fences
+ * @left: how many of them
+ * @waits: that ended
  */
-int fence_trace_end(long *made, long *left);
+struct fence_events {
+	long made;
+	long left;
+	long waits;
+};
+
+/* -EPROTO: a fence was freed before it was signalled, or an event lacks its timeline's name. */
+int fence_trace_end(struct fence_events *events);
 
 #endif

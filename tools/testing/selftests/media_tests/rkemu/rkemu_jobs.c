@@ -162,6 +162,12 @@ void jobs_close_node(struct jobs *jobs)
 	m2m_close_node(&jobs->m2m);
 }
 
+void jobs_drop_buffers(struct jobs *jobs)
+{
+	m2m_drop_buffers(&jobs->m2m, M2M_OUTPUT);
+	m2m_drop_buffers(&jobs->m2m, M2M_CAPTURE);
+}
+
 void jobs_close(struct jobs *jobs)
 {
 	jobs_close_node(jobs);

@@ -75,6 +75,8 @@ int jobs_go(struct jobs *jobs);
 int jobs_stop(struct jobs *jobs);
 /* Closes requests and node, but keeps the dma-bufs. */
 void jobs_close_node(struct jobs *jobs);
+/* Closes the dma-bufs, but keeps the node. */
+void jobs_drop_buffers(struct jobs *jobs);
 void jobs_close(struct jobs *jobs);
 
 static inline struct m2m_buffer *job_input(struct jobs *jobs, unsigned int slot)

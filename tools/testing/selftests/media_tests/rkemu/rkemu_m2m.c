@@ -62,8 +62,9 @@ void m2m_close_node(struct m2m *m2m)
 	close_fd(&m2m->fd);
 }
 
-static void close_buffers(struct m2m_queue *queue)
+void m2m_drop_buffers(struct m2m *m2m, enum m2m_side side)
 {
+	struct m2m_queue *queue = &m2m->queues[side];
 	unsigned int i;
 
 	for (i = 0; i < M2M_BUFFERS; i++) {
@@ -80,8 +81,8 @@ static void close_buffers(struct m2m_queue *queue)
 void m2m_close(struct m2m *m2m)
 {
 	m2m_close_node(m2m);
-	close_buffers(&m2m->queues[M2M_OUTPUT]);
-	close_buffers(&m2m->queues[M2M_CAPTURE]);
+	m2m_drop_buffers(m2m, M2M_OUTPUT);
+	m2m_drop_buffers(m2m, M2M_CAPTURE);
 }
 
 int m2m_format(struct m2m *m2m, enum m2m_side side, __u32 fourcc, __u32 width, __u32 height,
@@ -238,7 +239,7 @@ int m2m_import(struct m2m *m2m, enum m2m_side side, unsigned int count)
 
 int m2m_free(struct m2m *m2m, enum m2m_side side)
 {
-	close_buffers(&m2m->queues[side]);
+	m2m_drop_buffers(m2m, side);
 	return request_buffers(m2m, side, 0);
 }
 

@@ -93,7 +93,9 @@ int m2m_adopt(struct m2m *m2m, enum m2m_side side, unsigned int count);
 int m2m_alloc(struct m2m *m2m, enum m2m_side side, unsigned int count);
 /* Buffers of the system dma-heap. */
 int m2m_import(struct m2m *m2m, enum m2m_side side, unsigned int count);
-/* Closes all dma-bufs of a queue, and REQBUFS(0). */
+/* Closes all dma-bufs of a queue. */
+void m2m_drop_buffers(struct m2m *m2m, enum m2m_side side);
+/* That, and REQBUFS(0). */
 int m2m_free(struct m2m *m2m, enum m2m_side side);
 /* @flags: O_RDWR, O_RDONLY */
 int m2m_export(struct m2m *m2m, enum m2m_side side, unsigned int index, int flags);

@@ -49,6 +49,7 @@ static unsigned int keeps(enum what what)
 	case DMABUF:
 	case MAPPING:
 	case FRAMEBUFFER:
+	case EVERYTHING:
 		return BIT(ALLOCATOR);
 	case NODE_MAPPING:
 		return BIT(DRIVER);
@@ -64,6 +65,8 @@ bool step_possible(unsigned int done, enum step step, enum what what)
 	switch (step) {
 	case STOP:
 		return !(done & (BIT(CLOSE) | BIT(UNBIND)));
+	case FREE:
+		return done & BIT(STOP) && !(done & (BIT(CLOSE) | BIT(UNBIND)));
 	case UNBIND:
 		return !(done & BIT(DRIVER));
 	case CLOSE:

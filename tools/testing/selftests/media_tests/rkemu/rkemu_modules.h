@@ -20,11 +20,11 @@ bool is_module(const char *name);
 /* What goes away: first the modules, then what else a program or root can do. */
 enum step {
 	DRIVER, M2M, V4L2, ALLOCATOR, MEMOPS, COMMON, MODULES,
-	STOP = MODULES, UNBIND, CLOSE, STEPS,
+	STOP = MODULES, FREE, UNBIND, CLOSE, STEPS,
 };
 
 /* What is held of a job meanwhile. */
-enum what { NOTHING, SYNC_FILE, MERGED, DMABUF, MAPPING, FRAMEBUFFER, NODE_MAPPING };
+enum what { NOTHING, SYNC_FILE, MERGED, DMABUF, MAPPING, FRAMEBUFFER, NODE_MAPPING, EVERYTHING };
 
 #define MAX_ORDERS	200
 
@@ -41,8 +41,8 @@ struct orders {
 /* Whether a step is possible after those of @done, which has bits. */
 bool step_possible(unsigned int done, enum step step, enum what what);
 /*
- * All orders of the steps that are possible. STREAMOFF and the unbind may be left out; the file is
- * closed in the end, and no module can go any more.
+ * All orders of the steps that are possible. STREAMOFF, REQBUFS(0) after it, and the unbind may be
+ * left out; the file is closed in the end, and no module can go any more.
  */
 void orders_generate(struct orders *orders, enum what what);
 
