@@ -315,7 +315,7 @@ static void vpu_finish(struct rkemu_block *block, int error)
 		rkemu_write(block, VPU_ENABLE, rkemu_read(block, VPU_ENABLE) & ~VPU_ENABLE_START);
 	vpu->busy = false;
 	rkemu_write(block, VPU_INTERRUPT,
-		    error ? VPU_INTERRUPT_ERROR : VPU_INTERRUPT_READY | VPU_INTERRUPT_IRQ);
+		    (error ? VPU_INTERRUPT_ERROR : VPU_INTERRUPT_READY) | VPU_INTERRUPT_IRQ);
 }
 
 const struct rkemu_block_ops rkemu_vpu_ops = {
