@@ -6,7 +6,7 @@
 
 SELFTESTS=(release_fences_test pixels_test rga_test vpu_test fault_test removal_test suspend_test)
 SELFTESTS+=(export_test starting_test visl_test request_test import_test resize_test)
-SELFTESTS+=(holder_test sw_sync_test rights_test lifetime_test)
+SELFTESTS+=(holder_test sw_sync_test rights_test lifetime_test drawing_test)
 # Faults on every device and with every memory take as long as all the others.
 case ${SELFTESTS_FAULTS:-share} in
 all) SELFTESTS+=(failnth_test probe_test) PROBE_STRIDE=1 ;;
