@@ -195,6 +195,7 @@ check "static: rustfmt" style_rust
 check "static: the programs' rustfmt" style_program
 check "static: the programs' clippy and unit tests" lint_program
 check "static: shellcheck" lint_scripts
+check "static: the table of what was thrown at the kernel" "$TESTS/thrown-test"
 check "static: SPDX lines and licence texts" licences
 check "static: kernel-doc" documentation
 static_key=$(key static "$(cat "$ROOT"/tools/{configs/*.config,tests/warnings.base})")

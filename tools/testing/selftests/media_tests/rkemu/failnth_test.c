@@ -244,6 +244,11 @@ TEST_F_TIMEOUT(prepare, expbuf, SWEEP_S)
 	sweep(_metadata, &self->stage, variant->device, "expbuf", &op_expbuf);
 }
 
+TEST_F_TIMEOUT(stream, prepare_buf, SWEEP_S)
+{
+	sweep(_metadata, &self->stage, variant->device, "prepare_buf", &op_prepare_buf);
+}
+
 TEST_F_TIMEOUT(stream, qbuf_picture, SWEEP_S)
 {
 	sweep(_metadata, &self->stage, variant->device, "qbuf_picture", &op_qbuf_picture);
@@ -307,6 +312,11 @@ FIXTURE_TEARDOWN(visl)
 {
 	fail_stop();
 	EXPECT_EQ(0, rkemu_defaults(&rkemu_vpu));
+}
+
+TEST_F_TIMEOUT(visl, prepare_buf, SWEEP_S)
+{
+	sweep(_metadata, &self->stage, variant->device, "prepare_buf", &op_prepare_buf);
 }
 
 TEST_F_TIMEOUT(visl, qbuf_picture, SWEEP_S)

@@ -340,6 +340,8 @@ long kmemleak_count_in(const char *function, long *inside)
 long kmemleak_count(void)
 {
 	long inside;
+	const long objects = kmemleak_count_in("", &inside);
 
-	return kmemleak_count_in("", &inside);
+	printf("# kmemleak suspects %ld objects\n", objects);
+	return objects;
 }

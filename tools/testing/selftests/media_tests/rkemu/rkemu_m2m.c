@@ -250,7 +250,8 @@ int m2m_stream(struct m2m *m2m, enum m2m_side side, bool on)
 	return xioctl(m2m->fd, on ? VIDIOC_STREAMON : VIDIOC_STREAMOFF, &type);
 }
 
-int m2m_qbuf(struct m2m *m2m, enum m2m_side side, unsigned int index, const struct m2m_qbuf *how)
+static int give_buffer(struct m2m *m2m, unsigned long request, enum m2m_side side,
+		       unsigned int index, const struct m2m_qbuf *how)
 {
 	const struct m2m_queue *queue = &m2m->queues[side];
 	const struct m2m_buffer *buffer = &queue->buffers[index];
@@ -276,7 +277,19 @@ int m2m_qbuf(struct m2m *m2m, enum m2m_side side, unsigned int index, const stru
 		buf.m.planes = &plane;
 		buf.length = 1;
 	}
-	return xioctl(m2m->fd, VIDIOC_QBUF, &buf);
+	return xioctl(m2m->fd, request, &buf);
+}
+
+int m2m_qbuf(struct m2m *m2m, enum m2m_side side, unsigned int index, const struct m2m_qbuf *how)
+{
+	return give_buffer(m2m, VIDIOC_QBUF, side, index, how);
+}
+
+int m2m_prepare(struct m2m *m2m, enum m2m_side side, unsigned int index)
+{
+	const struct m2m_qbuf how = {};
+
+	return give_buffer(m2m, VIDIOC_PREPARE_BUF, side, index, &how);
 }
 
 int m2m_dqbuf(struct m2m *m2m, enum m2m_side side, int ms, struct v4l2_buffer *buf)

@@ -102,6 +102,8 @@ int m2m_export(struct m2m *m2m, enum m2m_side side, unsigned int index, int flag
 
 int m2m_stream(struct m2m *m2m, enum m2m_side side, bool on);
 int m2m_qbuf(struct m2m *m2m, enum m2m_side side, unsigned int index, const struct m2m_qbuf *how);
+/* PREPARE_BUF, which is not for OUTPUT: it says nothing of bytes and requests. */
+int m2m_prepare(struct m2m *m2m, enum m2m_side side, unsigned int index);
 /* -EAGAIN if none was done within @ms; else what is known of the buffer is in @buf. */
 int m2m_dqbuf(struct m2m *m2m, enum m2m_side side, int ms, struct v4l2_buffer *buf);
 

@@ -77,6 +77,12 @@ int queue_picture(struct stage *stage)
 	return ret;
 }
 
+/* What has been prepared is not prepared again. */
+static int prepare_picture(struct stage *stage)
+{
+	return m2m_prepare(&stage->file.m2m, M2M_CAPTURE, JOB_SLOT);
+}
+
 /* A request is queued by itself: what has succeeded is not done again. */
 int queue_input(struct stage *stage)
 {
@@ -213,7 +219,7 @@ static int before_next(struct stage *stage)
 	return ret ? ret : queue_input(stage);
 }
 
-/* vim2m has no knobs, but writes its picture right before it publishes its fences. */
+/* vim2m has no knobs, but writes its picture right after it has published its fences. */
 static bool job_runs(struct stage *stage)
 {
 	const struct job_kind *kind = stage->kind;
@@ -269,6 +275,7 @@ const struct op op_expbuf = {
 	.other = -EINVAL,
 };
 
+const struct op op_prepare_buf = { .before = open_streaming, .act = prepare_picture };
 const struct op op_qbuf_picture = { .before = open_streaming, .act = queue_picture };
 
 const struct op op_qbuf_input = {

@@ -112,6 +112,7 @@ extern const struct op op_reqbufs;
 extern const struct op op_create_bufs;
 extern const struct op op_expbuf;
 /* Starts jobs. */
+extern const struct op op_prepare_buf;
 extern const struct op op_qbuf_picture;
 extern const struct op op_qbuf_input;
 extern const struct op op_streamon;

@@ -174,12 +174,21 @@ FIXTURE_SETUP(visl_nomem)
 	self->stage.memory = V4L2_MEMORY_MMAP;
 	jobs_init(&self->stage.file);
 	jobs_init(&self->stage.donor);
+	ASSERT_EQ(0, kmemleak_start());
+	ASSERT_EQ(0, fence_counts_start());
 }
 
 FIXTURE_TEARDOWN(visl_nomem)
 {
+	struct fence_counts counts;
+
 	fail_stop();
 	jobs_close(&self->stage.file);
+	EXPECT_EQ(0, fence_counts_end(&counts));
+	EXPECT_LT(0, counts.armed);
+	EXPECT_EQ(counts.armed, counts.signalled);
+	EXPECT_EQ(counts.made, counts.gone);
+	EXPECT_EQ(0, kmemleak_count());
 	EXPECT_EQ(0, rkemu_defaults(&rkemu_vpu));
 }
 
