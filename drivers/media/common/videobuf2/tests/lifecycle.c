@@ -283,6 +283,30 @@ static void failed_start(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, mock_writer_waits(dbuf));
 }
 
+/* A driver may want some buffers before it starts. QBUF starts it then, and may fail. */
+static void started_by_qbuf(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_OPEN(test, .buffers = 2);
+	struct dma_buf *dbuf = mock_export(mq, 1, 0);
+
+	mq->q.min_queued_buffers = 2;
+	mock_qbuf(mq, 0);
+	KUNIT_ASSERT_EQ(test, 0, vb2_core_streamon(&mq->q, mq->q.type));
+	KUNIT_EXPECT_FALSE(test, vb2_start_streaming_called(&mq->q));
+
+	mq->start_error = -EBUSY;
+	KUNIT_EXPECT_EQ(test, -EBUSY, mock_try_qbuf(mq, 1));
+	KUNIT_EXPECT_EQ(test, VB2_BUF_STATE_DEQUEUED, mock_vb(mq, 1)->state);
+	KUNIT_EXPECT_EQ(test, 0, mock_count(test, dbuf));
+
+	mq->start_error = 0;
+	mock_qbuf(mq, 1);
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 1));
+	KUNIT_EXPECT_TRUE(test, mock_reader_waits(dbuf));
+	mock_done(mq, 1, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_FALSE(test, mock_writer_waits(dbuf));
+}
+
 static void attach_on_start(struct kunit *test)
 {
 	struct mock_queue *mq = MOCK_OPEN(test, .buffers = 2);
@@ -420,6 +444,7 @@ static struct kunit_case lifecycle_cases[] = {
 	KUNIT_CASE(many_frames),
 	KUNIT_CASE(restart),
 	KUNIT_CASE(failed_start),
+	KUNIT_CASE(started_by_qbuf),
 	KUNIT_CASE(attach_on_start),
 	KUNIT_CASE(prepare_buf),
 	KUNIT_CASE(create_bufs),
