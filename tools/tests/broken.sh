@@ -39,6 +39,7 @@ else
 		result 1 "broken: $BROKEN_SHARE of them are run here, not ${#broken_chosen[@]}" 0
 fi
 for patch in "${broken_chosen[@]}"; do
+	output=$TEST_LOGS/broken-$(basename "$patch" .patch).txt
 	check "broken: $(basename "$patch" .patch) is caught" broken "$patch"
-	sed 's/^/         /' "$TEST_LOGS/broken-$(basename "$patch" .patch).txt.why" | cut -c1-150
+	[[ ! -s $output.by ]] || sed "s|^|         by $(<"$output.by"): |" "$output.why" | cut -c1-150
 done

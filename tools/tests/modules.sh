@@ -37,7 +37,7 @@ modules_program()
 	[[ -n $image ]]
 	home=${image%/"$ARCH_IMAGE"}
 	programs=$("$ROOT/tools/selftests")
-	"$ROOT/tools/vm" --timeout 14400 --image "$image" -- sh -ec "
+	"$ROOT/tools/vm" --timeout 28800 --image "$image" -- sh -ec "
 		export MODPROBE_OPTIONS='-d $home'
 		modprobe -a rkemu hantro-vpu rockchip-rga vim2m
 		RKEMU_ORDER_STRIDE=${RKEMU_ORDER_STRIDE:-44} '$programs/$2' ${*:3}
