@@ -32,7 +32,7 @@ echo \"${test%%=*} ended at \$(cut -d. -f1 /proc/uptime) s\"
 "
 	done
 	rm -f "$BUILD"/vm/scratch/selftests-*.tap
-	"$ROOT/tools/vm" --timeout $((2400 * ${RKEMU_LIFETIMES:-1})) -- env "RKEMU_FRAMES=$frames" \
+	"$ROOT/tools/vm" --timeout $((4800 * ${RKEMU_LIFETIMES:-1})) -- env "RKEMU_FRAMES=$frames" \
 		"RKEMU_LIFETIMES=${RKEMU_LIFETIMES:-1}" "PROBE_STRIDE=$PROBE_STRIDE" sh -c "status=0; $script exit \$status" || status=$?
 	cp "$BUILD"/vm/scratch/selftests-*.tap "$TEST_LOGS"
 	for test; do
