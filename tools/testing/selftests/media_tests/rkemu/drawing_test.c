@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 
 #include "kselftest_harness.h"
@@ -17,6 +18,7 @@
 #define WIDTH		640
 #define HEIGHT		480
 #define JOB_MS		100
+#define VISL_TIME	"/sys/module/visl/parameters/visl_transtime_ms"
 #define ROUNDS		10
 
 FIXTURE(drawing) {
@@ -43,6 +45,16 @@ FIXTURE_VARIANT_ADD(drawing, visl) {
 	.dev = &rkemu_vpu,
 };
 
+static int set_job_time(const struct job_kind *kind, unsigned int ms)
+{
+	char text[16];
+
+	if (kind->dev->module)
+		return job_time_set(kind->dev, ms);
+	snprintf(text, sizeof(text), "%u", ms);
+	return write_text(VISL_TIME, text);
+}
+
 static int flip(int fd)
 {
 	struct v4l2_control control = { .id = V4L2_CID_HFLIP, .value = 1 };
@@ -61,8 +73,7 @@ FIXTURE_SETUP(drawing)
 	missing = rkemu_start(variant->dev);
 	if (missing)
 		SKIP(return, "%s", missing);
-	if (variant->flips)
-		ASSERT_EQ(0, job_time_set(self->kind.dev, JOB_MS));
+	ASSERT_EQ(0, set_job_time(&self->kind, JOB_MS));
 	ASSERT_EQ(0, jobs_open(&self->jobs, &self->kind));
 	if (variant->flips)
 		ASSERT_EQ(0, flip(self->jobs.m2m.fd));
@@ -76,6 +87,7 @@ FIXTURE_TEARDOWN(drawing)
 	jobs_close(&self->jobs);
 	EXPECT_EQ(0, fence_counts_end(&counts));
 	EXPECT_EQ(counts.armed, counts.signalled);
+	EXPECT_EQ(0, set_job_time(&self->kind, 0));
 	if (variant->flips)
 		EXPECT_EQ(0, rkemu_defaults(self->kind.dev));
 }
