@@ -1,13 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash disable=SC2164
 #
-# Media as modules: builds, loads, does the main job, and can be unloaded, also while a job is held.
-# That is on rockchip-rga, and a share of the orders; MODULES=all is on all drivers, with more of them,
-# and RKEMU_ORDER_STRIDE=1 all of them.
-case ${MODULES:-share} in
-all) modules_stride=44 modules_orders=() ;;
-*) modules_stride=1000 modules_orders=(-v rga) ;;
-esac
+# Media as modules: builds, loads, does the main job, and can be unloaded.
 
 modules_configs=()
 for part in vm "vm-$ARCH" debug release-fences modules; do
@@ -46,16 +40,16 @@ modules_program()
 	"$ROOT/tools/vm" --timeout 28800 --image "$image" -- sh -ec "
 		export MODPROBE_OPTIONS='-d $home'
 		modprobe -a rkemu hantro-vpu rockchip-rga vim2m
-		RKEMU_ORDER_STRIDE=${RKEMU_ORDER_STRIDE:-$modules_stride} '$programs/$2' ${*:3}
+		RKEMU_ORDER_STRIDE=${RKEMU_ORDER_STRIDE:-44} '$programs/$2' ${*:3}
 		modprobe -r rkemu"
 }
 
-# modules_selftest PROGRAM [ARGUMENT...]: what keeps a module, and what does not. A skipped case is a
-# failure.
+# modules_selftest PROGRAM: what keeps a module, and what does not. A skipped case is a failure. Of
+# the orders it is a share; RKEMU_ORDER_STRIDE=1 is all of them.
 modules_selftest()
 {
 	local tap=$TEST_LOGS/modules-$1.tap
-	modules_program "$(<"$TEST_LOGS/modules-image")" "$@" >"$tap"
+	modules_program "$(<"$TEST_LOGS/modules-image")" "$1" >"$tap"
 	cat "$tap"
 	! grep -E '^not ok|# SKIP' "$tap"
 	grep -Eq '^# PASSED: ([1-9][0-9]*) / \1 tests passed' "$tap"
@@ -78,8 +72,12 @@ modules_broken()
 rm -f "$TEST_LOGS/modules-image"
 check "modules: videobuf2 and the drivers build as modules" modules_build
 check "modules: they load, do the main job and unload" modules_run
-check "modules: they go away in orders that are generated, while a job is held" \
-	modules_selftest module_orders_test "${modules_orders[@]}"
+check "modules: they go away in the middle of a job" modules_selftest module_test
+check "modules: they go away in every order, while a part of a job is held" \
+	modules_selftest module_orders_test
+check "modules: buffers, file and device go away in every order, while all of a job is held" \
+	modules_selftest lifetime_test
+check "modules: one that goes away under a dma-buf is seen" modules_broken
 
 # The sample, built by the project's Kbuild against the tree, as somebody's own module would be.
 sample_run()
@@ -99,11 +97,5 @@ sample_run()
 	has "after the job: the buffer is ready"
 }
 
-if [[ ${MODULES:-} == all ]]; then
-	check "modules: they go away in the middle of a job" modules_selftest module_test
-	check "modules: buffers, file and device go away in every order, while a job is held" \
-		modules_selftest lifetime_test
-	check "modules: one that goes away under a dma-buf is seen" modules_broken
-	check_once "modules: the sample builds against the tree, and shows a fence's way" \
-		"$(key sample "$(cat "$ROOT"/tools/configs/*.config)")-sample" sample_run
-fi
+check_once "modules: the sample builds against the tree, and shows a fence's way" \
+	"$(key sample "$(cat "$ROOT"/tools/configs/*.config)")-sample" sample_run
