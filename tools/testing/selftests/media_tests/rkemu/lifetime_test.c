@@ -119,7 +119,7 @@ static void spread(unsigned int ways, unsigned int n, unsigned int *after)
  * struct letting_go - when the parts that are held are let go
  * @parts: in this order
  * @after: this many ways out, by the index of @parts
- * @between: in between; else after all ways
+ * @between: in between, and nothing else has hold of them; else after all ways
  */
 struct letting_go {
 	enum held_part parts[HELD_PARTS];
@@ -332,8 +332,7 @@ static const char *run_order(struct stage *stage, const struct order *order,
 			wrong = "nobody can wait for the job";
 	}
 	for (i = 0; i < order->count && !wrong; i++) {
-		if (letting_go->between)
-			wrong = let_go(stage, letting_go, &gone, i, must_end);
+		wrong = let_go(stage, letting_go, &gone, i, must_end);
 		wrong = wrong ? wrong : go_and_look(stage, order->steps[i], &must_end);
 	}
 	if (!wrong && stage->held.fences.picture >= 0 && stage->held.ended[0] == 0)
