@@ -115,6 +115,22 @@ TEST_F_TIMEOUT(imported, longer_than_it_is, CASE_S)
 	EXPECT_EQ(0, job_end(jobs, 0, JOB_REFERENCE + 2, SOON_MS));
 }
 
+/* One that says that it is shorter than a picture leaves the picture where it is. */
+TEST_F_TIMEOUT(imported, too_small, CASE_S)
+{
+	struct jobs *jobs = &self->jobs;
+	const size_t size = job_picture(jobs, 0)->size;
+
+	ASSERT_EQ(0, job_start(jobs, 0, JOB_REFERENCE));
+	ASSERT_EQ(0, job_end(jobs, 0, JOB_REFERENCE, SOON_MS));
+	job_picture(jobs, 0)->size = size / 2;
+	EXPECT_EQ(-EINVAL, job_queue_picture(jobs, 0));
+	job_picture(jobs, 0)->size = size;
+
+	ASSERT_EQ(0, job_start(jobs, 1, JOB_REFERENCE + 1));
+	EXPECT_EQ(0, job_end(jobs, 1, JOB_REFERENCE + 1, SOON_MS));
+}
+
 /* And one that is refused since the pictures have become larger, of which hantro tells late. */
 TEST_F_TIMEOUT(imported, too_small_since, CASE_S)
 {
