@@ -19,6 +19,8 @@
 #define MANY		500
 /* How often a sweep is done that has met nothing of what it is for, as two of five do with visl. */
 #define ROUNDS		12
+/* And how often an allocation is made to fail again of which nothing has come. */
+#define AGAIN		3
 /* How long a sweep may take, in seconds. */
 #define SWEEP_S		1800
 
@@ -34,15 +36,21 @@ static bool needs_memory(const struct stage *stage, const struct op *op)
 	return !op->workers;
 }
 
+/* Whether nothing has come of what failed in the last try, which has made @now of @before. */
+static bool met_nothing(const struct op_tally *before, const struct op_tally *now)
+{
+	return now->nothing != before->nothing || now->fenced != before->fenced;
+}
+
 static void sweep(struct __test_metadata *_metadata, struct stage *stage, const char *device,
 		  const char *name, const struct op *op)
 {
 	const long before = dmabuf_count();
 	struct fence_counts counts = {};
 	struct op_tally tally = {};
-	unsigned int nth, tries, rounds = 1;
+	unsigned int nth, tries, again = 0, rounds = 1;
 	const char *wrong = NULL;
-	bool hit = true;
+	bool hit = true, nothing = false;
 
 	ASSERT_EQ(0, fence_counts_start());
 	for (nth = 1; nth < MANY && hit && !wrong; nth++) {
@@ -58,10 +66,15 @@ static void sweep(struct __test_metadata *_metadata, struct stage *stage, const 
 			jobs_close(&stage->donor);
 			if (wrong == op_late)
 				continue;
+			nothing = met_nothing(&tally, &tried);
 			tally = tried;
 			break;
 		}
-		/* A cache that needs a page may take the turn of what arming allocates. */
+		/* A cache that needs a page may take the turn of the operation's own allocation. */
+		if (nothing && again++ < AGAIN)
+			nth--;
+		else
+			again = 0;
 		if (!hit && !wrong && op->arms && !tally.unfenced && rounds++ < ROUNDS) {
 			hit = true;
 			nth = 0;
