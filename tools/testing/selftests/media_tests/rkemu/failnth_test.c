@@ -36,7 +36,7 @@ static bool needs_memory(const struct stage *stage, const struct op *op)
 	return !op->workers;
 }
 
-/* Whether nothing has come of what failed in the last try, which has made @now of @before. */
+/* Whether nothing has come of what failed in the try that has made @now of @before. */
 static bool met_nothing(const struct op_tally *before, const struct op_tally *now)
 {
 	return now->nothing != before->nothing || now->fenced != before->fenced;
@@ -50,10 +50,12 @@ static void sweep(struct __test_metadata *_metadata, struct stage *stage, const 
 	struct op_tally tally = {};
 	unsigned int nth, tries, again = 0, rounds = 1;
 	const char *wrong = NULL;
-	bool hit = true, nothing = false;
+	bool hit = true;
 
 	ASSERT_EQ(0, fence_counts_start());
 	for (nth = 1; nth < MANY && hit && !wrong; nth++) {
+		const struct op_tally earlier = tally;
+
 		for (tries = 0; tries < OP_TRIES; tries++) {
 			struct op_tally tried = tally;
 
@@ -66,12 +68,11 @@ static void sweep(struct __test_metadata *_metadata, struct stage *stage, const 
 			jobs_close(&stage->donor);
 			if (wrong == op_late)
 				continue;
-			nothing = met_nothing(&tally, &tried);
 			tally = tried;
 			break;
 		}
 		/* A cache that needs a page may take the turn of the operation's own allocation. */
-		if (nothing && again++ < AGAIN)
+		if (!wrong && met_nothing(&earlier, &tally) && again++ < AGAIN)
 			nth--;
 		else
 			again = 0;
