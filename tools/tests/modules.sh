@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash disable=SC2164
 #
-# Media as modules: builds, loads, does the main job, and can be unloaded.
+# Media as modules: builds, loads, does the main job, and can be unloaded, also in the middle of a job.
+# RKEMU_ORDER_STRIDE=1 is all orders of going away.
+#
+# Each load of a module takes lock classes and stack traces from lockdep, which never come back. So each
+# driver's orders have a machine of their own, which says how much was left.
 
 modules_configs=()
 for part in vm "vm-$ARCH" debug release-fences modules; do
@@ -41,15 +45,24 @@ modules_program()
 		export MODPROBE_OPTIONS='-d $home'
 		modprobe -a rkemu hantro-vpu rockchip-rga vim2m
 		RKEMU_ORDER_STRIDE=${RKEMU_ORDER_STRIDE:-44} '$programs/$2' ${*:3}
-		modprobe -r rkemu"
+		modprobe -r rkemu
+		grep -E 'lock-classes|stack-trace entries' /proc/lockdep_stats"
 }
 
-# modules_selftest PROGRAM: what keeps a module, and what does not. A skipped case is a failure. Of
-# the orders it is a share; RKEMU_ORDER_STRIDE=1 is all of them.
+# modules_variants PROGRAM: the drivers that its cases are about
+modules_variants()
+{
+	local programs
+	programs=$("$ROOT/tools/selftests")
+	"$programs/$1" -l 2>&1 | sed 1,3d | cut -c22-47
+}
+
+# modules_selftest PROGRAM [ARGUMENT...]: what keeps a module, and what does not. A skipped case is a
+# failure.
 modules_selftest()
 {
-	local tap=$TEST_LOGS/modules-$1.tap
-	modules_program "$(<"$TEST_LOGS/modules-image")" "$1" >"$tap"
+	local tap=$TEST_LOGS/modules-$1${3:+-$3}.tap
+	modules_program "$(<"$TEST_LOGS/modules-image")" "$@" >"$tap"
 	cat "$tap"
 	! grep -E '^not ok|# SKIP' "$tap"
 	grep -Eq '^# PASSED: ([1-9][0-9]*) / \1 tests passed' "$tap"
@@ -69,16 +82,6 @@ modules_broken()
 	grep -qx '# videobuf2_dma_sg' <<<"$out"
 }
 
-rm -f "$TEST_LOGS/modules-image"
-check "modules: videobuf2 and the drivers build as modules" modules_build
-check "modules: they load, do the main job and unload" modules_run
-check "modules: they go away in the middle of a job" modules_selftest module_test
-check "modules: they go away in every order, while a part of a job is held" \
-	modules_selftest module_orders_test
-check "modules: buffers, file and device go away in every order, while all of a job is held" \
-	modules_selftest lifetime_test
-check "modules: one that goes away under a dma-buf is seen" modules_broken
-
 # The sample, built by the project's Kbuild against the tree, as somebody's own module would be.
 sample_run()
 {
@@ -97,5 +100,17 @@ sample_run()
 	has "after the job: the buffer is ready"
 }
 
+rm -f "$TEST_LOGS/modules-image"
+check "modules: videobuf2 and the drivers build as modules" modules_build
+check "modules: they load, do the main job and unload" modules_run
+check "modules: they go away in the middle of a job" modules_selftest module_test
+modules_drivers=$(modules_variants module_orders_test)
+for driver in ${modules_drivers:?}; do
+	check "modules: $driver goes away in every order, while a part of a job is held" \
+		modules_selftest module_orders_test -v "$driver"
+done
+check "modules: buffers, file and device go away in every order, while all of a job is held" \
+	modules_selftest lifetime_test
+check "modules: one that goes away under a dma-buf is seen" modules_broken
 check_once "modules: the sample builds against the tree, and shows a fence's way" \
 	"$(key sample "$(cat "$ROOT"/tools/configs/*.config)")-sample" sample_run
