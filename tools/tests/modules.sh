@@ -2,7 +2,9 @@
 # shellcheck shell=bash disable=SC2164
 #
 # Media as modules: builds, loads, does the main job, and can be unloaded, also in the middle of a job.
-# RKEMU_ORDER_STRIDE=1 is all orders of going away.
+#
+# RKEMU_ORDER_STRIDE=1 is all orders of going away. MODULES=share is rockchip-rga alone, in one order
+# for each thing that may be held.
 #
 # Each load of a module takes lock classes and stack traces from lockdep, which never come back. So each
 # driver's orders have a machine of their own, which says how much was left.
@@ -102,6 +104,11 @@ sample_run()
 
 rm -f "$TEST_LOGS/modules-image"
 check "modules: videobuf2 and the drivers build as modules" modules_build
+if [[ ${MODULES:-} == share ]]; then
+	RKEMU_ORDER_STRIDE=1000 check "modules: rga goes away in some orders, while a part of a job is held" \
+		modules_selftest module_orders_test -v rga
+	return
+fi
 check "modules: they load, do the main job and unload" modules_run
 check "modules: they go away in the middle of a job" modules_selftest module_test
 modules_drivers=$(modules_variants module_orders_test)
