@@ -51,12 +51,14 @@ modules_program()
 		grep -E 'lock-classes|stack-trace entries' /proc/lockdep_stats"
 }
 
-# modules_variants PROGRAM: the drivers that its cases are about
-modules_variants()
+# The drivers of module_orders_test, of which its -l has a column under three lines of heading. It ends
+# as one that was skipped.
+modules_drivers()
 {
 	local programs
 	programs=$("$ROOT/tools/selftests")
-	"$programs/$1" -l 2>&1 | sed 1,3d | cut -c22-47
+	expect 4 "$programs/module_orders_test" -l
+	sed 1,3d <<<"$output" | cut -c22-47 | grep -o '[^ ]*[^ ]' >"$TEST_LOGS/modules-drivers"
 }
 
 # modules_selftest PROGRAM [ARGUMENT...]: what keeps a module, and what does not. A skipped case is a
@@ -103,6 +105,7 @@ sample_run()
 }
 
 rm -f "$TEST_LOGS/modules-image"
+: >"$TEST_LOGS/modules-drivers"
 check "modules: videobuf2 and the drivers build as modules" modules_build
 if [[ ${MODULES:-} == share ]]; then
 	RKEMU_ORDER_STRIDE=1000 check "modules: rga goes away in some orders, while a part of a job is held" \
@@ -111,8 +114,8 @@ if [[ ${MODULES:-} == share ]]; then
 fi
 check "modules: they load, do the main job and unload" modules_run
 check "modules: they go away in the middle of a job" modules_selftest module_test
-modules_drivers=$(modules_variants module_orders_test)
-for driver in ${modules_drivers:?}; do
+check "modules: the selftest says which drivers it has" modules_drivers
+for driver in $(<"$TEST_LOGS/modules-drivers"); do
 	check "modules: $driver goes away in every order, while a part of a job is held" \
 		modules_selftest module_orders_test -v "$driver"
 done
