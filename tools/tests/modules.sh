@@ -58,6 +58,8 @@ modules_drivers()
 	local programs
 	programs=$("$ROOT/tools/selftests")
 	expect 4 "$programs/module_orders_test" -l
+	# expect sets $output
+	# shellcheck disable=SC2154
 	sed 1,3d <<<"$output" | cut -c22-47 | grep -o '[^ ]*[^ ]' >"$TEST_LOGS/modules-drivers"
 }
 
