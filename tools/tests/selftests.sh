@@ -5,7 +5,7 @@
 # skipped one as failed: nothing is missing in the machine that they run in.
 
 SELFTESTS=(release_fences_test pixels_test rga_test vpu_test fault_test removal_test suspend_test)
-SELFTESTS+=(export_test starting_test visl_test request_test import_test resize_test)
+SELFTESTS+=(export_test starting_test visl_test request_test import_test resize_test planes_test)
 SELFTESTS+=(holder_test sw_sync_test rights_test lifetime_test drawing_test)
 # Faults on every device and with every memory take as long as all the others.
 case ${SELFTESTS_FAULTS:-share} in

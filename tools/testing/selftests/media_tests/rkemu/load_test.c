@@ -64,6 +64,8 @@ struct part {
 };
 
 struct mixture {
+	/* Of the environment: how many jobs there are. */
+	const char *jobs;
 	unsigned int count;
 	struct part parts[8];
 };
@@ -152,10 +154,10 @@ static void *work(void *data)
 	return NULL;
 }
 
-/* Takes the fence of a picture, and waits for it. Returns how it ended. */
-static int wait_for_picture(struct load *load, struct jobs *jobs, unsigned int slot)
+/* Takes the fence of a plane, and waits for it. Returns how it ended. */
+static int wait_for_plane(struct load *load, const struct m2m_buffer *buffer)
 {
-	int fence = dmabuf_fence(job_picture(jobs, slot)->dmabuf, DMA_BUF_SYNC_READ);
+	int fence = dmabuf_fence(buffer->dmabuf, DMA_BUF_SYNC_READ);
 	int status;
 
 	if (fence < 0)
@@ -166,21 +168,38 @@ static int wait_for_picture(struct load *load, struct jobs *jobs, unsigned int s
 	return status;
 }
 
+/* Waits for all planes of a picture, to be polled as @pollfds. Returns how many there are. */
+static int wait_for_picture(struct load *load, struct jobs *jobs, unsigned int slot,
+			    struct pollfd *pollfds)
+{
+	const struct m2m_buffer *buffer;
+	int plane;
+
+	for (plane = 0; (buffer = job_plane(jobs, M2M_CAPTURE, slot, plane)); plane++) {
+		const int status = wait_for_plane(load, buffer);
+
+		if (status != 1)
+			return status ? status : -ETIME;
+		pollfds[plane].fd = buffer->dmabuf;
+		pollfds[plane].events = slot % 2 ? POLLIN : POLLIN | POLLOUT;
+	}
+	return plane;
+}
+
 /* One after the other by sync_files, then all at once by poll(). */
 static int visit(struct load *load)
 {
-	struct pollfd pollfds[MAX_CONTEXTS * JOB_SLOTS];
+	struct pollfd pollfds[M2M_PLANES * MAX_CONTEXTS * JOB_SLOTS];
 	unsigned int i, slot, count = 0;
 
 	for (i = 0; i < load->contexts; i++) {
 		for (slot = 0; slot < JOB_SLOTS; slot++) {
-			struct jobs *jobs = &load->all[i].jobs;
-			const int status = wait_for_picture(load, jobs, slot);
+			const int planes = wait_for_picture(load, &load->all[i].jobs, slot,
+							    &pollfds[count]);
 
-			if (status != 1)
-				return status ? status : -ETIME;
-			pollfds[count].fd = job_picture(jobs, slot)->dmabuf;
-			pollfds[count++].events = slot % 2 ? POLLIN : POLLIN | POLLOUT;
+			if (planes < 0)
+				return planes;
+			count += planes;
 		}
 	}
 	return poll(pollfds, count, VISIT_MS) < 0 ? -errno : 0;
@@ -228,6 +247,17 @@ static int keep_dmabufs(struct jobs *jobs, unsigned int slot)
 	return 0;
 }
 
+static size_t slot_bytes(struct jobs *jobs, enum m2m_side side, unsigned int slot)
+{
+	const struct m2m_buffer *buffer;
+	unsigned int plane;
+	size_t bytes = 0;
+
+	for (plane = 0; (buffer = job_plane(jobs, side, slot, plane)); plane++)
+		bytes += buffer->size;
+	return bytes;
+}
+
 /* Opens all contexts, has them do so many jobs, and closes them. */
 static int play(struct load *load, const struct mixture *mixture, unsigned int jobs)
 {
@@ -243,7 +273,8 @@ static int play(struct load *load, const struct mixture *mixture, unsigned int j
 
 		ret = jobs_open(open, part_of(mixture, i)->kind);
 		for (slot = 0; slot < JOB_SLOTS && !ret; slot++) {
-			load->bytes += job_input(open, slot)->size + job_picture(open, slot)->size;
+			load->bytes += slot_bytes(open, M2M_OUTPUT, slot);
+			load->bytes += slot_bytes(open, M2M_CAPTURE, slot);
 			ret = keeps ? keep_dmabufs(open, slot) : 0;
 		}
 	}
@@ -326,84 +357,36 @@ FIXTURE(load) {
 FIXTURE_VARIANT(load) {
 	const struct mixture *mixture;
 	unsigned int contexts;
-	/* Says how many jobs there are, in the environment. */
-	const char *jobs;
 };
 
-static const struct mixture rga = { 1, { { &job_rga, 2 } } };
-static const struct mixture h264 = { 1, { { &job_h264, 2 } } };
-static const struct mixture visl = { 1, { { &job_visl, 1 } } };
+static const struct mixture rga = { "LOAD_JOBS", 1, { { &job_rga, 2 } } };
+static const struct mixture rga_planes = { "LOAD_JOBS", 1, { { &job_rga_planes, 2 } } };
+static const struct mixture h264 = { "LOAD_JOBS", 1, { { &job_h264, 2 } } };
+static const struct mixture visl = { "LOAD_SLOW_JOBS", 1, { { &job_visl, 1 } } };
 /* Devices do not wait for each other, which keeps the processors busy; the slow ones are fewer. */
 static const struct mixture mixed = {
-	8, {
+	"LOAD_MIXED_JOBS", 8, {
 		{ &job_rga, 2 }, { &job_h264, 2 }, { &job_visl, 1 }, { &job_rga, 2 },
-		{ &job_h264, 2 }, { &job_vim2m, 2 }, { &job_rga, 2 }, { &job_h264, 2 },
+		{ &job_h264, 2 }, { &job_vim2m, 2 }, { &job_rga_planes, 2 }, { &job_h264, 2 },
 	},
 };
 
-FIXTURE_VARIANT_ADD(load, rga_1) {
-	.mixture = &rga,
-	.contexts = 1,
-	.jobs = "LOAD_JOBS",
-};
-
-FIXTURE_VARIANT_ADD(load, rga_8) {
-	.mixture = &rga,
-	.contexts = 8,
-	.jobs = "LOAD_JOBS",
-};
-
-FIXTURE_VARIANT_ADD(load, rga_32) {
-	.mixture = &rga,
-	.contexts = 32,
-	.jobs = "LOAD_JOBS",
-};
-
-FIXTURE_VARIANT_ADD(load, h264_1) {
-	.mixture = &h264,
-	.contexts = 1,
-	.jobs = "LOAD_JOBS",
-};
-
-FIXTURE_VARIANT_ADD(load, h264_8) {
-	.mixture = &h264,
-	.contexts = 8,
-	.jobs = "LOAD_JOBS",
-};
-
-FIXTURE_VARIANT_ADD(load, h264_32) {
-	.mixture = &h264,
-	.contexts = 32,
-	.jobs = "LOAD_JOBS",
-};
-
-FIXTURE_VARIANT_ADD(load, visl_1) {
-	.mixture = &visl,
-	.contexts = 1,
-	.jobs = "LOAD_SLOW_JOBS",
-};
-
-FIXTURE_VARIANT_ADD(load, visl_8) {
-	.mixture = &visl,
-	.contexts = 8,
-	.jobs = "LOAD_SLOW_JOBS",
-};
-
-FIXTURE_VARIANT_ADD(load, visl_32) {
-	.mixture = &visl,
-	.contexts = 32,
-	.jobs = "LOAD_SLOW_JOBS",
-};
-
-FIXTURE_VARIANT_ADD(load, mixed_32) {
-	.mixture = &mixed,
-	.contexts = 32,
-	.jobs = "LOAD_MIXED_JOBS",
-};
+FIXTURE_VARIANT_ADD(load, rga_1) { .mixture = &rga, .contexts = 1 };
+FIXTURE_VARIANT_ADD(load, rga_8) { .mixture = &rga, .contexts = 8 };
+FIXTURE_VARIANT_ADD(load, rga_32) { .mixture = &rga, .contexts = 32 };
+/* None of the emulated devices has a format with more than two planes. */
+FIXTURE_VARIANT_ADD(load, rga_planes_8) { .mixture = &rga_planes, .contexts = 8 };
+FIXTURE_VARIANT_ADD(load, h264_1) { .mixture = &h264, .contexts = 1 };
+FIXTURE_VARIANT_ADD(load, h264_8) { .mixture = &h264, .contexts = 8 };
+FIXTURE_VARIANT_ADD(load, h264_32) { .mixture = &h264, .contexts = 32 };
+FIXTURE_VARIANT_ADD(load, visl_1) { .mixture = &visl, .contexts = 1 };
+FIXTURE_VARIANT_ADD(load, visl_8) { .mixture = &visl, .contexts = 8 };
+FIXTURE_VARIANT_ADD(load, visl_32) { .mixture = &visl, .contexts = 32 };
+FIXTURE_VARIANT_ADD(load, mixed_32) { .mixture = &mixed, .contexts = 32 };
 
 FIXTURE_SETUP(load)
 {
-	const char *const jobs = getenv(variant->jobs);
+	const char *const jobs = getenv(variant->mixture->jobs);
 	const char *reason = rkemu_start(&rkemu_rga);
 	struct load *load = &self->load;
 	unsigned int i;

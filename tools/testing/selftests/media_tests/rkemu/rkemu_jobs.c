@@ -65,6 +65,33 @@ const struct job_kind job_rga = {
 	.shows = rga_shows,
 };
 
+/* A picture in two planes: four bytes of the first one are one pixel of the pattern. */
+static void luma_fill(const struct job_kind *kind, __u8 *data, __u32 n)
+{
+	pattern_fill(data, kind->width * kind->height / 4, n);
+}
+
+static bool luma_shows(const struct job_kind *kind, const __u8 *data, __u32 n)
+{
+	return pattern_shows(data, kind->width * kind->height / 4, n);
+}
+
+const struct job_kind job_rga_planes = {
+	.dev = &rkemu_rga,
+	.input = V4L2_PIX_FMT_NV12M,
+	.picture = V4L2_PIX_FMT_NV12M,
+	.width = 64,
+	.height = 64,
+	.fill = luma_fill,
+	.shows = luma_shows,
+};
+
+/* The second plane is half as large, and has another pattern. */
+static unsigned int chroma_pixels(const struct job_kind *kind)
+{
+	return kind->width * kind->height / 8;
+}
+
 /* Two of its pixels are one of the pattern. */
 static void vim2m_fill(const struct job_kind *kind, __u8 *data, __u32 n)
 {
@@ -176,13 +203,18 @@ void jobs_close(struct jobs *jobs)
 
 int job_blank(struct jobs *jobs, unsigned int slot)
 {
-	struct m2m_buffer *picture = job_picture(jobs, slot);
-	int ret = dmabuf_begin(picture->dmabuf, DMA_BUF_SYNC_WRITE);
+	struct m2m_buffer *buffer;
+	unsigned int plane;
+	int ret = 0;
 
-	if (ret)
-		return ret;
-	memset(picture->data, BLANK, picture->size);
-	return dmabuf_end(picture->dmabuf, DMA_BUF_SYNC_WRITE);
+	for (plane = 0; !ret && (buffer = job_plane(jobs, M2M_CAPTURE, slot, plane)); plane++) {
+		ret = dmabuf_begin(buffer->dmabuf, DMA_BUF_SYNC_WRITE);
+		if (ret)
+			break;
+		memset(buffer->data, BLANK, buffer->size);
+		ret = dmabuf_end(buffer->dmabuf, DMA_BUF_SYNC_WRITE);
+	}
+	return ret;
 }
 
 static bool is_blank(const struct m2m_buffer *picture)
@@ -195,18 +227,29 @@ static bool is_blank(const struct m2m_buffer *picture)
 	return true;
 }
 
+static bool plane_shows(const struct job_kind *kind, unsigned int plane,
+			const struct m2m_buffer *buffer, __u32 n)
+{
+	if (!n)
+		return is_blank(buffer);
+	return plane ? pattern_shows(buffer->data, chroma_pixels(kind), ~n) :
+		       kind->shows(kind, buffer->data, n);
+}
+
 bool job_shows(struct jobs *jobs, unsigned int slot, __u32 n)
 {
-	struct m2m_buffer *picture = job_picture(jobs, slot);
-	bool shows;
+	const struct m2m_buffer *buffer;
+	unsigned int plane;
+	bool shows = true;
 
-	if (dmabuf_begin(picture->dmabuf, DMA_BUF_SYNC_READ))
-		return false;
-	if (n)
-		shows = jobs->kind->shows(jobs->kind, picture->data, n);
-	else
-		shows = is_blank(picture);
-	return !dmabuf_end(picture->dmabuf, DMA_BUF_SYNC_READ) && shows;
+	for (plane = 0; shows && (buffer = job_plane(jobs, M2M_CAPTURE, slot, plane)); plane++) {
+		if (dmabuf_begin(buffer->dmabuf, DMA_BUF_SYNC_READ))
+			return false;
+		shows = plane_shows(jobs->kind, plane, buffer, n);
+		if (dmabuf_end(buffer->dmabuf, DMA_BUF_SYNC_READ))
+			return false;
+	}
+	return shows;
 }
 
 int job_queue_picture(struct jobs *jobs, unsigned int slot)
@@ -218,13 +261,21 @@ int job_queue_picture(struct jobs *jobs, unsigned int slot)
 
 int job_fill(struct jobs *jobs, unsigned int slot, __u32 n)
 {
-	struct m2m_buffer *input = job_input(jobs, slot);
-	int ret = dmabuf_begin(input->dmabuf, DMA_BUF_SYNC_WRITE);
+	struct m2m_buffer *buffer;
+	unsigned int plane;
+	int ret = 0;
 
-	if (ret)
-		return ret;
-	jobs->kind->fill(jobs->kind, input->data, n);
-	return dmabuf_end(input->dmabuf, DMA_BUF_SYNC_WRITE);
+	for (plane = 0; !ret && (buffer = job_plane(jobs, M2M_OUTPUT, slot, plane)); plane++) {
+		ret = dmabuf_begin(buffer->dmabuf, DMA_BUF_SYNC_WRITE);
+		if (ret)
+			break;
+		if (plane)
+			pattern_fill(buffer->data, chroma_pixels(jobs->kind), ~n);
+		else
+			jobs->kind->fill(jobs->kind, buffer->data, n);
+		ret = dmabuf_end(buffer->dmabuf, DMA_BUF_SYNC_WRITE);
+	}
+	return ret;
 }
 
 int job_qbuf_input(struct jobs *jobs, unsigned int slot, __u32 stamp, __u32 flags)

@@ -24,8 +24,8 @@ struct jobs;
  * @bytes: size of an OUTPUT buffer with a bitstream, else 0
  * @header: bytes of a bitstream that the device does not look at
  * @controls: sets what goes with a bitstream, for a request; NULL if there are no requests
- * @fill: writes the input of job @n
- * @shows: whether a picture is that of job @n, and all of it
+ * @fill: writes the input of job @n; of two planes, the first one
+ * @shows: whether a picture is that of job @n, and all of it; of two planes, the first one
  */
 struct job_kind {
 	const struct rkemu_dev *dev;
@@ -41,6 +41,8 @@ struct job_kind {
 };
 
 extern const struct job_kind job_rga;
+/* Its pictures have two planes, each in a dma-buf of its own. */
+extern const struct job_kind job_rga_planes;
 extern const struct job_kind job_h264;
 extern const struct job_kind job_mpeg2;
 extern const struct job_kind job_vp8;
@@ -87,6 +89,13 @@ static inline struct m2m_buffer *job_input(struct jobs *jobs, unsigned int slot)
 static inline struct m2m_buffer *job_picture(struct jobs *jobs, unsigned int slot)
 {
 	return &jobs->m2m.queues[M2M_CAPTURE].buffers[slot];
+}
+
+/* A plane of the input or of the picture; NULL if there is no such. */
+static inline struct m2m_buffer *job_plane(struct jobs *jobs, enum m2m_side side, unsigned int slot,
+					   unsigned int plane)
+{
+	return m2m_plane(&jobs->m2m, side, slot, plane);
 }
 
 /* Paints the picture over: it shows no job, then. */

@@ -29,17 +29,33 @@ __u32 m2m_type(const struct m2m *m2m, enum m2m_side side)
 	return m2m->single ? V4L2_BUF_TYPE_VIDEO_CAPTURE : V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE;
 }
 
-void m2m_init(struct m2m *m2m)
+struct m2m_buffer *m2m_plane(struct m2m *m2m, enum m2m_side side, unsigned int index,
+			     unsigned int plane)
+{
+	struct m2m_queue *queue = &m2m->queues[side];
+
+	if (plane >= queue->pix.num_planes)
+		return NULL;
+	return plane ? &queue->seconds[index] : &queue->buffers[index];
+}
+
+static void init_queue(struct m2m_queue *queue)
 {
 	unsigned int i;
 
+	for (i = 0; i < M2M_BUFFERS; i++) {
+		queue->buffers[i].dmabuf = -1;
+		queue->seconds[i].dmabuf = -1;
+	}
+}
+
+void m2m_init(struct m2m *m2m)
+{
 	memset(m2m, 0, sizeof(*m2m));
 	m2m->fd = -1;
 	m2m->media = -1;
-	for (i = 0; i < M2M_BUFFERS; i++) {
-		m2m->queues[M2M_OUTPUT].buffers[i].dmabuf = -1;
-		m2m->queues[M2M_CAPTURE].buffers[i].dmabuf = -1;
-	}
+	init_queue(&m2m->queues[M2M_OUTPUT]);
+	init_queue(&m2m->queues[M2M_CAPTURE]);
 }
 
 int m2m_open(struct m2m *m2m, const struct rkemu_dev *dev, bool media)
@@ -62,18 +78,22 @@ void m2m_close_node(struct m2m *m2m)
 	close_fd(&m2m->fd);
 }
 
+static void drop_buffer(struct m2m_buffer *buffer)
+{
+	if (buffer->data)
+		munmap(buffer->data, buffer->size);
+	buffer->data = NULL;
+	close_fd(&buffer->dmabuf);
+}
+
 void m2m_drop_buffers(struct m2m *m2m, enum m2m_side side)
 {
 	struct m2m_queue *queue = &m2m->queues[side];
 	unsigned int i;
 
 	for (i = 0; i < M2M_BUFFERS; i++) {
-		struct m2m_buffer *buffer = &queue->buffers[i];
-
-		if (buffer->data)
-			munmap(buffer->data, buffer->size);
-		buffer->data = NULL;
-		close_fd(&buffer->dmabuf);
+		drop_buffer(&queue->buffers[i]);
+		drop_buffer(&queue->seconds[i]);
 	}
 	queue->count = 0;
 }
@@ -83,6 +103,11 @@ void m2m_close(struct m2m *m2m)
 	m2m_close_node(m2m);
 	m2m_drop_buffers(m2m, M2M_OUTPUT);
 	m2m_drop_buffers(m2m, M2M_CAPTURE);
+}
+
+static unsigned int planes_of(__u32 fourcc)
+{
+	return fourcc == V4L2_PIX_FMT_NV12M ? 2 : 1;
 }
 
 int m2m_format(struct m2m *m2m, enum m2m_side side, __u32 fourcc, __u32 width, __u32 height,
@@ -97,7 +122,7 @@ int m2m_format(struct m2m *m2m, enum m2m_side side, __u32 fourcc, __u32 width, _
 		.height = height,
 		.pixelformat = fourcc,
 		.field = V4L2_FIELD_NONE,
-		.num_planes = 1,
+		.num_planes = planes_of(fourcc),
 		.plane_fmt[0].sizeimage = size,
 	};
 	if (m2m->single) {
@@ -121,7 +146,7 @@ int m2m_format(struct m2m *m2m, enum m2m_side side, __u32 fourcc, __u32 width, _
 		*pix = format.fmt.pix_mp;
 	}
 	if (pix->pixelformat != fourcc || pix->width != width || pix->height != height ||
-	    pix->num_planes != 1)
+	    pix->num_planes != planes_of(fourcc))
 		return -EINVAL;
 	return 0;
 }
@@ -160,17 +185,24 @@ static int request_buffers(struct m2m *m2m, enum m2m_side side, unsigned int cou
 	return ret < 0 ? ret : ret < (int)count ? -ENOMEM : 0;
 }
 
-int m2m_export(struct m2m *m2m, enum m2m_side side, unsigned int index, int flags)
+static int export_plane(struct m2m *m2m, enum m2m_side side, unsigned int index,
+			unsigned int plane, int flags)
 {
 	struct v4l2_exportbuffer export = {
 		.type = m2m_type(m2m, side),
 		.index = index,
+		.plane = plane,
 		.flags = flags | O_CLOEXEC,
 	};
 	int ret;
 
 	ret = xioctl(m2m->fd, VIDIOC_EXPBUF, &export);
 	return ret ? ret : export.fd;
+}
+
+int m2m_export(struct m2m *m2m, enum m2m_side side, unsigned int index, int flags)
+{
+	return export_plane(m2m, side, index, 0, flags);
 }
 
 static int map_buffer(struct m2m_buffer *buffer)
@@ -188,16 +220,28 @@ static int map_buffer(struct m2m_buffer *buffer)
 	return 0;
 }
 
-static int add_buffer(struct m2m *m2m, enum m2m_side side, unsigned int index)
+static int add_plane(struct m2m *m2m, enum m2m_side side, unsigned int index, unsigned int plane)
 {
-	struct m2m_queue *queue = &m2m->queues[side];
-	int fd = queue->memory == V4L2_MEMORY_MMAP ? m2m_export(m2m, side, index, O_RDWR) :
-						     heap_alloc(queue->pix.plane_fmt[0].sizeimage);
+	const struct m2m_queue *queue = &m2m->queues[side];
+	struct m2m_buffer *buffer = m2m_plane(m2m, side, index, plane);
+	const int fd = queue->memory == V4L2_MEMORY_MMAP ?
+		       export_plane(m2m, side, index, plane, O_RDWR) :
+		       heap_alloc(queue->pix.plane_fmt[plane].sizeimage);
 
 	if (fd < 0)
 		return fd;
-	queue->buffers[index].dmabuf = fd;
-	return map_buffer(&queue->buffers[index]);
+	buffer->dmabuf = fd;
+	return map_buffer(buffer);
+}
+
+static int add_buffer(struct m2m *m2m, enum m2m_side side, unsigned int index)
+{
+	unsigned int plane;
+	int ret = 0;
+
+	for (plane = 0; !ret && m2m_plane(m2m, side, index, plane); plane++)
+		ret = add_plane(m2m, side, index, plane);
+	return ret;
 }
 
 static int add_buffers(struct m2m *m2m, enum m2m_side side, unsigned int count)
@@ -255,7 +299,12 @@ static int give_buffer(struct m2m *m2m, unsigned long request, enum m2m_side sid
 {
 	const struct m2m_queue *queue = &m2m->queues[side];
 	const struct m2m_buffer *buffer = &queue->buffers[index];
-	struct v4l2_plane plane = { .bytesused = how->bytes, .length = buffer->size };
+	const struct m2m_buffer *second = &queue->seconds[index];
+	/* The second one is never a bitstream: all that the format has is used. */
+	struct v4l2_plane planes[M2M_PLANES] = {
+		{ .bytesused = how->bytes, .length = buffer->size },
+		{ .bytesused = queue->pix.plane_fmt[1].sizeimage, .length = second->size },
+	};
 	struct v4l2_buffer buf = {
 		.type = m2m_type(m2m, side),
 		.memory = queue->memory,
@@ -267,15 +316,17 @@ static int give_buffer(struct m2m *m2m, unsigned long request, enum m2m_side sid
 		.field = V4L2_FIELD_NONE,
 	};
 
-	if (queue->memory == V4L2_MEMORY_DMABUF)
-		plane.m.fd = buffer->dmabuf;
+	if (queue->memory == V4L2_MEMORY_DMABUF) {
+		planes[0].m.fd = buffer->dmabuf;
+		planes[1].m.fd = second->dmabuf;
+	}
 	if (m2m->single) {
-		buf.bytesused = plane.bytesused;
-		buf.length = plane.length;
-		buf.m.fd = plane.m.fd;
+		buf.bytesused = planes[0].bytesused;
+		buf.length = planes[0].length;
+		buf.m.fd = planes[0].m.fd;
 	} else {
-		buf.m.planes = &plane;
-		buf.length = 1;
+		buf.m.planes = planes;
+		buf.length = queue->pix.num_planes;
 	}
 	return xioctl(m2m->fd, request, &buf);
 }
@@ -295,18 +346,18 @@ int m2m_prepare(struct m2m *m2m, enum m2m_side side, unsigned int index)
 int m2m_dqbuf(struct m2m *m2m, enum m2m_side side, int ms, struct v4l2_buffer *buf)
 {
 	long long end = now_ms() + ms;
-	struct v4l2_plane plane;
+	struct v4l2_plane planes[M2M_PLANES];
 	int ret;
 
 	/* No poll(): that is an error already if the buffer is with the driver, but not queued. */
 	for (;;) {
 		memset(buf, 0, sizeof(*buf));
-		memset(&plane, 0, sizeof(plane));
+		memset(planes, 0, sizeof(planes));
 		buf->type = m2m_type(m2m, side);
 		buf->memory = m2m->queues[side].memory;
 		if (!m2m->single) {
-			buf->m.planes = &plane;
-			buf->length = 1;
+			buf->m.planes = planes;
+			buf->length = m2m->queues[side].pix.num_planes;
 		}
 		ret = xioctl(m2m->fd, VIDIOC_DQBUF, buf);
 		if (ret != -EAGAIN || now_ms() >= end)

@@ -15,11 +15,13 @@
 #include "rkemu_util.h"
 
 #define M2M_BUFFERS	3
+/* Of a buffer, at most. */
+#define M2M_PLANES	2
 
 enum m2m_side { M2M_OUTPUT, M2M_CAPTURE };
 
 /**
- * struct m2m_buffer - a buffer of one plane
+ * struct m2m_buffer - the memory of a buffer, or of one of its two planes
  * @dmabuf: exported, or imported
  * @data: its memory, by mmap() of the dma-buf
  * @size: of the memory
@@ -35,13 +37,15 @@ struct m2m_buffer {
  * @memory: V4L2_MEMORY_MMAP or V4L2_MEMORY_DMABUF
  * @pix: the format; of a device without planes, what it says in the terms of one plane
  * @count: number of buffers
- * @buffers: the buffers
+ * @buffers: the buffers; of a format with two planes, their first ones
+ * @seconds: their second ones
  */
 struct m2m_queue {
 	unsigned int memory;
 	struct v4l2_pix_format_mplane pix;
 	unsigned int count;
 	struct m2m_buffer buffers[M2M_BUFFERS];
+	struct m2m_buffer seconds[M2M_BUFFERS];
 };
 
 /**
@@ -81,6 +85,9 @@ void m2m_close(struct m2m *m2m);
 
 /* V4L2_BUF_TYPE_ of a queue */
 __u32 m2m_type(const struct m2m *m2m, enum m2m_side side);
+/* The memory of a buffer's plane, 0 or 1, or NULL if the format has no such. */
+struct m2m_buffer *m2m_plane(struct m2m *m2m, enum m2m_side side, unsigned int index,
+			     unsigned int plane);
 /* @size: of an OUTPUT buffer with a bitstream, else 0. The result is in the queue's @pix. */
 int m2m_format(struct m2m *m2m, enum m2m_side side, __u32 fourcc, __u32 width, __u32 height,
 	       __u32 size);
@@ -97,7 +104,7 @@ int m2m_import(struct m2m *m2m, enum m2m_side side, unsigned int count);
 void m2m_drop_buffers(struct m2m *m2m, enum m2m_side side);
 /* That, and REQBUFS(0). */
 int m2m_free(struct m2m *m2m, enum m2m_side side);
-/* @flags: O_RDWR, O_RDONLY */
+/* The first plane. @flags: O_RDWR, O_RDONLY */
 int m2m_export(struct m2m *m2m, enum m2m_side side, unsigned int index, int flags);
 
 int m2m_stream(struct m2m *m2m, enum m2m_side side, bool on);
