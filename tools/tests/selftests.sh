@@ -11,8 +11,8 @@ SELFTESTS+=(holder_test sw_sync_test rights_test lifetime_test drawing_test)
 case ${SELFTESTS_FAULTS:-share} in
 all) SELFTESTS+=(failnth_test probe_test) PROBE_STRIDE=1 ;;
 *)
-	SELFTESTS+=("failnth_test=failnth_test -f begin -v rga -v h264_import -r prepare.h264.open -f leaks"
-		probe_test)
+	SELFTESTS+=("failnth_test=failnth_test -f begin -v rga -v h264_import -r prepare.h264.open \
+		-r stream.rga_planes_import.qbuf_picture -f leaks" probe_test)
 	PROBE_STRIDE=13
 	;;
 esac

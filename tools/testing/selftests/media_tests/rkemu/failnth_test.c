@@ -4,6 +4,7 @@
  * allocation of an ioctl fails in turn, until it needs no more of them. The ioctl says so, or the
  * job runs, with the fences of both buffers or with none; the next frame is right and has its
  * fences in any case, and nothing is left behind. visl has fences on its CAPTURE queue only.
+ * A buffer of two planes has half of what it needs when the second half fails.
  *
  * An allocation may also be one of a debugging tool, or one that the kernel can do without: then
  * nothing comes of it.
@@ -142,6 +143,11 @@ FIXTURE_VARIANT_ADD(prepare, rga) {
 	.device = "rga",
 };
 
+FIXTURE_VARIANT_ADD(prepare, rga_planes) {
+	.kind = &job_rga_planes,
+	.device = "rga, planes",
+};
+
 FIXTURE_VARIANT_ADD(prepare, h264) {
 	.kind = &job_h264,
 	.device = "h264",
@@ -190,6 +196,19 @@ FIXTURE_VARIANT_ADD(stream, rga) {
 FIXTURE_VARIANT_ADD(stream, rga_import) {
 	.kind = &job_rga,
 	.device = "rga, import",
+	.memory = V4L2_MEMORY_DMABUF,
+	.heap = true,
+};
+
+FIXTURE_VARIANT_ADD(stream, rga_planes) {
+	.kind = &job_rga_planes,
+	.device = "rga, planes",
+	.memory = V4L2_MEMORY_MMAP,
+};
+
+FIXTURE_VARIANT_ADD(stream, rga_planes_import) {
+	.kind = &job_rga_planes,
+	.device = "planes, import",
 	.memory = V4L2_MEMORY_DMABUF,
 	.heap = true,
 };

@@ -127,7 +127,7 @@ int job_end_picture(struct jobs *jobs, unsigned int slot, __u32 stamp, int ms);
 int job_end_input(struct jobs *jobs, unsigned int slot, __u32 stamp, int ms);
 
 /**
- * struct fences - of a job that runs, as sync_files
+ * struct fences - of a job that runs, as sync_files; of two planes, those of the first one
  * @picture: what readers of the picture wait for
  * @input: what writers of the input wait for
  */
