@@ -45,14 +45,26 @@ static bool pattern_shows(const __u8 *data, unsigned int pixels, __u32 n)
 	return true;
 }
 
-static void rga_fill(const struct job_kind *kind, __u8 *data, __u32 n)
+/* Of the first plane. A pixel of the pattern has 32 bits, be it one of the format or several. */
+static unsigned int pattern_pixels(const struct job_kind *kind)
 {
-	pattern_fill(data, kind->width * kind->height, n);
+	return kind->width * kind->height * kind->depth / 32;
 }
 
-static bool rga_shows(const struct job_kind *kind, const __u8 *data, __u32 n)
+/* The second plane is half as large, and has another pattern. */
+static unsigned int chroma_pixels(const struct job_kind *kind)
 {
-	return pattern_shows(data, kind->width * kind->height, n);
+	return pattern_pixels(kind) / 2;
+}
+
+static void picture_fill(const struct job_kind *kind, __u8 *data, __u32 n)
+{
+	pattern_fill(data, pattern_pixels(kind), n);
+}
+
+static bool picture_shows(const struct job_kind *kind, const __u8 *data, __u32 n)
+{
+	return pattern_shows(data, pattern_pixels(kind), n);
 }
 
 const struct job_kind job_rga = {
@@ -61,20 +73,10 @@ const struct job_kind job_rga = {
 	.picture = V4L2_PIX_FMT_ABGR32,
 	.width = 64,
 	.height = 64,
-	.fill = rga_fill,
-	.shows = rga_shows,
+	.depth = 32,
+	.fill = picture_fill,
+	.shows = picture_shows,
 };
-
-/* A picture in two planes: four bytes of the first one are one pixel of the pattern. */
-static void luma_fill(const struct job_kind *kind, __u8 *data, __u32 n)
-{
-	pattern_fill(data, kind->width * kind->height / 4, n);
-}
-
-static bool luma_shows(const struct job_kind *kind, const __u8 *data, __u32 n)
-{
-	return pattern_shows(data, kind->width * kind->height / 4, n);
-}
 
 const struct job_kind job_rga_planes = {
 	.dev = &rkemu_rga,
@@ -82,26 +84,10 @@ const struct job_kind job_rga_planes = {
 	.picture = V4L2_PIX_FMT_NV12M,
 	.width = 64,
 	.height = 64,
-	.fill = luma_fill,
-	.shows = luma_shows,
+	.depth = 8,
+	.fill = picture_fill,
+	.shows = picture_shows,
 };
-
-/* The second plane is half as large, and has another pattern. */
-static unsigned int chroma_pixels(const struct job_kind *kind)
-{
-	return kind->width * kind->height / 8;
-}
-
-/* Two of its pixels are one of the pattern. */
-static void vim2m_fill(const struct job_kind *kind, __u8 *data, __u32 n)
-{
-	pattern_fill(data, kind->width * kind->height / 2, n);
-}
-
-static bool vim2m_shows(const struct job_kind *kind, const __u8 *data, __u32 n)
-{
-	return pattern_shows(data, kind->width * kind->height / 2, n);
-}
 
 const struct job_kind job_vim2m = {
 	.dev = &rkemu_vim2m,
@@ -109,8 +95,9 @@ const struct job_kind job_vim2m = {
 	.picture = V4L2_PIX_FMT_RGB565,
 	.width = 64,
 	.height = 64,
-	.fill = vim2m_fill,
-	.shows = vim2m_shows,
+	.depth = 16,
+	.fill = picture_fill,
+	.shows = picture_shows,
 };
 
 void jobs_init(struct jobs *jobs)

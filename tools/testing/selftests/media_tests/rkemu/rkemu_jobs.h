@@ -21,6 +21,7 @@ struct jobs;
  * @picture: the format of the CAPTURE queue
  * @width: of the pictures
  * @height: of the pictures
+ * @depth: bits of a pixel, in the first plane, where the input is a picture
  * @bytes: size of an OUTPUT buffer with a bitstream, else 0
  * @header: bytes of a bitstream that the device does not look at
  * @controls: sets what goes with a bitstream, for a request; NULL if there are no requests
@@ -33,6 +34,7 @@ struct job_kind {
 	__u32 picture;
 	unsigned int width;
 	unsigned int height;
+	unsigned int depth;
 	unsigned int bytes;
 	unsigned int header;
 	int (*controls)(int fd, int request);
