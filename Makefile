@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# The front door. Every target is a script of tools/; what others rely on are the targets' names.
+# The front door. Every target is a script; what others rely on are the targets' names.
 # KDIR, RUSTC, LLVM and ARCH may be given, in the environment or as arguments.
 
 export KDIR RUSTC LLVM ARCH
@@ -15,7 +15,7 @@ help:
 	@echo 'make tree      unpack Linux 6.12 into build/, apply patches/, link the files of the project in'
 	@echo 'make refresh   write the commits of that tree back to patches/'
 	@echo 'make kernel    build the image of the virtual machine; make -s image prints its path'
-	@echo "make vm CMD='...'  run a command in the virtual machine; tools/vm passes its exit status on"
+	@echo "make vm CMD='...'  run a command in the virtual machine; scripts/vm passes its exit status on"
 	@echo 'make kunit     run the KUnit suites and doctests [FILTER=suite.case]'
 	@echo 'make mutants   break the kernel on purpose, a patch at a time: a suite must catch each [MUTANTS=name]'
 	@echo 'make board     build the kernel for boards with the RK3566 (PineTab2) into build/board/'
@@ -24,42 +24,42 @@ help:
 	@echo 'KDIR=/path/to/a/6.12.y/tree, RUSTC=, LLVM=, ARCH=x86_64|arm64|um can be given.'
 
 setup:
-	@tools/setup
+	@scripts/setup
 
 tree: setup
-	@tools/tree
+	@scripts/tree
 
 refresh:
-	@tools/refresh
+	@scripts/refresh
 
 kernel: setup
-	@tools/kernel >/dev/null
+	@scripts/kernel >/dev/null
 
 image: setup
-	@tools/kernel
+	@scripts/kernel
 
 vm: setup
 	@test -n "$(CMD)" || { echo "make vm: give CMD='command'" >&2; exit 1; }
-	@tools/vm -- sh -c '$(subst ','\'',$(CMD))'
+	@scripts/vm -- sh -c '$(subst ','\'',$(CMD))'
 
 kunit: setup
-	@tools/kunit $(if $(FILTER),'$(FILTER)')
+	@scripts/kunit $(if $(FILTER),'$(FILTER)')
 
 run: setup
-	@tools/run
+	@scripts/run
 
 mutants: setup
-	@tools/mutants $(MUTANTS)
+	@mutants/run $(MUTANTS)
 
 board:
-	@ARCH=arm64 tools/setup
-	@tools/board
+	@ARCH=arm64 scripts/setup
+	@scripts/build-rk3566
 
 test: setup
-	@tools/test
+	@tests/run
 
 test-long: setup
-	@tools/test --long
+	@tests/run --long
 
 clean:
 	rm -rf build

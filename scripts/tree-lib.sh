@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Sourced after lib.sh by what works on the kernel tree under build/. The tree is a git
+# repository: first commit the unpacked source, then one commit per line of patches/series. What the
+# scripts remember about it is in .git/vb2/: base-id, base, applied (commits), patches (hash), links.
+# shellcheck shell=bash
+
+STATE=$TREE/.git/vb2
+PATCHES=$ROOT/patches
+
+# Neither the user's settings nor a hook must change what is read and written here. A file's ctime
+# changes with each hard link that clone_tree makes: by it, git would read the whole tree each time.
+tgit()
+{
+	GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 \
+	GIT_COMMITTER_NAME="make tree" GIT_COMMITTER_EMAIL=tree@localhost \
+	git -c core.hooksPath=/dev/null -c gc.auto=0 -c maintenance.auto=false \
+		-c core.autocrlf=false -c core.trustctime=false -c advice.detachedHead=false "$@"
+}
+
+tree_exists() { [[ -f $STATE/applied ]]; }
+state() { cat "$STATE/$1"; }
+
+# series: the names of the patches, below patches/, in order
+series()
+{
+	[[ ! -f $PATCHES/series ]] || sed -e 's/[[:space:]]*#.*//' -e '/^$/d' "$PATCHES/series"
+}
+
+# patch_files: the same as paths
+patch_files() { series | sed "s,^,$PATCHES/,"; }
+
+# check_series: every patch is in the series once, and every line of it is a patch
+check_series()
+{
+	local odd
+	odd=$(comm -3 <(series | LC_ALL=C sort) \
+		<(cd "$PATCHES" && find . -name '*.patch' -printf '%P\n' | LC_ALL=C sort))
+	[[ -z $odd ]] ||
+		die "patches/series and the patches below patches/ differ: ${odd//[$'\n\t']/ }"
+}
+
+# patch_subject FILE
+patch_subject() { tgit mailinfo /dev/null /dev/null <"$1" | sed -n 's/^Subject: //p'; }
+
+# patches_hash: of names and contents, in order
+patches_hash()
+{
+	local file
+	series | while IFS= read -r file; do
+		echo "$file"
+		cat "$PATCHES/$file"
+	done | sha256sum | cut -d' ' -f1
+}
+
+# base_id: names the source that the tree starts from
+base_id()
+{
+	if [[ -z $KDIR ]]; then
+		[[ -r $BASE_TARBALL ]] || die "no $BASE_TARBALL: run make setup, or give KDIR=/path/to/a/6.12.y/tree"
+		echo "debian $(sha256sum <"$BASE_TARBALL" | cut -d' ' -f1)"
+	elif kdir_is_git; then
+		echo "git $(git -C "$KDIR" rev-parse HEAD) $(git -C "$KDIR" diff HEAD | sha256sum | cut -d' ' -f1)"
+	else
+		echo "directory $KDIR $(stat -c %Y "$KDIR/Makefile")"
+	fi
+}
+
+kdir_is_git() { [[ $(git -C "$KDIR" rev-parse --show-toplevel 2>/dev/null) == "$KDIR" ]]; }
+
+# tree_version DIRECTORY
+tree_version()
+{
+	awk -F ' *= *' '$1 == "VERSION" { v = $2 } $1 == "PATCHLEVEL" { p = $2 }
+		$1 == "SUBLEVEL" { print v "." p "." $2; exit }' "$1/Makefile"
+}
+
+check_version()
+{
+	local version=
+	[[ ! -f $1/Makefile ]] || version=$(tree_version "$1")
+	[[ $version == 6.12.* ]] ||
+		die "$2 is Linux ${version:-(no kernel source)}; this project is for 6.12.y"
+}
+
+# own_edits: what the tree has that the patches did not put there, one line each
+own_edits()
+{
+	local applied
+	applied=$(state applied)
+	[[ $(tgit -C "$TREE" rev-parse HEAD) == "$applied" ]] ||
+		tgit -C "$TREE" log --format='commit %h %s' "$applied..HEAD" --
+	tgit -C "$TREE" diff --name-only HEAD --
+}
+
+# edits_hash: empty if there are none
+edits_hash()
+{
+	local applied
+	applied=$(state applied)
+	tgit -C "$TREE" diff --quiet "$applied" -- ||
+		tgit -C "$TREE" diff --full-index "$applied" -- | sha256sum | cut -d' ' -f1
+}
+
+# links_hash ERE: names and contents of the linked files that do not match
+links_hash()
+{
+	linked_files | sed -E "\\,$1,d" | LC_ALL=C sort |
+		(cd "$ROOT" && tr '\n' '\0' | xargs -0 -r sha256sum --) | sha256sum | cut -d' ' -f1
+}
+
+# clone_tree DIRECTORY: the tree again, by hard links, own edits included, objects left out. The
+# project's files are copied, so that a patch can change them. Times are kept.
+clone_tree()
+{
+	local entry file
+	rm -rf "$1"
+	mkdir -p "$1"
+	for entry in "$TREE"/* "$TREE"/.[!.]*; do
+		case ${entry##*/} in
+		.git | obj*) ;;
+		*) cp -al "$entry" "$1/" ;;
+		esac
+	done
+	while IFS= read -r file; do
+		rm "$1/$file"
+		cp -p "$ROOT/$file" "$1/$file"
+	done <"$STATE/links"
+}
+
+# clone_objects DIRECTORY OBJ: into a clone_tree. The recorded commands of objtool and Rust have
+# absolute paths, and would make everything anew.
+clone_objects()
+{
+	rm -rf "${1:?}/$2"
+	cp -a "$TREE/$2" "$1/$2"
+	# None is found in objects that were made elsewhere: they are only older than need be.
+	{ grep -rlIZ --include='.*.cmd' -F "$TREE/" "$1/$2" || [[ $? == 1 ]]; } |
+		xargs -0 -r sed -i "s,$TREE/,$1/,g"
+}
