@@ -35,7 +35,7 @@ mutant_key()
 	{
 		cat "$1" "$ROOT"/mutants/lib.sh "$ROOT"/scripts/{kunit,vm,vm-guest,kernel-log-check} "$ROOT"/scripts/configs/*.config
 		base_id
-		patches_hash
+		diffs_hash
 		links_hash '^(Documentation|tools)/'
 		edits_hash
 		! mutant_suites "$1" | grep -q ^selftests || cat "$ROOT"/tools/testing/selftests/*/*/*.[ch]

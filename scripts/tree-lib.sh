@@ -53,6 +53,15 @@ patches_hash()
 	done | sha256sum | cut -d' ' -f1
 }
 
+# diffs_hash: of what the series changes, in order, whatever its messages say
+diffs_hash()
+{
+	local file
+	patch_files | while IFS= read -r file; do
+		sed -n '/^diff --git /,$p' "$file"
+	done | sha256sum | cut -d' ' -f1
+}
+
 # base_id: names the source that the tree starts from
 base_id()
 {

@@ -154,12 +154,15 @@ tree_series_is_whole()
 # A new commit before the last fix is a fix, named by its subject.
 tree_refresh_new_fix()
 {
+	local series
 	fixture
 	make_tree
+	series=$(git -C "$tree" rev-list --reverse base..HEAD)
 	git -C "$tree" reset -q --hard base
 	echo mine >>"$tree/drivers/media/other.c"
 	fixture_git "$tree" commit -q -a -m 'media: some/driver: be mine'
-	fixture_git "$tree" cherry-pick 'release-fences@{1}~1' 'release-fences@{1}' >/dev/null
+	# shellcheck disable=SC2086
+	fixture_git "$tree" cherry-pick $series >/dev/null
 	"$fixture/repo/scripts/refresh"
 	diff "$fixture/repo/patches/series" <(printf '%s\n' fixes/some-driver/be-mine.patch \
 		fixes/old/first.patch feature/second.patch)
