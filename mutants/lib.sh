@@ -40,7 +40,7 @@ mutant_key()
 		edits_hash
 		! mutant_suites "$1" | grep -q ^selftests || cat "$ROOT"/tools/testing/selftests/*/*/*.[ch]
 		! mutant_suites "$1" | grep -q ^report ||
-			find "$ROOT/crates/vb2-fence" "$ROOT"/crates/Cargo.* -type f -exec cat {} +
+			find "$ROOT"/crates/{uapi,vb2-fence} "$ROOT"/crates/Cargo.* -type f -exec cat {} +
 		"$CLANG" --version | sed -n 1p
 		"$RUSTC" --version
 	} | sha256sum | cut -c1-32

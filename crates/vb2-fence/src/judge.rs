@@ -9,10 +9,14 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::clock::ms_between;
-use crate::observation::{Case, Dequeued, FenceStatus, Handle, Readiness};
-use crate::observation::{Round, RoundResult, View, Woken, FENCE_DRIVER};
+use crate::observation::{Case, Dequeued, Handle};
+use crate::observation::{Round, RoundResult, View};
 use crate::show::{self, dequeued, readiness, status, Spread};
+use uapi::clock::ms_between;
+use uapi::poll::Readiness;
+use uapi::poll::Woken;
+use uapi::sync_file::FenceStatus;
+use uapi::sync_file::FENCE_DRIVER;
 
 /// The dma-buf may be seen this much before the job's end: one event wakes both the video node and
 /// the dma-buf, and the program sees them one after the other.

@@ -4,9 +4,7 @@
 //!
 //! The crate keeps three things apart, so that each can be tested and reused by itself:
 //!
-//! - the kernel's interfaces: [`device`] and [`session`] (V4L2), [`queues`], [`stateless`] (what
-//!   decoders need besides), [`dmabuf`] and [`mapping`], [`heap`], [`syncfile`], [`feature`] (a
-//!   driver's switch), [`publishing`] (what sysfs says), [`clock`], [`poll`];
+//! - the kernel's interfaces: the crate [`uapi`];
 //! - observing ([`observe`], [`probe`], [`watch`], [`stress`]), which runs jobs, or reads the trace,
 //!   and only writes down what it saw, as plain data ([`observation`]);
 //! - judging ([`judge`], [`probe::verdict`]) and showing ([`show`], [`table`], [`report`], [`list`]),
@@ -18,33 +16,19 @@
 //! ways there are. Both show their lines by [`compare`]. [`compositor`] is a loop to be traced.
 
 pub mod cli;
-pub mod clock;
 pub mod compare;
 pub mod compositor;
 pub mod consumers;
-pub mod device;
-pub mod dmabuf;
-pub mod feature;
 pub mod generate;
-pub mod heap;
-pub mod hint;
-pub mod interrupt;
 pub mod json;
 pub mod judge;
 pub mod list;
-pub mod mapping;
 pub mod observation;
 pub mod observe;
-pub mod poll;
 pub mod probe;
-pub mod publishing;
-pub mod queues;
 pub mod report;
 pub mod scene;
-pub mod session;
 pub mod show;
-pub mod stateless;
 pub mod stress;
-pub mod syncfile;
 pub mod table;
 pub mod watch;

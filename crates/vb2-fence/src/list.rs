@@ -9,10 +9,10 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use crate::device::{video_nodes, Node};
 use crate::json::{self, Head};
-use crate::publishing::{decide, Module, Publishing, Sysfs};
-use crate::queues::Queues;
+use uapi::device::{video_nodes, Node};
+use uapi::publishing::{decide, Module, Publishing, Sysfs};
+use uapi::queues::Queues;
 
 /// What `--help` and the man page say of the command.
 pub const LONG: &str = "\

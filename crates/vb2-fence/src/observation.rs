@@ -5,84 +5,9 @@
 
 use serde::Serialize;
 
-use crate::clock::{Ns, MS};
-
-/// The answer of poll(POLLIN).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Readiness {
-    /// Not readable: the content is not there yet.
-    NotReady,
-    /// Readable: the content may be used.
-    Ready,
-    /// POLLERR, POLLHUP or POLLNVAL.
-    Error,
-}
-
-/// When a wait for a descriptor ended, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Woken {
-    /// The time.
-    pub at_ns: Ns,
-    /// Ready, or an error.
-    pub readiness: Readiness,
-}
-
-/// The state of a fence, or of several together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FenceStatus {
-    /// Not signalled yet.
-    Pending,
-    /// Signalled without an error.
-    Signalled,
-    /// Signalled with this error (a positive errno).
-    Failed(u32),
-}
-
-impl From<i32> for FenceStatus {
-    /// From the kernel's form: 0 active, positive signalled, negative an errno.
-    fn from(status: i32) -> Self {
-        match status {
-            0 => Self::Pending,
-            1.. => Self::Signalled,
-            _ => Self::Failed(status.unsigned_abs()),
-        }
-    }
-}
-
-/// One fence of a sync_file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Fence {
-    /// Who made it.
-    pub driver: String,
-    /// What it belongs to; for videobuf2 the queue's name.
-    pub timeline: String,
-    /// Its state.
-    pub status: FenceStatus,
-    /// When it was signalled; 0 while it is pending.
-    pub timestamp_ns: Ns,
-}
-
-/// The driver name that videobuf2 gives its fences.
-pub const FENCE_DRIVER: &str = "videobuf2";
-
-/// What SYNC_IOC_FILE_INFO says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct SyncInfo {
-    /// Of all fences together.
-    pub status: FenceStatus,
-    /// Each by itself.
-    pub fences: Vec<Fence>,
-}
-
-impl SyncInfo {
-    /// The fences of videobuf2.
-    pub fn ours(&self) -> impl Iterator<Item = &Fence> {
-        let fences = self.fences.iter();
-        fences.filter(|fence| fence.driver == FENCE_DRIVER)
-    }
-}
+use uapi::clock::{Ns, MS};
+use uapi::poll::{Readiness, Woken};
+use uapi::sync_file::SyncInfo;
 
 /// How a consumer came by the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -200,18 +125,5 @@ impl Case {
             Self::ExportedDuring => "MMAP buffer, a second EXPBUF while the job runs",
             Self::Imported => "buffer imported from the system dma-heap",
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn status_of_the_kernel() {
-        assert_eq!(FenceStatus::from(0), FenceStatus::Pending);
-        assert_eq!(FenceStatus::from(1), FenceStatus::Signalled);
-        assert_eq!(FenceStatus::from(-5), FenceStatus::Failed(5));
-        assert_eq!(FenceStatus::from(i32::MIN), FenceStatus::Failed(1 << 31));
     }
 }

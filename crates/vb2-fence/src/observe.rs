@@ -8,13 +8,15 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use v4l2r::memory::MemoryType;
 
-use crate::clock::{self, MS};
-use crate::device::{M2m, Queue};
-use crate::dmabuf;
-use crate::heap::Heap;
-use crate::observation::{Case, Dequeued, Handle, Readiness, Round, SyncInfo, View};
-use crate::poll;
-use crate::syncfile;
+use crate::observation::{Case, Dequeued, Handle, Round, View};
+use uapi::clock::{self, MS};
+use uapi::device::{M2m, Queue};
+use uapi::dmabuf;
+use uapi::heap::Heap;
+use uapi::poll;
+use uapi::poll::Readiness;
+use uapi::sync_file;
+use uapi::sync_file::SyncInfo;
 
 /// Which part of the job has passed when the consumer looks: one in so many.
 pub const LOOK_FRACTION: u32 = 4;
@@ -46,7 +48,7 @@ impl MidView {
     fn look(handle: Handle, dmabuf: OwnedFd) -> Result<Self> {
         let ready = poll::ready_now(dmabuf.as_fd()).context("poll of the dma-buf")?;
         let sync_file = dmabuf::export_read_sync_file(&dmabuf).context("EXPORT_SYNC_FILE")?;
-        let fences = syncfile::info(&sync_file).context("SYNC_IOC_FILE_INFO")?;
+        let fences = sync_file::info(&sync_file).context("SYNC_IOC_FILE_INFO")?;
         Ok(Self {
             handle,
             dmabuf,
@@ -97,7 +99,7 @@ impl Observer<'_> {
                     mid_fences: view.fences.clone(),
                     end_dmabuf: woken[0],
                     end_sync_file: woken[1],
-                    end_fences: syncfile::info(&view.sync_file)
+                    end_fences: sync_file::info(&view.sync_file)
                         .context("SYNC_IOC_FILE_INFO at the end")?,
                 })
             })

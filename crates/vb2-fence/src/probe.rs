@@ -19,14 +19,14 @@ use v4l2r::PixelFormat;
 use self::decoder::Decoder;
 use self::feed::{Camera, Feeder, Raw, Setup};
 use self::verdict::{most, overall, Seen, Verdict};
-use crate::device::{Node, Queue};
-use crate::heap::{self, Heap};
-use crate::interrupt::Interrupt;
 use crate::json::{self, Head};
 use crate::list::publishing;
 use crate::observation::Case;
-use crate::publishing::{Publishing, Sysfs};
-use crate::session::Session;
+use uapi::device::{Node, Queue};
+use uapi::heap::{self, Heap};
+use uapi::interrupt::Interrupt;
+use uapi::publishing::{Publishing, Sysfs};
+use uapi::session::Session;
 
 /// How often a round is run again when the job was over before it could be looked at.
 const RETRIES: u32 = 3;
@@ -333,7 +333,7 @@ mod tests {
                 path: "/dev/video0".into(),
                 driver: "vim2m".into(),
                 card: "vim2m".into(),
-                queues: crate::queues::Queues::decode(v4l2r::ioctl::Capabilities::empty()),
+                queues: uapi::queues::Queues::decode(v4l2r::ioctl::Capabilities::empty()),
             },
             heap: Err("none".into()),
             job_ms: 10,

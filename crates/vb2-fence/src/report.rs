@@ -8,15 +8,15 @@ use anyhow::{bail, Result};
 use serde::Serialize;
 
 use crate::cli::ReportArgs;
-use crate::device::{M2m, Node};
-use crate::feature::Switch;
-use crate::heap::Heap;
-use crate::interrupt::Interrupt;
 use crate::json::{self, Head, Output};
 use crate::judge::{self, CaseRuns, Line, EARLY_TOLERANCE_MS, NODE_LIMIT_MS};
 use crate::observation::{Case, RoundResult, TICK_STALL_MS};
 use crate::observe::{Observer, LOOK_FRACTION};
 use crate::table;
+use uapi::device::{M2m, Node};
+use uapi::feature::Switch;
+use uapi::heap::Heap;
+use uapi::interrupt::Interrupt;
 
 /// The driver that the report is about.
 const DRIVER: &str = "vim2m";

@@ -2,9 +2,11 @@
 
 //! What was seen, in words: the cells of the table.
 
-use crate::clock::ms_between;
 use crate::judge::{distance_to_node, seen, What};
-use crate::observation::{Dequeued, FenceStatus, Readiness, Round, RoundResult, SyncInfo};
+use crate::observation::{Dequeued, Round, RoundResult};
+use uapi::clock::ms_between;
+use uapi::poll::Readiness;
+use uapi::sync_file::{FenceStatus, SyncInfo};
 
 /// The kernel's name for the fence that it gives when there is none.
 const STUB: &str = "stub";

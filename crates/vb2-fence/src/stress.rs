@@ -16,14 +16,14 @@ use serde::Serialize;
 use v4l2r::PixelFormat;
 
 use self::context::{Contextual, Counts};
-use crate::clock::{self, ms_between, MS};
-use crate::device::Node;
-use crate::interrupt::Interrupt;
 use crate::json::{self, Head};
 use crate::probe::feed::{Feeder, Raw, Setup};
 use crate::probe::{parse_fourcc, parse_size};
-use crate::session::Session;
 use crate::watch::Counter;
+use uapi::clock::{self, ms_between, MS};
+use uapi::device::Node;
+use uapi::interrupt::Interrupt;
+use uapi::session::Session;
 
 /// The driver that every machine can have.
 const DEFAULT_DRIVER: &str = "vim2m";

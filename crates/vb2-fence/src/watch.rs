@@ -5,8 +5,6 @@
 mod owner;
 mod show;
 mod stats;
-pub mod trace;
-pub mod tracefs;
 mod waiter;
 
 use std::fs;
@@ -20,12 +18,12 @@ use serde::Serialize;
 use self::owner::Owners;
 use self::show::Display;
 use self::stats::{QueueReport, Stats};
-use self::tracefs::Instance;
 use self::waiter::{Foreign, Waiter};
-use crate::clock::{self, ms_between, Ns, MS};
-use crate::device::Node;
-use crate::interrupt::Interrupt;
 use crate::json;
+use uapi::clock::{self, ms_between, Ns, MS};
+use uapi::device::Node;
+use uapi::interrupt::Interrupt;
+use uapi::tracefs::Instance;
 
 /// Between two looks at the trace.
 const TICK: Duration = Duration::from_millis(50);

@@ -2,12 +2,12 @@
 
 //! The structures of V4L2 that have unions in them.
 
+use uapi::stateless::Control;
 use v4l2r::bindings::{
     v4l2_buffer, v4l2_buffer__bindgen_ty_1, v4l2_buffer__bindgen_ty_2, v4l2_ext_controls,
     v4l2_ext_controls__bindgen_ty_1, v4l2_format, v4l2_format__bindgen_ty_1, v4l2_pix_format,
     v4l2_pix_format_mplane, v4l2_plane, v4l2_plane__bindgen_ty_1, v4l2_plane_pix_format,
 };
-use vb2_fence::stateless::Control;
 
 use crate::sys::{self, Answer};
 

@@ -3,8 +3,8 @@
 //! What goes with a bitstream that nobody looks at: the emulated decoder does not decode, and visl
 //! does not either.
 
+use uapi::stateless::Control;
 use v4l2r::bindings;
-use vb2_fence::stateless::Control;
 
 /// Of the smallest pictures.
 const SIDE: u16 = 64;

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{ensure, Context, Result};
 use drm::control::Device as _;
 use drm::Device as _;
+use uapi::device::{job_time_control, open, video_nodes, Node as Found, Queue};
+use uapi::kms::Display;
+use uapi::picture::Size;
+use uapi::publishing::Sysfs;
+use uapi::stateless;
 use v4l2r::bindings::v4l2_fmtdesc;
-use vb2_fence::device::{job_time_control, open, video_nodes, Node as Found, Queue};
-use vb2_fence::publishing::Sysfs;
-use vb2_fence::scene::kms::Display;
-use vb2_fence::scene::picture::Size;
-use vb2_fence::stateless;
 
 use crate::grammar::Side;
 use crate::sys;

@@ -12,8 +12,8 @@ use std::{fs, thread};
 
 use anyhow::{ensure, Context, Result};
 use rustix::fs::{fcntl_setfl, OFlags};
-use vb2_fence::watch::trace::{Event, FenceId};
-use vb2_fence::watch::tracefs::Instance;
+use uapi::trace::{Event, FenceId};
+use uapi::tracefs::Instance;
 
 use crate::count::{feature, Counts, Part};
 use crate::found::{Everything, Screen};

@@ -8,15 +8,15 @@ use std::os::unix::net::UnixStream;
 use anyhow::{ensure, Context, Result};
 use serde::Serialize;
 
-use crate::clock::{Ns, MS};
 use crate::compositor::args::Wait;
 use crate::compositor::REFRESH;
-use crate::dmabuf;
-use crate::interrupt::Interrupt;
-use crate::observation::FENCE_DRIVER;
-use crate::poll;
 use crate::scene::producer::{Producer, PICTURES};
-use crate::syncfile;
+use uapi::clock::{Ns, MS};
+use uapi::dmabuf;
+use uapi::interrupt::Interrupt;
+use uapi::poll;
+use uapi::sync_file;
+use uapi::sync_file::FENCE_DRIVER;
 
 /// What the client saw.
 #[derive(Debug, Default, Serialize)]
@@ -81,7 +81,7 @@ impl Client {
             .context("the compositor")?;
         let shown = Ns::from_ne_bytes(shown);
 
-        let fences = syncfile::info(&fences)
+        let fences = sync_file::info(&fences)
             .context("SYNC_IOC_FILE_INFO")?
             .fences;
         // What a poll() says comes late on a busy machine, and a flip may be quicker.

@@ -19,14 +19,14 @@ use serde::Serialize;
 
 use crate::compositor::args::{CompositorArgs, Wait};
 use crate::compositor::client::{Client, Counts};
-use crate::dmabuf;
-use crate::interrupt::Interrupt;
 use crate::json::{self, Head};
 use crate::scene::args::ProducerKind;
-use crate::scene::framebuffer::Framebuffer;
-use crate::scene::kms::Display;
-use crate::scene::picture::Size;
 use crate::scene::producer::{Producer, PICTURES};
+use uapi::dmabuf;
+use uapi::framebuffer::Framebuffer;
+use uapi::interrupt::Interrupt;
+use uapi::kms::Display;
+use uapi::picture::Size;
 
 /// Small pictures: what is of interest is the loop.
 const SIZE: Size = Size {

@@ -11,8 +11,8 @@ use crate::compare::Seen;
 use crate::consumers::fences::{export, info, merge, polls, Timeline};
 use crate::consumers::job::Half;
 use crate::consumers::Lines;
-use crate::dmabuf::Access;
-use crate::observation::FenceStatus;
+use uapi::dmabuf::Access;
+use uapi::sync_file::FenceStatus;
 
 /// Both directions of poll() and of EXPORT_SYNC_FILE, on both buffers of a job.
 pub fn poll_and_export(half: &Half) -> Result<Lines> {

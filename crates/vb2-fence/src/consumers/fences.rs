@@ -9,9 +9,9 @@ use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::ioctl::{opcode, Opcode, Setter, Updater};
 
-use crate::dmabuf::{self, Access};
-use crate::observation::SyncInfo;
-use crate::syncfile;
+use uapi::dmabuf::{self, Access};
+use uapi::sync_file;
+use uapi::sync_file::SyncInfo;
 
 /// Where fences of our own come from.
 const SW_SYNC: &str = "/sys/kernel/debug/sync/sw_sync";
@@ -42,12 +42,12 @@ pub fn import(dmabuf: BorrowedFd<'_>, access: Access, fence: BorrowedFd<'_>) -> 
 
 /// Makes one sync_file of two.
 pub fn merge(one: BorrowedFd<'_>, two: BorrowedFd<'_>) -> Result<OwnedFd> {
-    syncfile::merge(one, two).context("SYNC_IOC_MERGE")
+    sync_file::merge(one, two).context("SYNC_IOC_MERGE")
 }
 
 /// What is known of a sync_file.
 pub fn info(fence: &OwnedFd) -> Result<SyncInfo> {
-    syncfile::info(fence).context("SYNC_IOC_FILE_INFO")
+    sync_file::info(fence).context("SYNC_IOC_FILE_INFO")
 }
 
 /// Whether poll() says all of `flags` now.

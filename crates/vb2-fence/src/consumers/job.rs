@@ -7,11 +7,11 @@ use std::os::fd::BorrowedFd;
 use anyhow::{ensure, Context, Result};
 
 use crate::compare::Seen;
-use crate::observation::{FenceStatus, SyncInfo};
-use crate::poll;
 use crate::scene::args::ProducerKind;
-use crate::scene::picture::Size;
 use crate::scene::producer::{Producer, PICTURES};
+use uapi::picture::Size;
+use uapi::poll;
+use uapi::sync_file::{FenceStatus, SyncInfo};
 
 /// Small pictures: nothing is looked at here.
 pub const SIZE: Size = Size {
@@ -141,7 +141,7 @@ impl Job {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observation::{Fence, FENCE_DRIVER};
+    use uapi::sync_file::{Fence, FENCE_DRIVER};
 
     fn half(on: bool) -> Half {
         Half { on, job_ms: 100 }

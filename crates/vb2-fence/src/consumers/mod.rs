@@ -16,10 +16,10 @@ use serde::Serialize;
 use crate::compare::{self, Row, Seen};
 use crate::consumers::args::ConsumersArgs;
 use crate::consumers::job::Half;
-use crate::interrupt::Interrupt;
 use crate::json::{self, Head, Output};
 use crate::scene::args::ProducerKind;
 use crate::scene::producer::switches;
+use uapi::interrupt::Interrupt;
 
 /// What one consumer has to say.
 pub type Lines = Vec<(&'static str, Seen)>;

@@ -12,12 +12,12 @@ use crate::compare::Seen;
 use crate::consumers::fences::{export, import, info, polls, Timeline};
 use crate::consumers::job::{Half, Job, SIZE};
 use crate::consumers::Lines;
-use crate::device::{self, Queue};
-use crate::dmabuf::Access;
-use crate::observation::SyncInfo;
-use crate::poll;
 use crate::scene::node::{Memory, SideFormat, Streamer};
 use crate::scene::producer::{find, PATIENCE_MS};
+use uapi::device::{self, Queue};
+use uapi::dmabuf::Access;
+use uapi::poll;
+use uapi::sync_file::SyncInfo;
 
 /// IMPORT_SYNC_FILE: somebody else's fence beside ours, signalled later.
 pub fn import_sync_file(half: &Half) -> Result<Lines> {
@@ -56,7 +56,7 @@ fn fences(info: &SyncInfo) -> String {
 /// vim2m takes the picture as its OUTPUT buffer while the blitter writes it. V4L2 does not wait for
 /// fences, so vim2m may read too early; but it adds its fence to ours, and both jobs end.
 pub fn import_into_vim2m(half: &Half) -> Result<Lines> {
-    let switch = crate::feature::Switch::of_driver("vim2m")?;
+    let switch = uapi::feature::Switch::of_driver("vim2m")?;
     if let Some(switch) = &switch {
         switch.set(half.on)?;
     }
@@ -90,8 +90,8 @@ pub fn import_into_vim2m(half: &Half) -> Result<Lines> {
     job.wait()?;
     let read_after = polls(job.picture(), PollFlags::IN)?;
     let write_after = polls(job.picture(), PollFlags::OUT)?;
-    let runs = poll::ready_now(importer.as_fd())? == crate::observation::Readiness::NotReady;
-    let deadline = crate::clock::now() + PATIENCE_MS * crate::clock::MS;
+    let runs = poll::ready_now(importer.as_fd())? == poll::Readiness::NotReady;
+    let deadline = uapi::clock::now() + PATIENCE_MS * uapi::clock::MS;
     let woken = poll::wait_each(&[importer.as_fd()], deadline)?;
     ensure!(woken[0].is_some(), "vim2m does not end");
     let (_, flagged) = importer.dequeue(Queue::Capture)?;

@@ -5,18 +5,19 @@
 use anyhow::{ensure, Context, Result};
 use rustix::event::{epoll, Timespec};
 
-use crate::clock::{ms_between, MS};
 use crate::compare::Seen;
 use crate::consumers::fences::{export, info};
 use crate::consumers::job::{Half, ATTEMPTS, SIZE};
 use crate::consumers::Lines;
-use crate::dmabuf::{self, Access};
-use crate::observation::{FenceStatus, Readiness};
-use crate::poll;
 use crate::scene::args::ProducerKind;
 use crate::scene::flip::{Flip, Stage};
-use crate::scene::kms::Display;
 use crate::scene::producer::Producer;
+use uapi::clock::{ms_between, MS};
+use uapi::dmabuf::{self, Access};
+use uapi::kms::Display;
+use uapi::poll;
+use uapi::poll::Readiness;
+use uapi::sync_file::FenceStatus;
 
 /// Buffers of each queue in the event loop: videobuf2 has no more.
 const BUFFERS: u32 = 32;

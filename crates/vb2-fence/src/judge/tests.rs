@@ -3,8 +3,8 @@
 //! Synthetic observations: what is right, and what has to be found wrong, each for its own reason.
 
 use super::*;
-use crate::clock::MS;
-use crate::observation::{Fence, SyncInfo};
+use uapi::clock::MS;
+use uapi::sync_file::{Fence, SyncInfo};
 
 const JOB_MS: u32 = 400;
 const START: u64 = 1_000_000 * MS;

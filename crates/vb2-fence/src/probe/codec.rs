@@ -14,7 +14,7 @@ mod vp8;
 use anyhow::{bail, Result};
 use v4l2r::PixelFormat;
 
-use crate::stateless::Control;
+use uapi::stateless::Control;
 
 /// A codec whose streams can be taken apart here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,10 +13,10 @@ use v4l2r::memory::MemoryType;
 use super::codec::{Codec, KeyPicture};
 use super::feed::{prepare_capture, Feeder, Setup};
 use super::round::{Prepared, Start};
-use crate::device::Queue;
 use crate::observation::Case;
-use crate::session::{Session, Wanted};
-use crate::stateless::{self, Media};
+use uapi::device::Queue;
+use uapi::session::{Session, Wanted};
+use uapi::stateless::{self, Media};
 
 /// Room in the OUTPUT buffer besides the picture: hardware reads on a little.
 const SLACK: u32 = 4096;

@@ -9,10 +9,10 @@ use v4l2r::memory::MemoryType;
 use v4l2r::{Format, PixelFormat};
 
 use super::round::{Prepared, Start};
-use crate::device::{job_time_control, Node, Queue};
-use crate::heap::Heap;
 use crate::observation::{Case, Handle};
-use crate::session::{choose_raw, plane_sizes, Session, Wanted};
+use uapi::device::{job_time_control, Node, Queue};
+use uapi::heap::Heap;
+use uapi::session::{choose_raw, plane_sizes, Session, Wanted};
 
 /// A driver whose job takes as long as one likes copies at its start: the less, the better.
 const SMALL: (u32, u32) = (160, 120);

@@ -11,14 +11,16 @@ use anyhow::{Context, Result};
 use v4l2r::ioctl::Request;
 
 use super::verdict::{Seen, View};
-use crate::clock::{self, Ns, MS};
-use crate::device::Queue;
-use crate::dmabuf;
-use crate::observation::{Case, Dequeued, Handle, Readiness, SyncInfo};
-use crate::poll;
-use crate::session::Session;
-use crate::stateless;
-use crate::syncfile;
+use crate::observation::{Case, Dequeued, Handle};
+use uapi::clock::{self, Ns, MS};
+use uapi::device::Queue;
+use uapi::dmabuf;
+use uapi::poll;
+use uapi::poll::Readiness;
+use uapi::session::Session;
+use uapi::stateless;
+use uapi::sync_file;
+use uapi::sync_file::SyncInfo;
 
 /// How long a job may take before the wait is given up.
 pub const PATIENCE_MS: u64 = 15_000;
@@ -95,7 +97,7 @@ impl Watched {
         let at_ns = clock::now();
         let dmabuf = poll::ready_now(self.dmabuf.as_fd()).context("poll of the dma-buf")?;
         let sync_file = dmabuf::export_read_sync_file(&self.dmabuf).context("EXPORT_SYNC_FILE")?;
-        let fences = syncfile::info(&sync_file).context("SYNC_IOC_FILE_INFO")?;
+        let fences = sync_file::info(&sync_file).context("SYNC_IOC_FILE_INFO")?;
         Ok(Look {
             at_ns,
             dmabuf,
@@ -225,7 +227,7 @@ fn end(watched: Vec<Watched>) -> Result<Vec<View>> {
             watched.view.end_dmabuf = woken;
             if let Some(kept) = &watched.kept {
                 poll::wait_each(&[kept.as_fd()], deadline).context("wait for the fence")?;
-                let info = syncfile::info(kept).context("SYNC_IOC_FILE_INFO at the end")?;
+                let info = sync_file::info(kept).context("SYNC_IOC_FILE_INFO at the end")?;
                 watched.view.kept = Some(info.status);
             }
             Ok(watched.view)

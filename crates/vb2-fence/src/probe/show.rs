@@ -7,9 +7,9 @@ use std::fmt::Write;
 use super::round::PATIENCE_MS;
 use super::verdict::{Seen, Verdict};
 use super::{CaseResult, Probe};
-use crate::clock::ms_between;
-use crate::observation::FenceStatus;
 use crate::show::{dequeued, status};
+use uapi::clock::ms_between;
+use uapi::sync_file::FenceStatus;
 
 /// Writes the whole probe as text.
 pub fn render(probe: &Probe) -> String {

@@ -4,8 +4,10 @@
 
 use serde::Serialize;
 
-use crate::clock::{ms_between, Ns};
-use crate::observation::{Dequeued, FenceStatus, Handle, Readiness, SyncInfo, Woken};
+use crate::observation::{Dequeued, Handle};
+use uapi::clock::{ms_between, Ns};
+use uapi::poll::{Readiness, Woken};
+use uapi::sync_file::{FenceStatus, SyncInfo};
 
 /// Looks without a fence show something only if the job ran meanwhile: so long after the call that
 /// starts it has returned, it did.

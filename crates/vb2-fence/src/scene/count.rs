@@ -5,16 +5,16 @@
 use anyhow::{ensure, Result};
 use serde::Serialize;
 
-use crate::clock::ms_between;
 use crate::compare::{self, Row, Seen};
-use crate::interrupt::Interrupt;
 use crate::json::{self, Head, Output};
 use crate::scene::args::{ProducerKind, SceneArgs};
 use crate::scene::flip::{Flip, Stage};
-use crate::scene::picture::{Shown, Size};
 use crate::scene::producer::switches;
 use crate::scene::{open, set_all};
 use crate::show::Spread;
+use uapi::clock::ms_between;
+use uapi::interrupt::Interrupt;
+use uapi::picture::{Shown, Size};
 
 /// Small pictures: what is counted is flips.
 const SIZE: Size = Size {

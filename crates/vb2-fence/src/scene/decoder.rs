@@ -9,15 +9,15 @@ use anyhow::{ensure, Context, Result};
 use v4l2r::bindings::{self, v4l2_ctrl_vp8_frame};
 use v4l2r::ioctl::Request;
 
-use crate::clock::Ns;
-use crate::device::Queue;
-use crate::poll;
-use crate::scene::crc;
 use crate::scene::node::{Buffer, Memory, SideFormat, Streamer};
-use crate::scene::picture::{Picture, Size};
 use crate::scene::producer::{find, PICTURES};
-use crate::scene::rkemu::Block;
-use crate::stateless::{self, Control, Media};
+use uapi::clock::Ns;
+use uapi::crc;
+use uapi::device::Queue;
+use uapi::picture::{Picture, Size};
+use uapi::poll;
+use uapi::rkemu::Block;
+use uapi::stateless::{self, Control, Media};
 
 /// The bitstream: a header and a first partition, which the device does not look at, and the rest.
 const BITSTREAM: u32 = 512;
@@ -210,7 +210,7 @@ fn rgb(luma: u32, cb: u32, cr: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scene::picture::GREEN;
+    use uapi::picture::GREEN;
 
     #[test]
     fn an_empty_picture_is_green() {

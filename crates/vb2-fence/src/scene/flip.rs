@@ -7,15 +7,16 @@ use std::os::fd::AsFd;
 use anyhow::{anyhow, ensure, Context, Result};
 use serde::Serialize;
 
-use crate::clock::{self, Ns};
-use crate::dmabuf;
-use crate::observation::{Readiness, SyncInfo, Woken};
-use crate::poll;
-use crate::scene::framebuffer::Framebuffer;
-use crate::scene::kms::Display;
-use crate::scene::picture::{Picture, Shown};
 use crate::scene::producer::{Producer, PICTURES};
-use crate::syncfile;
+use uapi::clock::{self, Ns};
+use uapi::dmabuf;
+use uapi::framebuffer::Framebuffer;
+use uapi::kms::Display;
+use uapi::picture::{Picture, Shown};
+use uapi::poll;
+use uapi::poll::{Readiness, Woken};
+use uapi::sync_file;
+use uapi::sync_file::SyncInfo;
 
 /// What was seen of one flip. Times are CLOCK_MONOTONIC in nanoseconds.
 #[derive(Clone, Debug, Serialize)]
@@ -112,7 +113,7 @@ impl Stage {
         let deadline = self.producer.deadline();
         let picture = self.producer.picture(slot);
         let sync_file = dmabuf::export_read_sync_file(picture).context("EXPORT_SYNC_FILE")?;
-        let fence_at_commit = syncfile::info(&sync_file).context("SYNC_IOC_FILE_INFO")?;
+        let fence_at_commit = sync_file::info(&sync_file).context("SYNC_IOC_FILE_INFO")?;
 
         // Those who poll are there before the commit: starting a thread takes a slow machine long.
         let fds = [self.producer.video(), picture, sync_file.as_fd()];
@@ -135,7 +136,7 @@ impl Stage {
             woken.iter().all(Option::is_some),
             "the end of frame {number} did not come: {woken:?} (video node, dma-buf, sync_file)"
         );
-        let fence_at_end = syncfile::info(&sync_file).context("SYNC_IOC_FILE_INFO at the end")?;
+        let fence_at_end = sync_file::info(&sync_file).context("SYNC_IOC_FILE_INFO at the end")?;
         let flagged = self.producer.finish(slot)?;
         Ok(Flip {
             number,

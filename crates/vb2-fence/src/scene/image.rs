@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::scene::picture::Picture;
+use uapi::picture::Picture;
 
 /// Writes it.
 pub fn write(picture: &Picture, path: &Path) -> Result<()> {
@@ -34,7 +34,7 @@ fn encode(picture: &Picture, to: impl Write) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scene::picture::Size;
+    use uapi::picture::Size;
 
     #[test]
     fn pixels_survive() {

@@ -2,32 +2,27 @@
 
 //! `vb2-fence scene`: a picture that is still being written goes to a display.
 //!
-//! [`producer`] writes it, [`kms`] shows it, [`flip`] does one of both and writes down what it saw;
+//! [`producer`] writes it, [`uapi::kms`] shows it, [`flip`] does one of both and writes down what it saw;
 //! [`shot`] and [`count`] judge that, and make files of it.
 
 pub mod args;
 pub mod count;
-pub mod crc;
 pub mod decoder;
 pub mod flip;
-pub mod framebuffer;
 pub mod image;
-pub mod kms;
 pub mod node;
-pub mod picture;
 pub mod producer;
-pub mod rkemu;
 pub mod shot;
 pub mod timeline;
 
 use anyhow::Result;
 
-use crate::feature::Switch;
 use crate::scene::args::{ProducerKind, SceneArgs};
 use crate::scene::flip::Stage;
-use crate::scene::kms::Display;
-use crate::scene::picture::Size;
 use crate::scene::producer::Producer;
+use uapi::feature::Switch;
+use uapi::kms::Display;
+use uapi::picture::Size;
 
 /// Runs the command; says whether every line is right.
 pub fn run(args: &SceneArgs) -> Result<bool> {

@@ -11,9 +11,9 @@ use v4l2r::ioctl::{self, BufferFlags, ExpbufFlags, QBufPlane, QBuffer, V4l2Buffe
 use v4l2r::memory::{DmaBufHandle, MemoryType, MmapHandle, PlaneHandle};
 use v4l2r::{Format, PixelFormat, PlaneLayout, QueueType};
 
-use crate::device::{self, Queue};
-use crate::mapping::Mapping;
-use crate::scene::picture::Size;
+use uapi::device::{self, Queue};
+use uapi::mapping::Mapping;
+use uapi::picture::Size;
 
 /// V4L2_FIELD_NONE.
 const FIELD_NONE: u32 = 1;

@@ -7,17 +7,17 @@ use std::os::fd::{AsFd, BorrowedFd};
 use anyhow::{ensure, Context, Result};
 use v4l2r::ioctl;
 
-use crate::clock::{self, Ns, MS};
-use crate::device::{self, Node, Queue};
-use crate::feature::Switch;
-use crate::observation::Readiness;
-use crate::poll;
 use crate::scene::args::ProducerKind;
-use crate::scene::crc;
 use crate::scene::decoder::Decoder;
 use crate::scene::node::{Buffer, Memory, SideFormat, Streamer};
-use crate::scene::picture::{Layout, Picture, Shown, Size, GREEN};
-use crate::scene::rkemu::Block;
+use uapi::clock::{self, Ns, MS};
+use uapi::crc;
+use uapi::device::{self, Node, Queue};
+use uapi::feature::Switch;
+use uapi::picture::{Layout, Picture, Shown, Size, GREEN};
+use uapi::poll;
+use uapi::poll::Readiness;
+use uapi::rkemu::Block;
 
 /// Pictures: one is on the display while the other one is written.
 pub const PICTURES: u32 = 2;

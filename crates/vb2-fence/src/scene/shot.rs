@@ -8,16 +8,17 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::clock::ms_between;
 use crate::compare::{self, Row, Seen};
-use crate::interrupt::Interrupt;
 use crate::json::{self, Head, Output};
-use crate::observation::{FenceStatus, Readiness, Woken};
 use crate::scene::args::{ProducerKind, SceneArgs};
 use crate::scene::flip::Flip;
-use crate::scene::picture::{Shown, Size};
 use crate::scene::producer::switches;
 use crate::scene::{image, open, set_all, timeline, writes_last};
+use uapi::clock::ms_between;
+use uapi::interrupt::Interrupt;
+use uapi::picture::{Shown, Size};
+use uapi::poll::{Readiness, Woken};
+use uapi::sync_file::FenceStatus;
 
 /// The picture's size: large enough to look at, small enough for an emulated machine.
 const SIZE: Size = Size {

@@ -8,9 +8,9 @@ use anyhow::{anyhow, Result};
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
-use crate::clock::{ms_between, Ns};
 use crate::scene::flip::Flip;
-use crate::scene::picture::Shown;
+use uapi::clock::{ms_between, Ns};
+use uapi::picture::Shown;
 
 /// The plot's size.
 const SIZE: (u32, u32) = (1000, 720);
@@ -158,7 +158,7 @@ fn bars(flip: &Flip) -> Vec<Bar> {
 
 fn marks(flip: &Flip) -> Vec<Mark> {
     let woken = [(3, flip.dmabuf), (4, flip.video), (5, flip.sync_file)];
-    let mark = |(lane, woken): (usize, Option<crate::observation::Woken>)| {
+    let mark = |(lane, woken): (usize, Option<uapi::poll::Woken>)| {
         let at_ms = ms_between(flip.started_ns, woken?.at_ns);
         Some(Mark {
             lane,

@@ -11,14 +11,14 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use v4l2r::memory::MemoryType;
 
-use crate::clock::{self, ms_between, Ns, MS};
-use crate::device::Queue;
-use crate::dmabuf;
-use crate::observation::FenceStatus;
-use crate::poll;
 use crate::probe::feed::{Raw, Setup};
-use crate::session::{plane_sizes, Session};
-use crate::syncfile;
+use uapi::clock::{self, ms_between, Ns, MS};
+use uapi::device::Queue;
+use uapi::dmabuf;
+use uapi::poll;
+use uapi::session::{plane_sizes, Session};
+use uapi::sync_file;
+use uapi::sync_file::FenceStatus;
 
 /// How long buffers may take to come back at the end, and a fence to be signalled.
 const PATIENCE_MS: u64 = 10_000;
@@ -194,7 +194,7 @@ impl Contextual<'_> {
         let turn = streams.turn(index)?;
         let before = turn.load(Ordering::Acquire);
         let sync_file = dmabuf::export_read_sync_file(dmabuf).context("EXPORT_SYNC_FILE")?;
-        let info = syncfile::info(&sync_file).context("SYNC_IOC_FILE_INFO")?;
+        let info = sync_file::info(&sync_file).context("SYNC_IOC_FILE_INFO")?;
         let ours = info.ours().next();
         let Some(fence) = ours.filter(|fence| fence.status == FenceStatus::Pending) else {
             return Ok(());
@@ -207,7 +207,7 @@ impl Contextual<'_> {
             count(&self.counts.stuck);
             return Ok(());
         };
-        let info = syncfile::info(&sync_file).context("SYNC_IOC_FILE_INFO")?;
+        let info = sync_file::info(&sync_file).context("SYNC_IOC_FILE_INFO")?;
         if let Some(fence) = info.ours().next() {
             let mut rare = self.counts.rare();
             let took = ms_between(fence.timestamp_ns, woken.at_ns);

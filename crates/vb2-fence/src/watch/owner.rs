@@ -14,7 +14,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::trace::{Buffer, Event, Line};
+use uapi::trace::{Buffer, Event, Line};
 
 /// What is known so far.
 #[derive(Debug, Default)]
@@ -104,7 +104,7 @@ impl Owners {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::watch::trace::FenceId;
+    use uapi::trace::FenceId;
 
     fn line(pid: u32, event: Event) -> Line {
         Line {

@@ -9,8 +9,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::stats::{QueueReport, Spread};
 use super::Report;
-use crate::device::Node;
 use crate::json;
+use uapi::device::Node;
 
 /// Where the reports go.
 #[derive(Debug)]

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use serde::Serialize;
 
-use super::trace::{Event, FenceId, Line};
-use crate::clock::{ms_between, Ns, MS};
+use uapi::clock::{ms_between, Ns, MS};
+use uapi::trace::{Event, FenceId, Line};
 
 /// How many of the newest times the median is of.
 const SAMPLES: usize = 10_000;

@@ -14,11 +14,11 @@ use anyhow::{Context, Result};
 use rustix::io::Errno;
 use rustix::process::{pidfd_getfd, pidfd_open, Pid, PidfdFlags, PidfdGetfdFlags};
 
-use crate::clock::{self, Ns, MS};
-use crate::dmabuf;
-use crate::observation::{FenceStatus, FENCE_DRIVER};
-use crate::poll;
-use crate::syncfile;
+use uapi::clock::{self, Ns, MS};
+use uapi::dmabuf;
+use uapi::poll;
+use uapi::sync_file;
+use uapi::sync_file::{FenceStatus, FENCE_DRIVER};
 
 /// Between two looks for the next fence.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -126,7 +126,7 @@ impl Drop for Waiter {
 /// Waits for the fence that is pending, if one is; not for long, so that the thread can be ended.
 fn wait_once(dmabuf: &OwnedFd, sender: &Sender<Wakeup>) -> Result<()> {
     let sync_file = dmabuf::export_read_sync_file(dmabuf)?;
-    if syncfile::info(&sync_file)?.status != FenceStatus::Pending {
+    if sync_file::info(&sync_file)?.status != FenceStatus::Pending {
         return Ok(());
     }
     let deadline = clock::now() + 500 * MS;
@@ -134,7 +134,7 @@ fn wait_once(dmabuf: &OwnedFd, sender: &Sender<Wakeup>) -> Result<()> {
     let Some(Some(woken)) = woken.first() else {
         return Ok(());
     };
-    let last = syncfile::info(&sync_file)?
+    let last = sync_file::info(&sync_file)?
         .fences
         .into_iter()
         .filter(|fence| fence.driver == FENCE_DRIVER && fence.timestamp_ns != 0)

@@ -5,12 +5,12 @@
 use std::collections::HashMap;
 
 use anyhow::{bail, ensure, Context, Result};
-use v4l2r::bindings::{self as uapi, v4l2_ctrl_h264_decode_params as DecodeParams};
+use v4l2r::bindings::{self as v4l2, v4l2_ctrl_h264_decode_params as DecodeParams};
 use v4l2r::bindings::{v4l2_ctrl_h264_pps as Pps, v4l2_ctrl_h264_sps as Sps};
 
 use super::bits::{units, Bits};
 use super::{flag_if, KeyPicture};
-use crate::stateless::Control;
+use uapi::stateless::Control;
 
 /// Types of NAL units.
 const IDR_SLICE: u8 = 5;
@@ -70,21 +70,21 @@ pub fn key_picture(stream: &[u8]) -> Result<KeyPicture> {
         }
     }
     let (params, sps, pps) = picture.context("the stream has no IDR picture")?;
-    let fields = if sps.flags & uapi::V4L2_H264_SPS_FLAG_FRAME_MBS_ONLY == 0 {
+    let fields = if sps.flags & v4l2::V4L2_H264_SPS_FLAG_FRAME_MBS_ONLY == 0 {
         2
     } else {
         1
     };
     let height = (u32::from(sps.pic_height_in_map_units_minus1) + 1) * 16 * fields;
-    let mut scaling = Box::<uapi::v4l2_ctrl_h264_scaling_matrix>::default();
+    let mut scaling = Box::<v4l2::v4l2_ctrl_h264_scaling_matrix>::default();
     scaling.scaling_list_4x4 = [[FLAT; 16]; 6];
     scaling.scaling_list_8x8 = [[FLAT; 64]; 6];
     Ok(KeyPicture {
         size: ((u32::from(sps.pic_width_in_mbs_minus1) + 1) * 16, height),
         bitstream,
         controls: vec![
-            Control::Number(uapi::V4L2_CID_STATELESS_H264_DECODE_MODE, FRAME_BASED),
-            Control::Number(uapi::V4L2_CID_STATELESS_H264_START_CODE, ANNEX_B),
+            Control::Number(v4l2::V4L2_CID_STATELESS_H264_DECODE_MODE, FRAME_BASED),
+            Control::Number(v4l2::V4L2_CID_STATELESS_H264_START_CODE, ANNEX_B),
             Control::H264Sps(Box::new(sps)),
             Control::H264Pps(Box::new(pps)),
             Control::H264Scaling(scaling),
@@ -124,13 +124,13 @@ fn parse_sps(data: &[u8], scaled: &mut bool) -> Result<Sps> {
     if HIGH.contains(&sps.profile_idc) {
         sps.chroma_format_idc = bits.golomb_as()?;
         if sps.chroma_format_idc == 3 {
-            sps.flags |= flag_if(bits.flag()?, uapi::V4L2_H264_SPS_FLAG_SEPARATE_COLOUR_PLANE);
+            sps.flags |= flag_if(bits.flag()?, v4l2::V4L2_H264_SPS_FLAG_SEPARATE_COLOUR_PLANE);
         }
         sps.bit_depth_luma_minus8 = bits.golomb_as()?;
         sps.bit_depth_chroma_minus8 = bits.golomb_as()?;
         sps.flags |= flag_if(
             bits.flag()?,
-            uapi::V4L2_H264_SPS_FLAG_QPPRIME_Y_ZERO_TRANSFORM_BYPASS,
+            v4l2::V4L2_H264_SPS_FLAG_QPPRIME_Y_ZERO_TRANSFORM_BYPASS,
         );
         if bits.flag()? {
             *scaled = true;
@@ -144,7 +144,7 @@ fn parse_sps(data: &[u8], scaled: &mut bool) -> Result<Sps> {
         1 => {
             sps.flags |= flag_if(
                 bits.flag()?,
-                uapi::V4L2_H264_SPS_FLAG_DELTA_PIC_ORDER_ALWAYS_ZERO,
+                v4l2::V4L2_H264_SPS_FLAG_DELTA_PIC_ORDER_ALWAYS_ZERO,
             );
             sps.offset_for_non_ref_pic = bits.golomb_signed()?;
             sps.offset_for_top_to_bottom_field = bits.golomb_signed()?;
@@ -162,19 +162,19 @@ fn parse_sps(data: &[u8], scaled: &mut bool) -> Result<Sps> {
     sps.max_num_ref_frames = bits.golomb_as()?;
     sps.flags |= flag_if(
         bits.flag()?,
-        uapi::V4L2_H264_SPS_FLAG_GAPS_IN_FRAME_NUM_VALUE_ALLOWED,
+        v4l2::V4L2_H264_SPS_FLAG_GAPS_IN_FRAME_NUM_VALUE_ALLOWED,
     );
     sps.pic_width_in_mbs_minus1 = bits.golomb_as()?;
     sps.pic_height_in_map_units_minus1 = bits.golomb_as()?;
     if bits.flag()? {
-        sps.flags |= uapi::V4L2_H264_SPS_FLAG_FRAME_MBS_ONLY;
+        sps.flags |= v4l2::V4L2_H264_SPS_FLAG_FRAME_MBS_ONLY;
     } else {
         sps.flags |= flag_if(
             bits.flag()?,
-            uapi::V4L2_H264_SPS_FLAG_MB_ADAPTIVE_FRAME_FIELD,
+            v4l2::V4L2_H264_SPS_FLAG_MB_ADAPTIVE_FRAME_FIELD,
         );
     }
-    sps.flags |= flag_if(bits.flag()?, uapi::V4L2_H264_SPS_FLAG_DIRECT_8X8_INFERENCE);
+    sps.flags |= flag_if(bits.flag()?, v4l2::V4L2_H264_SPS_FLAG_DIRECT_8X8_INFERENCE);
     Ok(sps)
 }
 
@@ -203,35 +203,35 @@ fn parse_pps(data: &[u8], all_sps: &HashMap<u8, Sps>, scaled: &mut bool) -> Resu
         seq_parameter_set_id: bits.golomb_as()?,
         ..Default::default()
     };
-    let mut flags = flag_if(bits.flag()?, uapi::V4L2_H264_PPS_FLAG_ENTROPY_CODING_MODE);
-    let order = uapi::V4L2_H264_PPS_FLAG_BOTTOM_FIELD_PIC_ORDER_IN_FRAME_PRESENT;
+    let mut flags = flag_if(bits.flag()?, v4l2::V4L2_H264_PPS_FLAG_ENTROPY_CODING_MODE);
+    let order = v4l2::V4L2_H264_PPS_FLAG_BOTTOM_FIELD_PIC_ORDER_IN_FRAME_PRESENT;
     flags |= flag_if(bits.flag()?, order);
     if bits.golomb()? != 0 {
         bail!("pictures with slice groups are not supported");
     }
     pps.num_ref_idx_l0_default_active_minus1 = bits.golomb_as()?;
     pps.num_ref_idx_l1_default_active_minus1 = bits.golomb_as()?;
-    flags |= flag_if(bits.flag()?, uapi::V4L2_H264_PPS_FLAG_WEIGHTED_PRED);
+    flags |= flag_if(bits.flag()?, v4l2::V4L2_H264_PPS_FLAG_WEIGHTED_PRED);
     pps.weighted_bipred_idc = bits.byte(2)?;
     pps.pic_init_qp_minus26 = bits.golomb_signed_as()?;
     pps.pic_init_qs_minus26 = bits.golomb_signed_as()?;
     pps.chroma_qp_index_offset = bits.golomb_signed_as()?;
     flags |= flag_if(
         bits.flag()?,
-        uapi::V4L2_H264_PPS_FLAG_DEBLOCKING_FILTER_CONTROL_PRESENT,
+        v4l2::V4L2_H264_PPS_FLAG_DEBLOCKING_FILTER_CONTROL_PRESENT,
     );
     flags |= flag_if(
         bits.flag()?,
-        uapi::V4L2_H264_PPS_FLAG_CONSTRAINED_INTRA_PRED,
+        v4l2::V4L2_H264_PPS_FLAG_CONSTRAINED_INTRA_PRED,
     );
     flags |= flag_if(
         bits.flag()?,
-        uapi::V4L2_H264_PPS_FLAG_REDUNDANT_PIC_CNT_PRESENT,
+        v4l2::V4L2_H264_PPS_FLAG_REDUNDANT_PIC_CNT_PRESENT,
     );
     pps.second_chroma_qp_index_offset = pps.chroma_qp_index_offset;
     if bits.more_data() {
         let transform_8x8 = bits.flag()?;
-        flags |= flag_if(transform_8x8, uapi::V4L2_H264_PPS_FLAG_TRANSFORM_8X8_MODE);
+        flags |= flag_if(transform_8x8, v4l2::V4L2_H264_PPS_FLAG_TRANSFORM_8X8_MODE);
         if bits.flag()? {
             let chroma = all_sps
                 .get(&pps.seq_parameter_set_id)
@@ -259,26 +259,26 @@ fn slice_start(data: &[u8]) -> Result<(u8, Bits<'_>)> {
 fn parse_slice(bits: &mut Bits<'_>, nal_ref_idc: u8, sps: &Sps, pps: &Pps) -> Result<DecodeParams> {
     let mut params = DecodeParams {
         nal_ref_idc: nal_ref_idc.into(),
-        flags: uapi::V4L2_H264_DECODE_PARAM_FLAG_IDR_PIC,
+        flags: v4l2::V4L2_H264_DECODE_PARAM_FLAG_IDR_PIC,
         // An IDR picture has two flags there.
         dec_ref_pic_marking_bit_size: 2,
         ..Default::default()
     };
-    if sps.flags & uapi::V4L2_H264_SPS_FLAG_SEPARATE_COLOUR_PLANE != 0 {
+    if sps.flags & v4l2::V4L2_H264_SPS_FLAG_SEPARATE_COLOUR_PLANE != 0 {
         bits.number(2)?;
     }
     params.frame_num = bits.number(u32::from(sps.log2_max_frame_num_minus4) + 4)? as u16;
     let mut field = false;
-    if sps.flags & uapi::V4L2_H264_SPS_FLAG_FRAME_MBS_ONLY == 0 {
+    if sps.flags & v4l2::V4L2_H264_SPS_FLAG_FRAME_MBS_ONLY == 0 {
         field = bits.flag()?;
-        params.flags |= flag_if(field, uapi::V4L2_H264_DECODE_PARAM_FLAG_FIELD_PIC);
+        params.flags |= flag_if(field, v4l2::V4L2_H264_DECODE_PARAM_FLAG_FIELD_PIC);
         if field {
-            let bottom = uapi::V4L2_H264_DECODE_PARAM_FLAG_BOTTOM_FIELD;
+            let bottom = v4l2::V4L2_H264_DECODE_PARAM_FLAG_BOTTOM_FIELD;
             params.flags |= flag_if(bits.flag()?, bottom);
         }
     }
     params.idr_pic_id = bits.golomb_as()?;
-    let order = uapi::V4L2_H264_PPS_FLAG_BOTTOM_FIELD_PIC_ORDER_IN_FRAME_PRESENT;
+    let order = v4l2::V4L2_H264_PPS_FLAG_BOTTOM_FIELD_PIC_ORDER_IN_FRAME_PRESENT;
     let both = u32::from(pps.flags) & order != 0 && !field;
     let start = bits.position();
     match sps.pic_order_cnt_type {
@@ -290,7 +290,7 @@ fn parse_slice(bits: &mut Bits<'_>, nal_ref_idc: u8, sps: &Sps, pps: &Pps) -> Re
                 params.delta_pic_order_cnt_bottom = bits.golomb_signed()?;
             }
         }
-        1 if sps.flags & uapi::V4L2_H264_SPS_FLAG_DELTA_PIC_ORDER_ALWAYS_ZERO == 0 => {
+        1 if sps.flags & v4l2::V4L2_H264_SPS_FLAG_DELTA_PIC_ORDER_ALWAYS_ZERO == 0 => {
             params.delta_pic_order_cnt0 = bits.golomb_signed()?;
             params.top_field_order_cnt = params.delta_pic_order_cnt0;
             if both {

@@ -3,14 +3,14 @@
 //! MPEG-2: the first I picture.
 
 use anyhow::{ensure, Context, Result};
-use v4l2r::bindings::{self as uapi, v4l2_ctrl_mpeg2_picture as Picture};
+use v4l2r::bindings::{self as v4l2, v4l2_ctrl_mpeg2_picture as Picture};
 use v4l2r::bindings::{
     v4l2_ctrl_mpeg2_quantisation as Matrices, v4l2_ctrl_mpeg2_sequence as Sequence,
 };
 
 use super::bits::{units, Bits};
 use super::KeyPicture;
-use crate::stateless::Control;
+use uapi::stateless::Control;
 
 /// Start codes.
 const PICTURE: u8 = 0x00;
@@ -139,7 +139,7 @@ fn parse_matrix(bits: &mut Bits<'_>) -> Result<Option<[u8; 64]>> {
 fn extend_sequence(bits: &mut Bits<'_>, sequence: &mut Sequence) -> Result<()> {
     sequence.profile_and_level_indication = bits.number(8)? as u16;
     if bits.flag()? {
-        sequence.flags |= uapi::V4L2_MPEG2_SEQ_FLAG_PROGRESSIVE as u8;
+        sequence.flags |= v4l2::V4L2_MPEG2_SEQ_FLAG_PROGRESSIVE as u8;
     }
     sequence.chroma_format = bits.byte(2)?;
     sequence.horizontal_size |= (bits.number(2)? << 12) as u16;
@@ -155,9 +155,9 @@ fn parse_picture(bits: &mut Bits<'_>) -> Result<Option<Picture>> {
     bits.number(10)?;
     let kind = bits.byte(3)?;
     Ok(
-        (u32::from(kind) == uapi::V4L2_MPEG2_PIC_CODING_TYPE_I).then(|| Picture {
+        (u32::from(kind) == v4l2::V4L2_MPEG2_PIC_CODING_TYPE_I).then(|| Picture {
             picture_coding_type: kind,
-            picture_structure: uapi::V4L2_MPEG2_PIC_FRAME as u8,
+            picture_structure: v4l2::V4L2_MPEG2_PIC_FRAME as u8,
             ..Default::default()
         }),
     )
@@ -170,13 +170,13 @@ fn extend_picture(bits: &mut Bits<'_>, picture: &mut Picture) -> Result<()> {
     picture.intra_dc_precision = bits.byte(2)?;
     picture.picture_structure = bits.byte(2)?;
     for flag in [
-        uapi::V4L2_MPEG2_PIC_FLAG_TOP_FIELD_FIRST,
-        uapi::V4L2_MPEG2_PIC_FLAG_FRAME_PRED_DCT,
-        uapi::V4L2_MPEG2_PIC_FLAG_CONCEALMENT_MV,
-        uapi::V4L2_MPEG2_PIC_FLAG_Q_SCALE_TYPE,
-        uapi::V4L2_MPEG2_PIC_FLAG_INTRA_VLC,
-        uapi::V4L2_MPEG2_PIC_FLAG_ALT_SCAN,
-        uapi::V4L2_MPEG2_PIC_FLAG_REPEAT_FIRST,
+        v4l2::V4L2_MPEG2_PIC_FLAG_TOP_FIELD_FIRST,
+        v4l2::V4L2_MPEG2_PIC_FLAG_FRAME_PRED_DCT,
+        v4l2::V4L2_MPEG2_PIC_FLAG_CONCEALMENT_MV,
+        v4l2::V4L2_MPEG2_PIC_FLAG_Q_SCALE_TYPE,
+        v4l2::V4L2_MPEG2_PIC_FLAG_INTRA_VLC,
+        v4l2::V4L2_MPEG2_PIC_FLAG_ALT_SCAN,
+        v4l2::V4L2_MPEG2_PIC_FLAG_REPEAT_FIRST,
     ] {
         if bits.flag()? {
             picture.flags |= flag;
@@ -185,7 +185,7 @@ fn extend_picture(bits: &mut Bits<'_>, picture: &mut Picture) -> Result<()> {
     // Follows from the chroma format
     bits.flag()?;
     if bits.flag()? {
-        picture.flags |= uapi::V4L2_MPEG2_PIC_FLAG_PROGRESSIVE;
+        picture.flags |= v4l2::V4L2_MPEG2_PIC_FLAG_PROGRESSIVE;
     }
     Ok(())
 }
@@ -222,12 +222,12 @@ mod tests {
         assert_eq!(picture.f_code, [[15, 15], [15, 15]]);
         assert_eq!(
             u32::from(picture.picture_structure),
-            uapi::V4L2_MPEG2_PIC_FRAME
+            v4l2::V4L2_MPEG2_PIC_FRAME
         );
-        let progressive = uapi::V4L2_MPEG2_PIC_FLAG_PROGRESSIVE;
+        let progressive = v4l2::V4L2_MPEG2_PIC_FLAG_PROGRESSIVE;
         assert_eq!(
             picture.flags,
-            uapi::V4L2_MPEG2_PIC_FLAG_FRAME_PRED_DCT | progressive
+            v4l2::V4L2_MPEG2_PIC_FLAG_FRAME_PRED_DCT | progressive
         );
         let Control::Mpeg2Sequence(sequence) = &found.controls[0] else {
             panic!("{:?}", found.controls);

@@ -6,10 +6,10 @@
 
 use anyhow::{anyhow, ensure, Context, Result};
 use cros_codecs::codec::vp8::parser::{Header, MbLfAdjustments, Parser, Segmentation};
-use v4l2r::bindings::{self as uapi, v4l2_ctrl_vp8_frame as Frame};
+use v4l2r::bindings::{self as v4l2, v4l2_ctrl_vp8_frame as Frame};
 
 use super::{flag_if, KeyPicture};
-use crate::stateless::Control;
+use uapi::stateless::Control;
 
 /// Bytes of an IVF frame's own header.
 const IVF_FRAME: usize = 12;
@@ -59,7 +59,7 @@ fn parse(data: &[u8]) -> Result<KeyPicture> {
     let frame = Frame {
         segment: segmentation(segments),
         lf: loop_filter(&header, parser.mb_lf_adjust()),
-        quant: uapi::v4l2_vp8_quantization {
+        quant: v4l2::v4l2_vp8_quantization {
             y_ac_qi: quant.y_ac_qi,
             y_dc_delta: quant.y_dc_delta,
             y2_dc_delta: quant.y2_dc_delta,
@@ -68,14 +68,14 @@ fn parse(data: &[u8]) -> Result<KeyPicture> {
             uv_ac_delta: quant.uv_ac_delta,
             ..Default::default()
         },
-        entropy: uapi::v4l2_vp8_entropy {
+        entropy: v4l2::v4l2_vp8_entropy {
             coeff_probs: header.coeff_prob,
             y_mode_probs: header.mode_probs.intra_16x16_prob,
             uv_mode_probs: header.mode_probs.intra_chroma_prob,
             mv_probs: header.mv_prob,
             ..Default::default()
         },
-        coder_state: uapi::v4l2_vp8_entropy_coder_state {
+        coder_state: v4l2::v4l2_vp8_entropy_coder_state {
             range: u8::try_from(header.bd_range)?,
             value: u8::try_from(header.bd_value)?,
             bit_count: u8::try_from(header.bd_count)?,
@@ -92,11 +92,11 @@ fn parse(data: &[u8]) -> Result<KeyPicture> {
         first_part_header_bits: header.header_size,
         dct_part_sizes: header.partition_size,
         flags: u64::from(
-            uapi::V4L2_VP8_FRAME_FLAG_KEY_FRAME
-                | flag_if(header.show_frame, uapi::V4L2_VP8_FRAME_FLAG_SHOW_FRAME)
+            v4l2::V4L2_VP8_FRAME_FLAG_KEY_FRAME
+                | flag_if(header.show_frame, v4l2::V4L2_VP8_FRAME_FLAG_SHOW_FRAME)
                 | flag_if(
                     header.mb_no_coeff_skip,
-                    uapi::V4L2_VP8_FRAME_FLAG_MB_NO_SKIP_COEFF,
+                    v4l2::V4L2_VP8_FRAME_FLAG_MB_NO_SKIP_COEFF,
                 ),
         ),
         ..Default::default()
@@ -109,39 +109,39 @@ fn parse(data: &[u8]) -> Result<KeyPicture> {
     })
 }
 
-fn segmentation(of: &Segmentation) -> uapi::v4l2_vp8_segment {
-    uapi::v4l2_vp8_segment {
+fn segmentation(of: &Segmentation) -> v4l2::v4l2_vp8_segment {
+    v4l2::v4l2_vp8_segment {
         quant_update: of.quantizer_update_value,
         lf_update: of.lf_update_value,
         segment_probs: of.segment_prob,
-        flags: flag_if(of.segmentation_enabled, uapi::V4L2_VP8_SEGMENT_FLAG_ENABLED)
+        flags: flag_if(of.segmentation_enabled, v4l2::V4L2_VP8_SEGMENT_FLAG_ENABLED)
             | flag_if(
                 of.update_mb_segmentation_map,
-                uapi::V4L2_VP8_SEGMENT_FLAG_UPDATE_MAP,
+                v4l2::V4L2_VP8_SEGMENT_FLAG_UPDATE_MAP,
             )
             | flag_if(
                 of.update_segment_feature_data,
-                uapi::V4L2_VP8_SEGMENT_FLAG_UPDATE_FEATURE_DATA,
+                v4l2::V4L2_VP8_SEGMENT_FLAG_UPDATE_FEATURE_DATA,
             )
             | flag_if(
                 !of.segment_feature_mode,
-                uapi::V4L2_VP8_SEGMENT_FLAG_DELTA_VALUE_MODE,
+                v4l2::V4L2_VP8_SEGMENT_FLAG_DELTA_VALUE_MODE,
             ),
         ..Default::default()
     }
 }
 
-fn loop_filter(header: &Header, adjust: &MbLfAdjustments) -> uapi::v4l2_vp8_loop_filter {
-    uapi::v4l2_vp8_loop_filter {
+fn loop_filter(header: &Header, adjust: &MbLfAdjustments) -> v4l2::v4l2_vp8_loop_filter {
+    v4l2::v4l2_vp8_loop_filter {
         ref_frm_delta: adjust.ref_frame_delta,
         mb_mode_delta: adjust.mb_mode_delta,
         sharpness_level: header.sharpness_level,
         level: header.loop_filter_level,
-        flags: flag_if(header.filter_type, uapi::V4L2_VP8_LF_FILTER_TYPE_SIMPLE)
-            | flag_if(adjust.loop_filter_adj_enable, uapi::V4L2_VP8_LF_ADJ_ENABLE)
+        flags: flag_if(header.filter_type, v4l2::V4L2_VP8_LF_FILTER_TYPE_SIMPLE)
+            | flag_if(adjust.loop_filter_adj_enable, v4l2::V4L2_VP8_LF_ADJ_ENABLE)
             | flag_if(
                 adjust.mode_ref_lf_delta_update,
-                uapi::V4L2_VP8_LF_DELTA_UPDATE,
+                v4l2::V4L2_VP8_LF_DELTA_UPDATE,
             ),
         ..Default::default()
     }

@@ -3,9 +3,9 @@
 //! Synthetic jobs: what each verdict needs, and what must not be taken for it.
 
 use super::*;
-use crate::clock::MS;
-use crate::observation::Fence;
-use crate::observation::FENCE_DRIVER;
+use uapi::clock::MS;
+use uapi::sync_file::Fence;
+use uapi::sync_file::FENCE_DRIVER;
 
 const START: Ns = 1_000_000 * MS;
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 use super::*;
-use crate::clock::{Ns, MS};
-use crate::observation::FENCE_DRIVER;
-use crate::observation::{Fence, SyncInfo};
+use uapi::clock::{Ns, MS};
+use uapi::sync_file::FENCE_DRIVER;
+use uapi::sync_file::{Fence, SyncInfo};
 
 const END: Ns = 1000 * MS;
 

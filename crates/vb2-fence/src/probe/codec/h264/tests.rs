@@ -87,14 +87,14 @@ fn takes_the_first_picture_only() {
                 assert_eq!((sps.profile_idc, sps.level_idc), (77, 30));
                 assert_eq!(
                     sps.constraint_set_flags,
-                    uapi::V4L2_H264_SPS_CONSTRAINT_SET1_FLAG as u8
+                    v4l2::V4L2_H264_SPS_CONSTRAINT_SET1_FLAG as u8
                 );
                 assert_eq!((sps.chroma_format_idc, sps.max_num_ref_frames), (1, 2));
             }
             Control::H264Pps(pps) => {
                 assert_eq!(pps.pic_init_qp_minus26, -3);
-                let deblocking = uapi::V4L2_H264_PPS_FLAG_DEBLOCKING_FILTER_CONTROL_PRESENT;
-                let cabac = uapi::V4L2_H264_PPS_FLAG_ENTROPY_CODING_MODE;
+                let deblocking = v4l2::V4L2_H264_PPS_FLAG_DEBLOCKING_FILTER_CONTROL_PRESENT;
+                let cabac = v4l2::V4L2_H264_PPS_FLAG_ENTROPY_CODING_MODE;
                 assert_eq!(u32::from(pps.flags), deblocking | cabac);
             }
             Control::H264Decode(params) => {

@@ -71,7 +71,7 @@ impl Drop for Switch {
 }
 
 /// Reads a parameter of the kernel's kinds int and bool.
-pub(crate) fn read(path: &Path) -> Result<bool> {
+pub fn read(path: &Path) -> Result<bool> {
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     match text.trim() {

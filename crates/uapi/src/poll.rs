@@ -9,9 +9,30 @@ use std::os::fd::BorrowedFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
+use serde::Serialize;
 
 use crate::clock::{self, Ns};
-use crate::observation::{Readiness, Woken};
+
+/// The answer of poll(POLLIN).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Readiness {
+    /// Not readable: the content is not there yet.
+    NotReady,
+    /// Readable: the content may be used.
+    Ready,
+    /// POLLERR, POLLHUP or POLLNVAL.
+    Error,
+}
+
+/// When a wait for a descriptor ended, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Woken {
+    /// The time.
+    pub at_ns: Ns,
+    /// Ready, or an error.
+    pub readiness: Readiness,
+}
 
 /// What `poll` said of one descriptor; `None` if it said nothing.
 fn readiness(revents: PollFlags) -> Option<Readiness> {

@@ -2,7 +2,7 @@
 
 //! The display: vkms, with one plane.
 //!
-//! The checksum of each frame ([`crate::scene::crc`]) says what was scanned out. The writeback
+//! The checksum of each frame ([`crate::crc`]) says what was scanned out. The writeback
 //! connector, which is the only one in use, says it in pixels, but not for the flip itself: in vkms
 //! of 6.12, a writeback is composed half set up (a WARNING in vkms_composer.c) if it comes with a
 //! vertical blank, and whoever waits for a fence cannot choose the time. So [`Display::snapshot`]
@@ -21,11 +21,11 @@ use drm::control::{connector, crtc, plane, Device as _, PlaneType, ResourceHandl
 use drm::{ClientCapability, Device as _, VblankWaitFlags, VblankWaitTarget};
 
 use crate::clock::{self, Ns, MS};
-use crate::observation::Woken;
+use crate::crc::Checksums;
+use crate::framebuffer::{Framebuffer, Target};
+use crate::picture::{Layout, Picture, Size};
 use crate::poll;
-use crate::scene::crc::Checksums;
-use crate::scene::framebuffer::{Framebuffer, Target};
-use crate::scene::picture::{Layout, Picture, Size};
+use crate::poll::Woken;
 
 /// The driver that is looked for.
 const DRIVER: &str = "vkms";

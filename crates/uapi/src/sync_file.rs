@@ -5,8 +5,65 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::ioctl::{opcode, Opcode, Updater};
+use serde::Serialize;
 
-use crate::observation::{Fence, SyncInfo};
+use crate::clock::Ns;
+
+/// The state of a fence, or of several together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FenceStatus {
+    /// Not signalled yet.
+    Pending,
+    /// Signalled without an error.
+    Signalled,
+    /// Signalled with this error (a positive errno).
+    Failed(u32),
+}
+
+impl From<i32> for FenceStatus {
+    /// From the kernel's form: 0 active, positive signalled, negative an errno.
+    fn from(status: i32) -> Self {
+        match status {
+            0 => Self::Pending,
+            1.. => Self::Signalled,
+            _ => Self::Failed(status.unsigned_abs()),
+        }
+    }
+}
+
+/// One fence of a sync_file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fence {
+    /// Who made it.
+    pub driver: String,
+    /// What it belongs to; for videobuf2 the queue's name.
+    pub timeline: String,
+    /// Its state.
+    pub status: FenceStatus,
+    /// When it was signalled; 0 while it is pending.
+    pub timestamp_ns: Ns,
+}
+
+/// The driver name that videobuf2 gives its fences.
+pub const FENCE_DRIVER: &str = "videobuf2";
+
+/// What SYNC_IOC_FILE_INFO says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SyncInfo {
+    /// Of all fences together.
+    pub status: FenceStatus,
+    /// Each by itself.
+    pub fences: Vec<Fence>,
+}
+
+impl SyncInfo {
+    /// The fences of videobuf2.
+    pub fn ours(&self) -> impl Iterator<Item = &Fence> {
+        let fences = self.fences.iter();
+        fences.filter(|fence| fence.driver == FENCE_DRIVER)
+    }
+}
 
 /// `struct sync_fence_info`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -114,7 +171,6 @@ fn name(field: &[u8; 32]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observation::FenceStatus;
 
     fn field(text: &str) -> [u8; 32] {
         let mut field = [0; 32];
@@ -137,6 +193,14 @@ mod tests {
         assert_eq!(size_of::<RawFence>(), 80);
         assert_eq!(FILE_INFO, 0xc038_3e04);
         assert_eq!(MERGE, 0xc030_3e03);
+    }
+
+    #[test]
+    fn status_of_the_kernel() {
+        assert_eq!(FenceStatus::from(0), FenceStatus::Pending);
+        assert_eq!(FenceStatus::from(1), FenceStatus::Signalled);
+        assert_eq!(FenceStatus::from(-5), FenceStatus::Failed(5));
+        assert_eq!(FenceStatus::from(i32::MIN), FenceStatus::Failed(1 << 31));
     }
 
     #[test]

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{bail, Context, Result};
 
-use super::trace::{self, Line};
 use crate::hint;
+use crate::trace::{self, Line};
 
 /// Where tracefs is; the second one is that of old systems.
 const PLACES: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];

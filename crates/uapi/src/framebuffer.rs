@@ -11,8 +11,8 @@ use drm::buffer::{Buffer as _, DrmFourcc, DrmModifier, Handle, PlanarBuffer};
 use drm::control::dumbbuffer::DumbBuffer;
 use drm::control::{framebuffer, Device as _, FbCmd2Flags};
 
-use crate::scene::kms::Card;
-use crate::scene::picture::{Layout, Picture, Size, UNWRITTEN};
+use crate::kms::Card;
+use crate::picture::{Layout, Picture, Size, UNWRITTEN};
 
 /// What a buffer looks like to the display.
 struct Described {

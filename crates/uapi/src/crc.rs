@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use anyhow::{bail, ensure, Context, Result};
 
 use crate::clock::{self, Ns, MS};
+use crate::picture::{Layout, Picture};
 use crate::poll;
-use crate::scene::picture::{Layout, Picture};
 
 /// How often a wait looks at the clock.
 const SLICE_MS: u64 = 500;
@@ -139,7 +139,7 @@ fn is_at_or_after(frame: u32, start: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scene::picture::Size;
+    use crate::picture::Size;
 
     #[test]
     fn checksum_is_that_of_the_kernel() {
