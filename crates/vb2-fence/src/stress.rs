@@ -13,6 +13,7 @@ use anyhow::{anyhow, ensure, Context, Result};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use serde_json::{json, Value};
 use v4l2r::PixelFormat;
 
 use self::context::{Contextual, Counts};
@@ -127,6 +128,8 @@ pub struct Summary {
     traced: Option<Traced>,
     /// Why there is none.
     not_traced: Option<String>,
+    /// What the tests add up.
+    counts: Value,
     right: bool,
 }
 
@@ -193,8 +196,10 @@ pub fn run(args: &StressArgs) -> Result<bool> {
         slowest_wakeup_ms: rare.slowest_wakeup_ms,
         traced,
         not_traced,
+        counts: Value::Null,
         right: false,
     };
+    summary.counts = sums(&summary);
     summary.right = is_right(&summary);
     if args.json {
         json::print(&summary)?;
@@ -295,6 +300,24 @@ fn traced(counter: &Counter, queues: &std::collections::BTreeSet<String>) -> Tra
     traced
 }
 
+/// How often what happened, in the form that all test programs have.
+fn sums(summary: &Summary) -> Value {
+    let mut sums = json!({
+        "suite": "load",
+        "operations": {
+            "QBUF": 2 * summary.jobs,
+            "jobs": summary.jobs,
+            "done": summary.jobs,
+            "callbacks": summary.waited,
+        },
+    });
+    if let Some(traced) = &summary.traced {
+        let left = traced.armed.saturating_sub(traced.signalled);
+        sums["fences"] = json!({"made": traced.armed, "left": left});
+    }
+    sums
+}
+
 /// Fences were seen, and none of them is wrong.
 fn is_right(summary: &Summary) -> bool {
     let traced = summary.traced.as_ref().is_none_or(|traced| {
@@ -383,6 +406,7 @@ mod tests {
                 lost_events: 0,
             }),
             not_traced: None,
+            counts: Value::Null,
             right: true,
         }
     }
@@ -408,6 +432,18 @@ mod tests {
         let mut untraced = summary();
         untraced.traced = None;
         assert!(is_right(&untraced));
+    }
+
+    #[test]
+    fn counts_are_those_of_all_suites() {
+        let counts = sums(&summary()).to_string();
+        assert_eq!(
+            counts,
+            r#"{"fences":{"left":0,"made":10},"operations":{"QBUF":20,"callbacks":9,"done":10,"jobs":10},"suite":"load"}"#
+        );
+        let mut untraced = summary();
+        untraced.traced = None;
+        assert!(sums(&untraced)["fences"].is_null());
     }
 
     #[test]

@@ -132,6 +132,17 @@ impl Counts {
         (sums[0], sums[1], kinds.join(", "))
     }
 
+    /// How often each call of programs was made, whatever came of it.
+    pub fn operations(&self) -> BTreeMap<&'static str, u64> {
+        let mut operations = BTreeMap::new();
+        for (&(part, name, _), count) in lock(&self.by_kind).iter() {
+            if part == Part::Program {
+                *operations.entry(name).or_default() += count;
+            }
+        }
+        operations
+    }
+
     /// One line for each part, kind of call and errno.
     pub fn errors(&self) -> Vec<String> {
         let counts = lock(&self.by_kind);
@@ -173,6 +184,8 @@ mod tests {
         assert_eq!(summary(Part::Program), "2, 1: QBUF 1/1, close 1/0");
         assert_eq!(summary(Part::Knob), "0, 1: fault 0/1");
         assert_eq!(summary(Part::CleanUp), "2, 0: close 2/0");
+        let operations = BTreeMap::from([("QBUF", 2), ("close", 1)]);
+        assert_eq!(counts.operations(), operations);
         assert_eq!(counts.errors().len(), 5);
     }
 

@@ -157,6 +157,15 @@ impl Session {
             turned + refused,
             ended + odd,
         );
+        let mut operations = self.counts.operations();
+        operations.insert("armed", self.fences.armed);
+        operations.insert("failed", self.fences.failed);
+        let counts = serde_json::json!({
+            "suite": "fuzz",
+            "operations": operations,
+            "fences": {"made": self.fences.armed, "left": self.fences.pending.len()},
+        });
+        println!("# counts: {counts}");
         if self.options.errors {
             println!("{}", self.counts.errors().join("\n"));
         }
