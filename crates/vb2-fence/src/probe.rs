@@ -39,8 +39,7 @@ While a job runs, and at its end, the program asks the buffer's dma-buf (poll, E
 whether the picture is ready: for a buffer exported before the job, for a second export made while
 it runs, and for a buffer imported from a dma-heap. Devices that convert or encode raw pictures and
 those that capture need nothing more; a stateless decoder needs a stream, of which the first key
-picture is decoded again and again (H.264 in Annex B form, MPEG-2, VP8 in an IVF file). The
-scaling lists of H.264 are not read: hardware decodes another picture then, in the same job.
+picture is decoded again and again (H.264 in Annex B form, MPEG-2, VP8 in an IVF file).
 
 A case \"publishes\" if a fence is pending while the job runs and is signalled at its end; it \"does
 not publish\" if there is none, so that consumers are told \"ready\" at once; it is \"stale\" if there

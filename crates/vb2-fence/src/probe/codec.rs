@@ -2,9 +2,7 @@
 
 //! The first key picture of a stream, with the controls that a stateless decoder wants for it.
 //!
-//! One picture that needs no other is all that a probe takes: it is decoded again and again. What
-//! is not parsed (the scaling lists of H.264, [`KeyPicture::unread`]) spoils the picture at most,
-//! never the job.
+//! One picture that needs no other is all that a probe takes: it is decoded again and again.
 
 mod bits;
 mod h264;
@@ -96,16 +94,12 @@ pub struct KeyPicture {
     pub bitstream: Vec<u8>,
     /// What goes with it.
     pub controls: Vec<Control>,
-    /// What the stream says and the controls do not: hardware decodes another picture then.
-    pub unread: Option<&'static str>,
 }
 
-fn flag_if(set: bool, flag: u32) -> u32 {
-    if set {
-        flag
-    } else {
-        0
-    }
+/// The flags that are set.
+fn flags<const N: usize>(all: [(bool, u32); N]) -> u32 {
+    let set = all.iter().filter(|(set, _)| *set);
+    set.fold(0, |flags, (_, flag)| flags | flag)
 }
 
 #[cfg(test)]

@@ -78,13 +78,7 @@ impl Decoder {
 impl Feeder for Decoder {
     fn describe(&self) -> String {
         let (width, height) = self.picture.size;
-        let job = format!("decoding a {} picture, {width}x{height}", self.codec.name());
-        match self.picture.unread {
-            None => job,
-            Some(what) => {
-                format!("{job} (its {what} are not read, so hardware decodes another picture)")
-            }
-        }
+        format!("decoding a {} picture, {width}x{height}", self.codec.name())
     }
 
     fn prepare(&self, setup: &Setup, case: Case) -> Result<Prepared> {

@@ -80,7 +80,6 @@ pub fn key_picture(stream: &[u8]) -> Result<KeyPicture> {
             Control::Mpeg2Picture(Box::new(picture)),
             Control::Mpeg2Quantisation(Box::new(matrices)),
         ],
-        unread: None,
     })
 }
 

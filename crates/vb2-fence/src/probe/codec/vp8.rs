@@ -8,7 +8,7 @@ use anyhow::{anyhow, ensure, Context, Result};
 use cros_codecs::codec::vp8::parser::{Header, MbLfAdjustments, Parser, Segmentation};
 use v4l2r::bindings::{self as v4l2, v4l2_ctrl_vp8_frame as Frame};
 
-use super::{flag_if, KeyPicture};
+use super::{flags, KeyPicture};
 use uapi::stateless::Control;
 
 /// Bytes of an IVF frame's own header.
@@ -91,21 +91,20 @@ fn parse(data: &[u8]) -> Result<KeyPicture> {
         first_part_size: header.first_part_size,
         first_part_header_bits: header.header_size,
         dct_part_sizes: header.partition_size,
-        flags: u64::from(
-            v4l2::V4L2_VP8_FRAME_FLAG_KEY_FRAME
-                | flag_if(header.show_frame, v4l2::V4L2_VP8_FRAME_FLAG_SHOW_FRAME)
-                | flag_if(
-                    header.mb_no_coeff_skip,
-                    v4l2::V4L2_VP8_FRAME_FLAG_MB_NO_SKIP_COEFF,
-                ),
-        ),
+        flags: u64::from(flags([
+            (true, v4l2::V4L2_VP8_FRAME_FLAG_KEY_FRAME),
+            (header.show_frame, v4l2::V4L2_VP8_FRAME_FLAG_SHOW_FRAME),
+            (
+                header.mb_no_coeff_skip,
+                v4l2::V4L2_VP8_FRAME_FLAG_MB_NO_SKIP_COEFF,
+            ),
+        ])),
         ..Default::default()
     };
     Ok(KeyPicture {
         size: (frame.width.into(), frame.height.into()),
         bitstream: data.to_vec(),
         controls: vec![Control::Vp8Frame(Box::new(frame))],
-        unread: None,
     })
 }
 
@@ -114,19 +113,21 @@ fn segmentation(of: &Segmentation) -> v4l2::v4l2_vp8_segment {
         quant_update: of.quantizer_update_value,
         lf_update: of.lf_update_value,
         segment_probs: of.segment_prob,
-        flags: flag_if(of.segmentation_enabled, v4l2::V4L2_VP8_SEGMENT_FLAG_ENABLED)
-            | flag_if(
+        flags: flags([
+            (of.segmentation_enabled, v4l2::V4L2_VP8_SEGMENT_FLAG_ENABLED),
+            (
                 of.update_mb_segmentation_map,
                 v4l2::V4L2_VP8_SEGMENT_FLAG_UPDATE_MAP,
-            )
-            | flag_if(
+            ),
+            (
                 of.update_segment_feature_data,
                 v4l2::V4L2_VP8_SEGMENT_FLAG_UPDATE_FEATURE_DATA,
-            )
-            | flag_if(
+            ),
+            (
                 !of.segment_feature_mode,
                 v4l2::V4L2_VP8_SEGMENT_FLAG_DELTA_VALUE_MODE,
             ),
+        ]),
         ..Default::default()
     }
 }
@@ -137,12 +138,14 @@ fn loop_filter(header: &Header, adjust: &MbLfAdjustments) -> v4l2::v4l2_vp8_loop
         mb_mode_delta: adjust.mb_mode_delta,
         sharpness_level: header.sharpness_level,
         level: header.loop_filter_level,
-        flags: flag_if(header.filter_type, v4l2::V4L2_VP8_LF_FILTER_TYPE_SIMPLE)
-            | flag_if(adjust.loop_filter_adj_enable, v4l2::V4L2_VP8_LF_ADJ_ENABLE)
-            | flag_if(
+        flags: flags([
+            (header.filter_type, v4l2::V4L2_VP8_LF_FILTER_TYPE_SIMPLE),
+            (adjust.loop_filter_adj_enable, v4l2::V4L2_VP8_LF_ADJ_ENABLE),
+            (
                 adjust.mode_ref_lf_delta_update,
                 v4l2::V4L2_VP8_LF_DELTA_UPDATE,
             ),
+        ]),
         ..Default::default()
     }
 }

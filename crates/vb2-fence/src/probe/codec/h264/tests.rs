@@ -4,7 +4,7 @@
 
 use super::*;
 
-/// Writes what [`Bits`] reads.
+/// Writes bits, and the exponential Golomb code of H.264.
 #[derive(Default)]
 struct Writer {
     bits: Vec<bool>,
@@ -63,7 +63,8 @@ fn pps() -> Vec<u8> {
 }
 
 fn idr(first_mb: u32) -> Vec<u8> {
-    // Type I, frame_num 0 of 6 bits, idr_pic_id 5, order count 8 of 8 bits
+    // Type I, frame_num 0 of 6 bits, idr_pic_id 5, order count 8 of 8 bits; no marking, QP + 0, no
+    // deblocking; the picture itself
     let writer = Writer::default()
         .ue(first_mb)
         .ue(7)
@@ -71,7 +72,7 @@ fn idr(first_mb: u32) -> Vec<u8> {
         .u(6, 0)
         .ue(5)
         .u(8, 8);
-    writer.u(32, 0xdead_beef).unit(0x65)
+    writer.u(2, 0).ue(0).ue(1).u(32, 0xdead_beef).unit(0x65)
 }
 
 #[test]
@@ -110,28 +111,63 @@ fn takes_the_first_picture_only() {
 fn refuses_what_it_cannot_start_with() {
     let message = |stream: Vec<u8>| format!("{:#}", key_picture(&stream).unwrap_err());
     assert!(message([sps(), pps()].concat()).contains("no IDR picture"));
-    assert!(message([sps(), idr(0)].concat()).contains("without parameters"));
-    assert!(message(vec![0, 0, 1, 0x67, 77]).contains("ends too soon"));
+    assert!(message([sps(), idr(0)].concat()).contains("an IDR picture: Could not get PPS"));
+    assert!(message(vec![0, 0, 1, 0x67, 77]).contains("sequence parameters: "));
 }
 
-#[test]
-fn emulation_prevention() {
-    assert_eq!(
-        payload(&[0x65, 0, 0, 3, 1, 0, 0, 3, 0, 3]),
-        [0, 0, 1, 0, 0, 0, 3]
-    );
+/// High profile, 4:2:0 of 8 bits, with these bits for the scaling lists; the rest as above.
+fn high_sps(scaling: impl Fn(Writer) -> Writer) -> Vec<u8> {
+    let writer = Writer::default().u(8, 100).u(8, 0).u(8, 30).ue(0);
+    let writer = scaling(writer.ue(1).ue(0).ue(0).u(1, 0));
+    let writer = writer.ue(2).ue(0).ue(4).ue(2).u(1, 0).ue(19).ue(14);
+    writer.u(1, 1).u(1, 1).u(2, 0).unit(0x67)
 }
 
-#[test]
-fn scaling_lists_are_owned_up_to() {
-    // High profile, 4:2:0 of 8 bits, eight lists of which none is written out; the rest as above.
-    let high = Writer::default().u(8, 100).u(8, 0).u(8, 30).ue(0);
-    let high = high.ue(1).ue(0).ue(0).u(1, 0).u(1, 1).u(8, 0);
-    let high = high.ue(2).ue(0).ue(4).ue(2).u(1, 0).ue(19).ue(14);
-    let high = high.u(1, 1).u(1, 1).u(2, 0).unit(0x67);
-    let found = key_picture(&[high, pps(), idr(0)].concat()).unwrap();
+/// The picture's scaling lists, and whether the decoder is told to use them.
+fn scaling_of(sps: Vec<u8>) -> (ScalingMatrix, bool) {
+    let found = key_picture(&[sps, pps(), idr(0)].concat()).unwrap();
     assert_eq!(found.size, (320, 240));
-    assert_eq!(found.unread, Some("scaling lists"));
-    let plain = key_picture(&[sps(), pps(), idr(0)].concat()).unwrap();
-    assert_eq!(plain.unread, None);
+    let (mut matrix, mut used) = (None, None);
+    for control in found.controls {
+        match control {
+            Control::H264Scaling(lists) => matrix = Some(*lists),
+            Control::H264Pps(pps) => {
+                let flag = v4l2::V4L2_H264_PPS_FLAG_SCALING_MATRIX_PRESENT;
+                used = Some(u32::from(pps.flags) & flag != 0);
+            }
+            _ => {}
+        }
+    }
+    (matrix.unwrap(), used.unwrap())
+}
+
+#[test]
+fn a_stream_without_scaling_lists_has_flat_ones() {
+    for sps in [sps(), high_sps(|writer| writer.u(1, 0))] {
+        let (matrix, used) = scaling_of(sps);
+        assert!(!used);
+        assert_eq!(matrix.scaling_list_4x4, [[16; 16]; 6]);
+        assert_eq!(matrix.scaling_list_8x8, [[16; 64]; 6]);
+    }
+}
+
+#[test]
+fn scaling_lists_are_read_and_put_line_by_line() {
+    // The first list is 8 + 1, + 1, …; the second follows it, all others are those of the standard.
+    let (matrix, used) = scaling_of(high_sps(|writer| {
+        let writer = (0..16).fold(writer.u(1, 1).u(1, 1), |writer, _| writer.ue(1));
+        writer.u(7, 0)
+    }));
+    assert!(used);
+    let lines = [
+        9, 10, 14, 15, 11, 13, 16, 21, 12, 17, 20, 22, 18, 19, 23, 24,
+    ];
+    assert_eq!(matrix.scaling_list_4x4[..3], [lines; 3]);
+    let inter = [
+        10, 14, 20, 24, 14, 20, 24, 27, 20, 24, 27, 30, 24, 27, 30, 34,
+    ];
+    assert_eq!(matrix.scaling_list_4x4[3..], [inter; 3]);
+    let [intra, inter, ..] = matrix.scaling_list_8x8;
+    assert_eq!(intra[..8], [6, 10, 13, 16, 18, 23, 25, 27]);
+    assert_eq!(inter[56..], [24, 25, 27, 28, 30, 32, 33, 35]);
 }
