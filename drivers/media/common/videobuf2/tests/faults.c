@@ -104,6 +104,7 @@ static void swept(struct kunit *test, unsigned int nth, unsigned int failures)
 	KUNIT_EXPECT_LT(test, nth, MANY);
 	KUNIT_EXPECT_GT(test, failures, 0);
 	kunit_info(test, "%u allocations, %u failures\n", nth - 1, failures);
+	mock_counts(test, "faults", test->name, failures);
 }
 
 /* One frame, to show that the queue is usable. */

@@ -230,3 +230,11 @@ void mock_expected_warning(struct kunit *test)
 			    "a driver bug was not reported, or more than that");
 	checks->warnings = atomic_read(&warnings);
 }
+
+void mock_counts(struct kunit *test, const char *suite, const char *operation, unsigned int times)
+{
+	kunit_log(KERN_INFO, test,
+		  KUNIT_SUBTEST_INDENT
+		  "# counts: {\"suite\": \"%s\", \"operations\": {\"%s\": %u}}\n",
+		  suite, operation, times);
+}

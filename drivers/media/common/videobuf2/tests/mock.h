@@ -132,6 +132,9 @@ void mock_expected_warning(struct kunit *test);
 /* The same for a report that is no warning. */
 void mock_expected_report(struct kunit *test);
 
+/* Prints how often a suite met an operation, as a line that tests/summary adds up. */
+void mock_counts(struct kunit *test, const char *suite, const char *operation, unsigned int times);
+
 /* Attaches a probe to a tracepoint until the case ends. Skips the case if it cannot. */
 void mock_trace(struct kunit *test, const char *name, void *probe, void *data);
 

@@ -330,6 +330,10 @@ static void meets(struct kunit *test)
 		   results & PAIRS_CANCELLED ? " cancelled" : "",
 		   results & PAIRS_LATE ? " late" : "",
 		   decided ? "" : "; always the same outcome");
+	for (i = 0; i < 2; ++i) {
+		if (i == 0 || pair->op[1] != pair->op[0])
+			mock_counts(test, "races", pair->op[i]->name, overlapped);
+	}
 	KUNIT_EXPECT_GE(test, overlapped, MEETINGS);
 	pairs_run++;
 	rounds_overlapped += overlapped;
