@@ -11,6 +11,7 @@
  */
 
 #include "kselftest_harness.h"
+#include "counts.h"
 #include "rkemu_counts.h"
 #include "rkemu_fail.h"
 #include "rkemu_held.h"
@@ -83,6 +84,7 @@ static void sweep(struct __test_metadata *_metadata, struct stage *stage, const 
 		}
 	}
 	print_tally(device, name, &tally);
+	counts_operation(SUITE_FAULTS, name, tally.failed);
 	EXPECT_EQ(NULL, wrong) {
 		TH_LOG("allocation %u of %s, %s: %s", nth - 1, device, name, wrong);
 	}
@@ -421,7 +423,7 @@ FIXTURE_TEARDOWN(leaks)
 
 TEST_F_TIMEOUT(leaks, none, CASE_S)
 {
-	EXPECT_EQ(0, kmemleak_count());
+	EXPECT_EQ(0, kmemleak_count(SUITE_FAULTS));
 }
 
 TEST_HARNESS_MAIN

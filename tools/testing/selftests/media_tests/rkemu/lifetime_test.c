@@ -19,6 +19,7 @@
 #include <linux/dma-buf.h>
 
 #include "kselftest_harness.h"
+#include "counts.h"
 #include "rkemu_held.h"
 
 /* A job ends by itself, but not before the first way out is taken. */
@@ -366,8 +367,10 @@ static void print_ways(const struct orders *orders, unsigned int drops)
 		for (j = 0; j < orders->all[i].count; j++)
 			counts[orders->all[i].steps[j]] += 2 * drops;
 	for (i = 0; i < WAYS; i++)
-		if (counts[i])
+		if (counts[i]) {
 			printf("# way %s: %u\n", way_names[i], counts[i]);
+			counts_operation(SUITE_LIFETIMES, way_names[i], counts[i]);
+		}
 }
 
 static void describe(const struct order *order, char *text, size_t size)
@@ -435,6 +438,8 @@ TEST_F_TIMEOUT(lifetime, all_orders, ORDERS_S)
 	ASSERT_EQ(0, fence_trace_end(&events));
 	printf("# %u orders, %u ways to let go each, twice; %ld fences, %ld left\n", orders.count,
 	       drops, events.made, events.left);
+	counts_operation(SUITE_LIFETIMES, "jobs", 2 * orders.count * drops);
+	counts_fences(SUITE_LIFETIMES, events.made, events.left);
 	/* Picture and input of the job that ran in each. */
 	EXPECT_LE(4 * orders.count * drops, events.made);
 	EXPECT_EQ(0, events.left);

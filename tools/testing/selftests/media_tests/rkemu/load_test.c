@@ -19,6 +19,7 @@
 #include <linux/dma-buf.h>
 
 #include "kselftest_harness.h"
+#include "counts.h"
 #include "rkemu_counts.h"
 #include "rkemu_held.h"
 
@@ -446,6 +447,11 @@ TEST_F_TIMEOUT(load, all_jobs, RUN_S)
 	       load->opened, load->bytes / 1024, self->dmabufs, dmabuf_count());
 	printf("MemAvailable %+ld KiB, SUnreclaim %+ld KiB, objects of %s %+ld\n",
 	       -growth.used_kib, growth.slab_kib, growth.cache, growth.objects);
+	counts_operation(SUITE_LOAD, "QBUF, PREPARE_BUF", 2 * load->played);
+	counts_operation(SUITE_LOAD, "start of a job", load->played);
+	counts_operation(SUITE_LOAD, "end of a job", load->played);
+	counts_operation(SUITE_LOAD, "callbacks of a consumer", load->waited);
+	counts_fences(SUITE_LOAD, counts.armed, counts.armed - counts.signalled);
 	EXPECT_EQ(expected, counts.armed);
 	EXPECT_EQ(counts.armed, counts.signalled);
 	EXPECT_EQ(counts.made, counts.gone);
@@ -473,7 +479,7 @@ FIXTURE_TEARDOWN(leaks)
 
 TEST_F_TIMEOUT(leaks, none, CASE_S)
 {
-	EXPECT_EQ(0, kmemleak_count());
+	EXPECT_EQ(0, kmemleak_count(SUITE_LOAD));
 }
 
 TEST_HARNESS_MAIN

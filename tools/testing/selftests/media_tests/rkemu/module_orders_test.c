@@ -7,7 +7,7 @@
  *
  * The orders are generated, from what may go when. Before each step, whatever may not go is tried,
  * too. Loading modules takes its time: every RKEMU_ORDER_STRIDE-th order is met, others for each
- * device and each thing; 1 means all of them.
+ * device and each thing; 1 means all of them. With --drivers it lists the drivers and does no more.
  */
 
 #include <errno.h>
@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "kselftest_harness.h"
+#include "counts.h"
 #include "rkemu_held.h"
 #include "rkemu_modules.h"
 
@@ -344,6 +345,8 @@ static void all_orders(struct __test_metadata *_metadata, struct stage *stage, e
 	ASSERT_EQ(0, fence_trace_end(&events));
 	printf("# %s held: %u of %u orders; %ld fences, %ld left\n", name, met, orders.count,
 	       events.made, events.left);
+	counts_operation(SUITE_LIFETIMES, "rmmod", met);
+	counts_fences(SUITE_LIFETIMES, events.made, events.left);
 	/* Two of the job that ran in each, and two of the frame after it. */
 	EXPECT_LE(4 * met, events.made);
 	EXPECT_EQ(0, events.left);
@@ -467,4 +470,19 @@ TEST_F_TIMEOUT(orders, everything, ORDERS_S)
 	all_orders(_metadata, &self->stage, EVERYTHING, "everything");
 }
 
-TEST_HARNESS_MAIN
+/* The drivers, as -v takes them: one a line. */
+static int list_drivers(void)
+{
+	const struct __fixture_variant_metadata *driver = _orders_fixture_object.variant;
+
+	for (; driver; driver = driver->next)
+		puts(driver->name);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && !strcmp(argv[1], "--drivers"))
+		return list_drivers();
+	return test_harness_run(argc, argv);
+}

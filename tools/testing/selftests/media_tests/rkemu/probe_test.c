@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "kselftest_harness.h"
+#include "counts.h"
 #include "rkemu_counts.h"
 #include "rkemu_fail.h"
 #include "rkemu_jobs.h"
@@ -140,6 +141,7 @@ TEST_F_TIMEOUT(probe, memory, SWEEP_S)
 	}
 	printf("# %s: %u ENOMEM, %u other errors, %u nothing\n", kind->dev->driver, nomem, other,
 	       nothing);
+	counts_operation(SUITE_FAULTS, "probe", nomem + other + nothing);
 	EXPECT_EQ(NULL, wrong) {
 		TH_LOG("allocation %u of %s: %s (%d)", nth - self->stride, kind->dev->driver,
 		       wrong, ret);

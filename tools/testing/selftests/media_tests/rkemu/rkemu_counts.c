@@ -18,6 +18,7 @@
 
 #include <linux/filter.h>
 
+#include "counts.h"
 #include "rkemu_counts.h"
 #include "rkemu_util.h"
 
@@ -337,11 +338,12 @@ long kmemleak_count_in(const char *function, long *inside)
 	return objects;
 }
 
-long kmemleak_count(void)
+long kmemleak_count(const char *suite)
 {
 	long inside;
 	const long objects = kmemleak_count_in("", &inside);
 
 	printf("# kmemleak suspects %ld objects\n", objects);
+	counts_kmemleak(suite, objects);
 	return objects;
 }

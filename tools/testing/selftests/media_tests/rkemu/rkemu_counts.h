@@ -84,8 +84,8 @@ bool lockdep_has_room(void);
 
 /* From now on, kmemleak reports only what is allocated later. */
 int kmemleak_start(void);
-/* How many objects nobody points to any more; prints them. */
-long kmemleak_count(void);
+/* How many objects nothing points to any more; prints them, and the number for @suite. */
+long kmemleak_count(const char *suite);
 /* The same; @inside is how many of them have @function in their backtraces. */
 long kmemleak_count_in(const char *function, long *inside);
 

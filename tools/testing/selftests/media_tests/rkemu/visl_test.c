@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "kselftest_harness.h"
+#include "counts.h"
 #include "rkemu_counts.h"
 #include "rkemu_fail.h"
 #include "rkemu_ops.h"
@@ -188,7 +189,7 @@ FIXTURE_TEARDOWN(visl_nomem)
 	EXPECT_LT(0, counts.armed);
 	EXPECT_EQ(counts.armed, counts.signalled);
 	EXPECT_EQ(counts.made, counts.gone);
-	EXPECT_EQ(0, kmemleak_count());
+	EXPECT_EQ(0, kmemleak_count(SUITE_FAULTS));
 	EXPECT_EQ(0, rkemu_defaults(&rkemu_vpu));
 }
 
@@ -220,6 +221,7 @@ TEST_F_TIMEOUT(visl_nomem, open, SWEEP_S)
 		jobs_close(jobs);
 	}
 	TH_LOG("%u allocations: open() failed without %u of them", refused + done_without, refused);
+	counts_operation(SUITE_FAULTS, "open", refused);
 	EXPECT_GT(MANY, nth);
 	EXPECT_LT(0, refused);
 }
@@ -264,6 +266,7 @@ TEST_F_TIMEOUT(visl_nomem, format, SWEEP_S)
 		ASSERT_EQ(0, m2m_free(&jobs->m2m, M2M_CAPTURE));
 	}
 	TH_LOG("S_FMT failed %u times: STREAMON refused %u times", kept + refused, refused);
+	counts_operation(SUITE_FAULTS, "S_FMT", kept + refused);
 	EXPECT_GT(MANY, nth);
 	EXPECT_LT(0, refused);
 }
