@@ -68,6 +68,25 @@ lint_program()
 	env -u RUSTC cargo test --workspace --quiet --locked --target-dir "$BUILD/cargo"
 }
 
+# The tests of vb2-fence's command line, by name; those of lint_program built them.
+command_line()
+{
+	(cd "$ROOT/crates" && env -u RUSTC cargo test --quiet --locked --target-dir "$BUILD/cargo" \
+		--package vb2-fence --test command_line -- "$@")
+}
+
+command_line_checks()
+{
+	local name names
+	names=$(command_line --list --format terse) || {
+		result 1 "static: vb2-fence: its tests are listed" 0
+		return
+	}
+	for name in ${names//: test/}; do
+		check "static: vb2-fence: ${name//_/ }" command_line --exact "$name"
+	done
+}
+
 lint_scripts()
 {
 	cd "$ROOT"
@@ -194,6 +213,7 @@ check "static: checkpatch --strict on the new files" style_files
 check "static: rustfmt" style_rust
 check "static: the programs' rustfmt" style_program
 check "static: the programs' clippy and unit tests" lint_program
+command_line_checks
 check "static: shellcheck" lint_scripts
 check "static: the table of what was thrown at the kernel" "$TESTS/summary-test"
 check "static: SPDX lines and licence texts" licences

@@ -2,7 +2,8 @@
 # shellcheck shell=bash disable=SC2164
 #
 # vb2-fence, the program for users: what it says of the test drivers and of the emulated hardware,
-# with release fences and without, and of everything that it cannot do.
+# with release fences and without, and of everything that it cannot do. What needs no device is in
+# crates/vb2-fence/tests/, which tests/static.sh runs.
 
 TOOL=$BUILD/cargo/release/vb2-fence
 TOOL_STREAMS=$BUILD/tool
@@ -15,45 +16,6 @@ tool_build()
 	mkdir -p "$TOOL_STREAMS"
 	"$TESTS/tool-streams" "$TOOL_STREAMS"
 	ls -l "$TOOL_STREAMS"
-}
-
-# This machine's own kernel has no release fences.
-tool_help()
-{
-	local command
-	expect 0 "$TOOL" --help
-	for command in report list probe watch stress generate consumers scene compositor; do
-		has "  $command  "
-	done
-	for command in report list probe watch stress generate consumers scene compositor; do
-		expect 0 "$TOOL" "$command" --help
-		has Examples
-		has "Exit status"
-	done
-	expect 2 "$TOOL"
-	expect 2 "$TOOL" probe
-	expect 2 "$TOOL" nonsense
-	expect 0 "$TOOL" list
-	has "without release fences"
-	"$TOOL" list --json | /usr/bin/python3 -m json.tool >/dev/null
-}
-
-tool_generate()
-{
-	local page=$TOOL_STREAMS/vb2-fence.1
-	"$TOOL" generate bash >"$TOOL_STREAMS/completion"
-	bash -n "$TOOL_STREAMS/completion"
-	# What bash would offer
-	expect 0 bash -c "source '$TOOL_STREAMS/completion'; COMP_WORDS=(vb2-fence pro) COMP_CWORD=1
-		\$(complete -p vb2-fence | sed 's/.* -F \([^ ]*\) .*/\1/') vb2-fence pro vb2-fence
-		echo \"\${COMPREPLY[@]}\""
-	has probe
-	"$TOOL" generate zsh | grep -q '^#compdef vb2-fence'
-	"$TOOL" generate fish | grep -q '^complete -c vb2-fence'
-	"$TOOL" generate man >"$page"
-	grep -q '^\.TH ' "$page"
-	grep -q 'PROBE' "$page"
-	expect 2 "$TOOL" generate nonsense
 }
 
 tool_run()
@@ -81,7 +43,5 @@ tool_count()
 
 rm -f "$TOOL_TAP"
 check "tool: vb2-fence builds" tool_build
-check "tool: it says what it can do" tool_help
-check "tool: the man page and completions" tool_generate
 check "tool: on every driver, and used wrongly" tool_run
 tool_count

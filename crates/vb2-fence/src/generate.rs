@@ -97,30 +97,3 @@ fn man(out: &mut Vec<u8>) -> std::io::Result<()> {
     }
     page.render_version_section(out)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_command_is_in_the_page() {
-        let page = String::from_utf8(generate(What::Man).unwrap()).unwrap();
-        for command in Cli::command().get_subcommands() {
-            let heading = format!(".SH \"VB2-FENCE {}\"", command.get_name().to_uppercase());
-            assert!(page.contains(&heading), "{heading}\n{page}");
-        }
-        assert!(page.contains("EXAMPLES AND EXIT STATUS\"\n.nf"), "{page}");
-        assert!(page.contains("trace instance of its own"), "{page}");
-    }
-
-    #[test]
-    fn completions_know_the_options() {
-        for what in [What::Bash, What::Zsh, What::Fish] {
-            let text = String::from_utf8(generate(what).unwrap()).unwrap();
-            assert!(
-                text.contains("stream") && text.contains("probe"),
-                "{what:?}"
-            );
-        }
-    }
-}
