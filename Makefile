@@ -1,27 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# The front door. Every target is a script; what others rely on are the targets' names.
-# KDIR, RUSTC, LLVM and ARCH may be given, in the environment or as arguments.
+# Each target runs one script. KDIR, RUSTC, LLVM and ARCH can be given, in the environment or as
+# arguments.
 
 export KDIR RUSTC LLVM ARCH
 
 .PHONY: help setup tree refresh kernel image vm kunit run mutants board test test-long clean
 
 help:
-	@echo 'make run       from a bare machine to the report of the main job, set-up included'
-	@echo 'make test      from a bare machine through the whole test suite, set-up included'
-	@echo 'make test-long  the same and what takes longer: arm64, the kernel for boards, other programs'
-	@echo 'make setup     install the packages and tools that are missing'
-	@echo 'make tree      unpack Linux 6.12 into build/, apply patches/, link the files of the project in'
-	@echo 'make refresh   write the commits of that tree back to patches/'
-	@echo 'make kernel    build the image of the virtual machine; make -s image prints its path'
-	@echo "make vm CMD='...'  run a command in the virtual machine; scripts/vm passes its exit status on"
-	@echo 'make kunit     run the KUnit suites and doctests [FILTER=suite.case]'
-	@echo 'make mutants   break the kernel on purpose, a patch at a time: a suite must catch each [MUTANTS=name]'
-	@echo 'make board     build the kernel for boards with the RK3566 (PineTab2) into build/board/'
-	@echo 'make clean     remove build/; the cache is in ~/.cache/vb2-release-fences'
+	@echo 'make run           what a consumer sees without release fences and with them; set-up included'
+	@echo 'make test          the test suite; set-up included'
+	@echo 'make test-long     the same, the long forms, arm64, and third-party programs'
 	@echo
-	@echo 'KDIR=/path/to/a/6.12.y/tree, RUSTC=, LLVM=, ARCH=x86_64|arm64|um can be given.'
+	@echo 'make setup         install the packages and tools that are missing'
+	@echo 'make tree          unpack Linux 6.12 into build/linux, apply patches/series, link the overlay into it'
+	@echo 'make refresh       write the commits of build/linux back to patches/'
+	@echo 'make kernel        build the kernel of the virtual machine; make -s image prints its path'
+	@echo "make vm CMD='...'  run a command in the virtual machine"
+	@echo 'make kunit         run the KUnit suites and doctests [FILTER=suite.case]'
+	@echo 'make mutants       build deliberately broken kernels: a suite must catch each [MUTANTS=name]'
+	@echo 'make board         build the kernel for boards with the RK3566 (PineTab2) into build/board/'
+	@echo 'make clean         remove build/; the cache is ~/.cache/vb2-release-fences'
+	@echo
+	@echo 'KDIR=/path/to/linux-6.12.y, RUSTC=, LLVM=, ARCH=x86_64|arm64|um can be given.'
+	@echo 'tests/run GROUP runs one group of the tests: see docs/testing.md.'
 
 setup:
 	@scripts/setup

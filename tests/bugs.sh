@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2164
 #
 # Bugs of the kernel that are documented and not mended: each is still there, or the document is
-# wrong. See "Bugs of Linux 6.12 that were met" in v4l2-release-fences.rst.
+# wrong. See "Not fixed" in docs/base-bugs.md.
 
 # bugs_memory: new buffers of the decoder hold what was in their memory
 bugs_memory()
