@@ -2,8 +2,7 @@
 # shellcheck shell=bash disable=SC2164
 #
 # With CONFIG_VIDEOBUF2_RELEASE_FENCES=n, videobuf2 and its drivers are the same instructions with
-# the patches as without them. The series begins with what is of use without fences, mostly repairs of
-# drivers: both sides have that.
+# the patches of the feature as without them. The series begins with the fixes, which both sides have.
 
 off_targets=(drivers/media/common/videobuf2/ drivers/media/v4l2-core/v4l2-mem2mem.o
 	drivers/media/test-drivers/vim2m.o drivers/media/test-drivers/visl/
@@ -12,17 +11,16 @@ off_targets=(drivers/media/common/videobuf2/ drivers/media/v4l2-core/v4l2-mem2me
 # Messages carry the number of their line: what was inserted above shows there, and is no cost.
 off_lines='-Wno-builtin-macro-redefined -D__LINE__=0'
 
-# The first patch that is about fences
-off_first='rust: error: '
-
-# off_base_tree DIRECTORY: the tree before that patch, the project's files left out
+# off_base_tree DIRECTORY: the tree before the first patch of the feature, the project's files left out
 off_base_tree()
 {
-	local file first base
-	first=$(tgit -C "$TREE" log --format='%H %s' "$(state base)..HEAD" | awk -v subject="$off_first" \
-		'index($0, $1 " " subject) == 1 { print $1 }')
-	[[ -n $first ]] || {
-		echo "no patch begins with '$off_first'"
+	local file patch subject first base
+	patch=$(series | awk '/^feature\// && !seen++')
+	subject=$(patch_subject "$PATCHES/$patch")
+	first=$(tgit -C "$TREE" log --format='%H %s' "$(state base)..HEAD" | awk -v subject="$subject" \
+		'$0 == $1 " " subject { print $1 }')
+	[[ -n $subject && -n $first ]] || {
+		echo "the tree has no commit of the first feature patch in patches/series (${patch:-none})"
 		return 1
 	}
 	base=$first^
