@@ -5,10 +5,8 @@
 use std::io::Write;
 
 use anyhow::{Context, Result};
-use clap::{Args, CommandFactory, ValueEnum};
+use clap::{Args, Command, ValueEnum};
 use clap_complete::Shell;
-
-use crate::cli::Cli;
 
 /// What to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -43,31 +41,25 @@ pub struct GenerateArgs {
     pub what: What,
 }
 
-/// Runs the command.
-pub fn run(args: &GenerateArgs) -> Result<bool> {
-    let text = generate(args.what)?;
-    std::io::stdout().write_all(&text).context("cannot write")?;
+/// Runs the command, for the program's command line.
+pub fn run(args: &GenerateArgs, mut cli: Command) -> Result<bool> {
+    let mut out = Vec::new();
+    let shell = match args.what {
+        What::Man => None,
+        What::Bash => Some(Shell::Bash),
+        What::Zsh => Some(Shell::Zsh),
+        What::Fish => Some(Shell::Fish),
+    };
+    match shell {
+        Some(shell) => clap_complete::generate(shell, &mut cli, "vb2-fence", &mut out),
+        None => man(&mut out, cli).context("cannot make the man page")?,
+    }
+    std::io::stdout().write_all(&out).context("cannot write")?;
     Ok(true)
 }
 
-fn generate(what: What) -> Result<Vec<u8>> {
-    let mut out = Vec::new();
-    let shell = match what {
-        What::Man => {
-            man(&mut out).context("cannot make the man page")?;
-            return Ok(out);
-        }
-        What::Bash => Shell::Bash,
-        What::Zsh => Shell::Zsh,
-        What::Fish => Shell::Fish,
-    };
-    clap_complete::generate(shell, &mut Cli::command(), "vb2-fence", &mut out);
-    Ok(out)
-}
-
 /// One page: what can be done first, then each command as a section.
-fn man(out: &mut Vec<u8>) -> std::io::Result<()> {
-    let mut cli = Cli::command();
+fn man(out: &mut Vec<u8>, mut cli: Command) -> std::io::Result<()> {
     cli.build();
     let page = clap_mangen::Man::new(cli.clone());
     page.render_title(out)?;

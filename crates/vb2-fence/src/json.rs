@@ -86,7 +86,7 @@ pub fn print(value: &impl Serialize) -> Result<()> {
     pretty(&mut io::stdout().lock(), value).context("cannot write the JSON")
 }
 
-/// Writes one object in one line, at once: whoever reads a pipe must not wait for the next ones.
+/// Writes one object in one line, at once: the reader of a pipe must not wait for the next ones.
 pub fn print_line(value: &impl Serialize) -> Result<()> {
     let mut out = io::stdout().lock();
     serde_json::to_writer(&mut out, value).context("cannot write the JSON")?;

@@ -2,21 +2,19 @@
 
 //! What a consumer of a V4L2 dma-buf sees while the device is still writing, and afterwards.
 //!
-//! The crate keeps three things apart, so that each can be tested and reused by itself:
+//! What is written down of a job goes one way, and each part knows only those before it:
 //!
 //! - the kernel's interfaces: the crate [`uapi`];
-//! - observing ([`observe`], [`probe`], [`watch`], [`stress`]), which runs jobs, or reads the trace,
-//!   and only writes down what it saw, as plain data ([`observation`]);
-//! - judging ([`judge`], [`probe::verdict`]) and showing ([`show`], [`table`], [`report`], [`list`]),
-//!   which never touch a device.
-//!
-//! [`report`] is about vim2m and compares; the other commands are for every device.
-//!
-//! [`scene`] puts a picture that is being written on a display, and [`consumers`] asks in all the
-//! ways there are. Both show their lines by [`compare`]. [`compositor`] is a loop to be traced.
+//! - data: [`observation`], and [`words`] for it;
+//! - observing: [`observe`] and [`probe::round`] run jobs and judge nothing;
+//! - judging: [`judge`] says what is right, and never touches a device;
+//! - showing: [`table`] (release fences off and on, side by side), [`json`];
+//! - the commands: [`report`] is about vim2m, [`list`], [`probe`], [`watch`] and [`stress`] are for
+//!   every device, [`scene`] puts a picture that is being written on a display, [`consumers`] asks in
+//!   all the ways there are, [`compositor`] is a loop to be traced;
+//! - [`cli`], which is what [`generate`] writes about.
 
 pub mod cli;
-pub mod compare;
 pub mod compositor;
 pub mod consumers;
 pub mod generate;
@@ -28,7 +26,7 @@ pub mod observe;
 pub mod probe;
 pub mod report;
 pub mod scene;
-pub mod show;
 pub mod stress;
 pub mod table;
 pub mod watch;
+pub mod words;

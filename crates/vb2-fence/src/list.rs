@@ -121,12 +121,12 @@ fn write(out: &mut String, listing: &Listing) -> std::fmt::Result {
     match listing.release_fence_timeout_ms {
         Some(0) => writeln!(
             out,
-            "Linux {} with release fences, no deadline",
+            "Linux {} with release fences, no timeout",
             listing.head.kernel
         )?,
         Some(ms) => {
             let kernel = &listing.head.kernel;
-            writeln!(out, "Linux {kernel} with release fences, deadline {ms} ms")?;
+            writeln!(out, "Linux {kernel} with release fences, timeout {ms} ms")?;
         }
         None => writeln!(
             out,

@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use vb2_fence::cli::{Cli, Command};
 use vb2_fence::{compositor, consumers, generate, list, probe, report, scene, stress, watch};
 
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         Command::Probe(args) => probe::run(args),
         Command::Watch(args) => watch::run(args),
         Command::Stress(args) => stress::run(args),
-        Command::Generate(args) => generate::run(args),
+        Command::Generate(args) => generate::run(args, Cli::command()),
         Command::Consumers(args) => consumers::run(args),
         Command::Scene(args) => scene::run(args),
         Command::Compositor(args) => compositor::run(args),

@@ -6,20 +6,19 @@ mod codec;
 mod decoder;
 pub mod feed;
 pub mod round;
-mod show;
-pub mod verdict;
+pub mod show;
 
 use std::path::PathBuf;
 
 use anyhow::{bail, ensure, Context, Result};
 use clap::Args;
-use serde::Serialize;
 use v4l2r::PixelFormat;
 
 use self::decoder::Decoder;
 use self::feed::{Camera, Feeder, Raw, Setup};
-use self::verdict::{most, overall, Seen, Verdict};
+use self::show::{CaseResult, Probe, RoundResult};
 use crate::json::{self, Head};
+use crate::judge::probe::{most, overall, Verdict};
 use crate::list::publishing;
 use crate::observation::Case;
 use uapi::device::{Node, Queue};
@@ -109,42 +108,6 @@ pub fn parse_fourcc(text: &str) -> Result<PixelFormat, String> {
     }
     name[..text.len()].copy_from_slice(text.as_bytes());
     Ok(PixelFormat::from(&name))
-}
-
-/// What the command shows; its JSON has the same fields.
-#[derive(Debug, Serialize)]
-pub struct Probe {
-    #[serde(flatten)]
-    head: Head,
-    device: PathBuf,
-    driver: String,
-    card: String,
-    /// What sysfs says.
-    publishing: Publishing,
-    /// What a job is.
-    jobs: String,
-    verdict: Verdict,
-    cases: Vec<CaseResult>,
-}
-
-/// One case, through all its rounds.
-#[derive(Debug, Serialize)]
-pub struct CaseResult {
-    case: Case,
-    /// `None` if it could not be tried.
-    verdict: Option<Verdict>,
-    /// Why, in the first round with that verdict; or why it could not be tried.
-    reason: String,
-    rounds: Vec<RoundResult>,
-}
-
-/// One round of a case.
-#[derive(Debug, Serialize)]
-pub struct RoundResult {
-    verdict: Verdict,
-    reason: String,
-    #[serde(flatten)]
-    seen: Seen,
 }
 
 /// What all rounds have in common.

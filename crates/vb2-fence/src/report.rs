@@ -2,14 +2,16 @@
 
 //! `vb2-fence report`: the comparison of vim2m with release fences off and on.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{bail, Result};
+use clap::Args;
 use serde::Serialize;
 
-use crate::cli::ReportArgs;
 use crate::json::{self, Head, Output};
-use crate::judge::{self, CaseRuns, Line, EARLY_TOLERANCE_MS, NODE_LIMIT_MS};
+use crate::judge::report::{judge, score, CaseRuns, Judgement, Line};
+use crate::judge::report::{EARLY_TOLERANCE_MS, NODE_LIMIT_MS};
+use crate::judge::Halves;
 use crate::observation::{Case, RoundResult, TICK_STALL_MS};
 use crate::observe::{Observer, LOOK_FRACTION};
 use crate::table;
@@ -17,6 +19,50 @@ use uapi::device::{M2m, Node};
 use uapi::feature::Switch;
 use uapi::heap::Heap;
 use uapi::interrupt::Interrupt;
+
+/// What `--help` and the man page say of the command.
+pub const LONG: &str = "\
+Run vim2m jobs and compare what a consumer sees with release fences off and on.
+
+A job takes as long as --job-ms says. A quarter into it, and at its end, the program asks the video
+node, the CAPTURE buffer's dma-buf and the fence behind it whether the picture is ready. It does so
+for a buffer that was exported before the job, for a second export made while the job runs, and for
+a buffer imported from the system dma-heap. The driver's parameter release_fences is set for each
+half and put back at the end.";
+
+/// Arguments of `vb2-fence report`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  vb2-fence report
+  vb2-fence report --rounds 5 --json report.json
+  vb2-fence report --json | jq .right
+  vb2-fence report --feature off      (what a kernel without release fences does)
+
+Exit status: 0 every line is right, 1 a line is wrong, 2 the report could not be made.")]
+pub struct ReportArgs {
+    /// The video node [default: the first one of the vim2m driver].
+    #[arg(long, value_name = "NODE")]
+    pub device: Option<PathBuf>,
+
+    /// Write the same report, with every raw time, as JSON to FILE; without FILE, or with "-", to
+    /// stdout, in place of the table.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    pub json: Option<PathBuf>,
+
+    /// How long a job takes, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 400,
+          value_parser = clap::value_parser!(u32).range(100..=10_000))]
+    pub job_ms: u32,
+
+    /// How often each case is run; what must hold must hold in every round.
+    #[arg(long, value_name = "N", default_value_t = 3,
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rounds: u32,
+
+    /// Which half to run.
+    #[arg(long, value_enum, default_value_t = Halves::Both)]
+    pub feature: Halves,
+}
 
 /// The driver that the report is about.
 const DRIVER: &str = "vim2m";
@@ -107,7 +153,7 @@ pub fn run(args: &ReportArgs) -> Result<bool> {
     if on_stdout {
         json::print(&report)?;
     } else {
-        json::print_text(&table::render(&report))?;
+        json::print_text(&render(&report))?;
     }
     if let Some(json) = json {
         json.write(&report)?;
@@ -137,9 +183,7 @@ fn observe_halves(
             .map(|case| rounds(observer, case, args.rounds, &interrupt))
             .collect()
     };
-    let off = args.feature.off().then(|| half(false)).transpose()?;
-    let on = args.feature.on().then(|| half(true)).transpose()?;
-
+    let (off, on) = args.feature.run(half)?;
     let (mut off, mut on) = (off.map(Vec::into_iter), on.map(Vec::into_iter));
     let runs = Case::ALL.into_iter().map(|case| CaseRuns {
         case,
@@ -179,11 +223,11 @@ fn make_report(args: &ReportArgs, node: &Node, runs: Vec<CaseRuns>) -> Report {
         .into_iter()
         .map(|runs| CaseReport {
             title: runs.case.title(),
-            lines: judge::judge(&runs, args.job_ms),
+            lines: judge(&runs, args.job_ms),
             runs,
         })
         .collect();
-    let (right, judged) = judge::score(cases.iter().flat_map(|case| &case.lines));
+    let (right, judged) = score(cases.iter().flat_map(|case| &case.lines));
     Report {
         head: Head::with_program(),
         device: node.path.display().to_string(),
@@ -198,4 +242,55 @@ fn make_report(args: &ReportArgs, node: &Node, runs: Vec<CaseRuns>) -> Report {
         right,
         judged,
     }
+}
+
+/// The report as text.
+fn render(report: &Report) -> String {
+    let rounds = report.rounds;
+    let plural = if rounds == 1 { "" } else { "s" };
+    let mut out = format!(
+        "{} on {}, Linux {}\nA job takes {} ms; \"mid\" is {} ms into it; {rounds} round{plural} of \
+         each case.\n",
+        report.driver, report.device, report.head.kernel, report.job_ms, report.look_ms,
+    );
+    if rounds > 1 {
+        out += "Times are medians (lowest .. highest) of the rounds.\n";
+    }
+    out += "\n";
+    out += &table::header();
+    for case in &report.cases {
+        out += &format!("{}\n{}", case.title, table::section(&lines(case)));
+    }
+    out + &table::count(report.right, report.judged)
+}
+
+/// The lines of a case for the table; the same reason is said only once.
+fn lines<'a>(case: &'a CaseReport) -> Vec<table::Line<'a>> {
+    let mut said: Vec<&'a str> = Vec::new();
+    let mut complaints = |line: &'a Line| {
+        let Judgement::Wrong(reasons) = &line.judgement else {
+            return Vec::new();
+        };
+        let title: Vec<&str> = line.what.title().split_whitespace().collect();
+        let mut new = Vec::new();
+        for reason in reasons {
+            if !said.contains(&reason.as_str()) {
+                said.push(reason);
+                new.push(format!("{}: {reason}", title.join(" ")));
+            }
+        }
+        new
+    };
+    let lines = case.lines.iter().map(|line| table::Line {
+        title: line.what.title(),
+        off: line.off.as_deref(),
+        on: line.on.as_deref(),
+        right: match line.judgement {
+            Judgement::Right => Some(true),
+            Judgement::Wrong(_) => Some(false),
+            Judgement::NotJudged => None,
+        },
+        complaints: complaints(line),
+    });
+    lines.collect()
 }

@@ -1,74 +1,91 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The report as a table for a terminal of 100 columns.
+//! Lines with what was seen with release fences off and on, as a table for a terminal of 100 columns.
 
-use std::fmt::Write;
-
-use crate::judge::{Judgement, Line};
-use crate::report::Report;
+use crate::judge::Row;
 
 /// Widths of the title and of the halves' cells: 100 columns with the verdict.
 const TITLE: usize = 28;
 const OFF: usize = 28;
 const ON: usize = 32;
 
-/// Writes the whole report as text.
-pub fn render(report: &Report) -> String {
+/// A line of the table.
+#[derive(Debug)]
+pub struct Line<'a> {
+    /// What was looked at.
+    pub title: &'a str,
+    /// With the feature off; `None` if that half was not run.
+    pub off: Option<&'a str>,
+    /// With the feature on.
+    pub on: Option<&'a str>,
+    /// Whether it is right; `None` if that was not judged.
+    pub right: Option<bool>,
+    /// Why it is wrong; said below the lines.
+    pub complaints: Vec<String>,
+}
+
+impl<'a> From<&'a Row> for Line<'a> {
+    fn from(row: &'a Row) -> Self {
+        let wrong = row.halves().filter_map(|(half, seen)| {
+            let why = seen.wrong.as_ref()?;
+            Some(format!("{}, {half}: {why}", row.title))
+        });
+        Self {
+            title: &row.title,
+            off: row.off.as_ref().map(|seen| seen.text.as_str()),
+            on: row.on.as_ref().map(|seen| seen.text.as_str()),
+            right: Some(row.is_right()),
+            complaints: wrong.collect(),
+        }
+    }
+}
+
+/// A whole table: the titles of the columns, the lines, what is wrong, and a count.
+pub fn render(rows: &[Row]) -> String {
+    let lines: Vec<Line<'_>> = rows.iter().map(Line::from).collect();
+    let right = rows.iter().filter(|row| row.is_right()).count();
+    header() + &section(&lines) + &count(right, rows.len())
+}
+
+/// The titles of the columns.
+pub fn header() -> String {
+    row("", "release fences off", "release fences on", "")
+}
+
+/// Some lines, and below them why they are wrong.
+pub fn section(lines: &[Line<'_>]) -> String {
     let mut out = String::new();
-    // Writing to a String cannot fail.
-    let _ = write(&mut out, report);
+    for line in lines {
+        let verdict = match line.right {
+            Some(true) => "right",
+            Some(false) => "WRONG",
+            None => "",
+        };
+        out += &row(
+            &format!("  {}", line.title),
+            line.off.unwrap_or("not run"),
+            line.on.unwrap_or("not run"),
+            verdict,
+        );
+    }
+    for complaint in lines.iter().flat_map(|line| &line.complaints) {
+        out += &format!("  WRONG {complaint}\n");
+    }
     out
 }
 
-fn write(out: &mut String, report: &Report) -> std::fmt::Result {
-    writeln!(
-        out,
-        "{} on {}, Linux {}",
-        report.driver, report.device, report.head.kernel
-    )?;
-    writeln!(
-        out,
-        "A job takes {} ms; \"mid\" is {} ms into it; {} round{} of each case.",
-        report.job_ms,
-        report.look_ms,
-        report.rounds,
-        if report.rounds == 1 { "" } else { "s" }
-    )?;
-    if report.rounds > 1 {
-        writeln!(out, "Times are medians (lowest .. highest) of the rounds.")?;
-    }
-    writeln!(out)?;
-    row(out, "", "release fences off", "release fences on", "")?;
-    for case in &report.cases {
-        writeln!(out, "{}", case.title)?;
-        for line in &case.lines {
-            row(
-                out,
-                &format!("  {}", line.what.title()),
-                line.off.as_deref().unwrap_or("not run"),
-                line.on.as_deref().unwrap_or("not run"),
-                verdict(line),
-            )?;
-        }
-        reasons(out, &case.lines)?;
-    }
-    writeln!(out)?;
-    writeln!(out, "{} of {} lines right", report.right, report.judged)
+/// The last line of a table.
+pub fn count(right: usize, judged: usize) -> String {
+    format!("\n{right} of {judged} lines right\n")
 }
 
-pub(crate) fn row(
-    out: &mut String,
-    title: &str,
-    off: &str,
-    on: &str,
-    verdict: &str,
-) -> std::fmt::Result {
+fn row(title: &str, off: &str, on: &str, verdict: &str) -> String {
     let (off, on) = (cut(off, OFF), cut(on, ON));
     let text = format!("{title:TITLE$}  {off:OFF$}  {on:ON$}  {verdict}");
-    writeln!(out, "{}", text.trim_end())
+    format!("{}\n", text.trim_end())
 }
 
-/// What is too long for its cell is cut; a reason below the case, and the JSON, have it in full.
+/// What is too long for its cell is cut; a reason below the lines, and the JSON, have it in full.
 fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
@@ -77,49 +94,28 @@ fn cut(text: &str, width: usize) -> String {
     kept + ".."
 }
 
-fn verdict(line: &Line) -> &'static str {
-    match line.judgement {
-        Judgement::Right => "right",
-        Judgement::Wrong(_) => "WRONG",
-        Judgement::NotJudged => "",
-    }
-}
-
-/// Why lines are wrong, below the case; the same reason only once.
-fn reasons(out: &mut String, lines: &[Line]) -> std::fmt::Result {
-    let mut said: Vec<&str> = Vec::new();
-    for line in lines {
-        let Judgement::Wrong(reasons) = &line.judgement else {
-            continue;
-        };
-        for reason in reasons {
-            if !said.contains(&reason.as_str()) {
-                said.push(reason);
-                let title: Vec<&str> = line.what.title().split_whitespace().collect();
-                writeln!(out, "  WRONG {}: {reason}", title.join(" "))?;
-            }
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::judge::{join, Seen};
 
     #[test]
     fn rows_fit_100_columns() {
-        let mut out = String::new();
         let long = "x".repeat(200);
-        row(&mut out, "  title", &long, &long, "WRONG").unwrap();
+        let out = row("  title", &long, &long, "WRONG");
         assert_eq!(out.trim_end().chars().count(), 99);
         assert!(out.contains("xx..  xx"));
+        for what in crate::judge::report::What::ALL {
+            assert!(what.title().len() + 2 <= TITLE, "{what:?}");
+        }
     }
 
     #[test]
-    fn titles_fit_their_column() {
-        for what in crate::judge::What::ALL {
-            assert!(what.title().len() + 2 <= TITLE, "{what:?}");
-        }
+    fn what_is_wrong_is_below() {
+        let on = vec![("one", Seen::right("c")), ("two", Seen::wrong("d", "late"))];
+        let text = render(&join(None, Some(on)));
+        let lines: Vec<&str> = text.lines().skip(3).collect();
+        assert_eq!(lines, ["  WRONG two, on: late", "", "1 of 2 lines right"]);
+        assert!(text.contains("not run"), "{text}");
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::Halves;
+use crate::judge::Halves;
 
 /// What `--help` and the man page say of the command.
 pub const LONG: &str = "\

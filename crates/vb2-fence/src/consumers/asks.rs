@@ -7,10 +7,10 @@ use std::os::fd::AsFd;
 use anyhow::Result;
 use rustix::event::PollFlags;
 
-use crate::compare::Seen;
 use crate::consumers::fences::{export, info, merge, polls, Timeline};
 use crate::consumers::job::Half;
 use crate::consumers::Lines;
+use crate::judge::Seen;
 use uapi::dmabuf::Access;
 use uapi::sync_file::FenceStatus;
 

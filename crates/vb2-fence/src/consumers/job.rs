@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 
 use anyhow::{ensure, Context, Result};
 
-use crate::compare::Seen;
+use crate::judge::Seen;
 use crate::scene::args::ProducerKind;
 use crate::scene::producer::{Producer, PICTURES};
 use uapi::picture::Size;

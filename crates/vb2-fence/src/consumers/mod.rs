@@ -13,12 +13,13 @@ pub mod waits;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::compare::{self, Row, Seen};
 use crate::consumers::args::ConsumersArgs;
 use crate::consumers::job::Half;
 use crate::json::{self, Head, Output};
+use crate::judge::{self, Row, Seen};
 use crate::scene::args::ProducerKind;
 use crate::scene::producer::switches;
+use crate::table;
 use uapi::interrupt::Interrupt;
 
 /// What one consumer has to say.
@@ -64,18 +65,17 @@ pub fn run(args: &ConsumersArgs) -> Result<bool> {
         }
         Ok(lines)
     };
-    let off = args.feature.off().then(|| half(false)).transpose()?;
-    let on = args.feature.on().then(|| half(true)).transpose()?;
+    let (off, on) = args.feature.run(half)?;
     drop(switches);
 
-    let rows = compare::join(off, on);
-    let right = compare::all_right(&rows);
+    let rows = judge::join(off, on);
+    let right = judge::all_right(&rows);
     let head = Head::with_program();
     json::print_text(&format!(
         "What consumers of rockchip-rga's buffers see during a job of {} ms, Linux {}\n\n{}",
         args.job_ms,
         head.kernel,
-        compare::render(&rows)
+        table::render(&rows)
     ))?;
     if let Some(json) = json {
         let report = Report {

@@ -8,10 +8,10 @@ use anyhow::{ensure, Result};
 use rustix::event::PollFlags;
 use v4l2r::ioctl;
 
-use crate::compare::Seen;
 use crate::consumers::fences::{export, import, info, polls, Timeline};
 use crate::consumers::job::{Half, Job, SIZE};
 use crate::consumers::Lines;
+use crate::judge::Seen;
 use crate::scene::node::{Memory, SideFormat, Streamer};
 use crate::scene::producer::{find, PATIENCE_MS};
 use uapi::device::{self, Queue};

@@ -5,10 +5,10 @@
 use anyhow::{ensure, Context, Result};
 use rustix::event::{epoll, Timespec};
 
-use crate::compare::Seen;
 use crate::consumers::fences::{export, info};
 use crate::consumers::job::{Half, ATTEMPTS, SIZE};
 use crate::consumers::Lines;
+use crate::judge::Seen;
 use crate::scene::args::ProducerKind;
 use crate::scene::flip::{Flip, Stage};
 use crate::scene::producer::Producer;

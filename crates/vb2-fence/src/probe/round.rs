@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use v4l2r::ioctl::Request;
 
-use super::verdict::{Seen, View};
+use crate::judge::probe::{Seen, View};
 use crate::observation::{Case, Dequeued, Handle};
 use uapi::clock::{self, Ns, MS};
 use uapi::device::Queue;

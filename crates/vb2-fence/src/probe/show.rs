@@ -1,15 +1,67 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What a probe found, for people.
+//! What a probe found, as JSON and as text.
 
 use std::fmt::Write;
+use std::path::PathBuf;
+
+use serde::Serialize;
 
 use super::round::PATIENCE_MS;
-use super::verdict::{Seen, Verdict};
-use super::{CaseResult, Probe};
-use crate::show::{dequeued, status};
+use crate::json::Head;
+use crate::judge::probe::{Seen, Verdict};
+use crate::observation::Case;
+use crate::words::{dequeued, status};
 use uapi::clock::ms_between;
+use uapi::publishing::Publishing;
 use uapi::sync_file::FenceStatus;
+
+/// What the command shows; its JSON has the same fields.
+#[derive(Debug, Serialize)]
+pub struct Probe {
+    /// What it begins with.
+    #[serde(flatten)]
+    pub head: Head,
+    /// The video node.
+    pub device: PathBuf,
+    /// Its driver.
+    pub driver: String,
+    /// Its card.
+    pub card: String,
+    /// What sysfs says.
+    pub publishing: Publishing,
+    /// What a job is.
+    pub jobs: String,
+    /// What it is found to do.
+    pub verdict: Verdict,
+    /// What each case showed.
+    pub cases: Vec<CaseResult>,
+}
+
+/// One case, through all its rounds.
+#[derive(Debug, Serialize)]
+pub struct CaseResult {
+    /// Which one.
+    pub case: Case,
+    /// `None` if it could not be tried.
+    pub verdict: Option<Verdict>,
+    /// Why, in the first round with that verdict; or why it could not be tried.
+    pub reason: String,
+    /// All of them.
+    pub rounds: Vec<RoundResult>,
+}
+
+/// One round of a case.
+#[derive(Debug, Serialize)]
+pub struct RoundResult {
+    /// What it shows.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: String,
+    /// What was seen.
+    #[serde(flatten)]
+    pub seen: Seen,
+}
 
 /// Writes the whole probe as text.
 pub fn render(probe: &Probe) -> String {

@@ -5,13 +5,14 @@
 use anyhow::{ensure, Result};
 use serde::Serialize;
 
-use crate::compare::{self, Row, Seen};
 use crate::json::{self, Head, Output};
+use crate::judge::{self, Row, Seen};
 use crate::scene::args::{ProducerKind, SceneArgs};
 use crate::scene::flip::{Flip, Stage};
 use crate::scene::producer::switches;
 use crate::scene::{open, set_all};
-use crate::show::Spread;
+use crate::table;
+use crate::words::Spread;
 use uapi::clock::ms_between;
 use uapi::interrupt::Interrupt;
 use uapi::picture::{Shown, Size};
@@ -158,14 +159,14 @@ pub fn run(args: &SceneArgs, frames: u32) -> Result<bool> {
     }
     drop(switches);
 
-    let rows = compare::join(
+    let rows = judge::join(
         off.as_ref().map(|counts| counts.lines(false, frames)),
         on.as_ref().map(|counts| counts.lines(true, frames)),
     );
-    let right = compare::all_right(&rows);
+    let right = judge::all_right(&rows);
     json::print_text(&format!(
         "Flips of vkms to pictures that rockchip-rga is writing; a job takes {job_ms} ms.\n\n{}",
-        compare::render(&rows)
+        table::render(&rows)
     ))?;
     if let Some(json) = json {
         let report = Report {

@@ -8,12 +8,13 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::compare::{self, Row, Seen};
 use crate::json::{self, Head, Output};
+use crate::judge::{self, Row, Seen};
 use crate::scene::args::{ProducerKind, SceneArgs};
 use crate::scene::flip::Flip;
 use crate::scene::producer::switches;
 use crate::scene::{image, open, set_all, timeline, writes_last};
+use crate::table;
 use uapi::clock::ms_between;
 use uapi::interrupt::Interrupt;
 use uapi::picture::{Shown, Size};
@@ -83,8 +84,8 @@ pub fn run(args: &SceneArgs, dir: &Path) -> Result<bool> {
     };
 
     let kind = args.producer;
-    let rows = compare::join(Some(lines(&off, false, kind)), Some(lines(&on, true, kind)));
-    let right = compare::all_right(&rows);
+    let rows = judge::join(Some(lines(&off, false, kind)), Some(lines(&on, true, kind)));
+    let right = judge::all_right(&rows);
     let head = Head::with_program();
     let text = format!(
         "{} on {}, shown by vkms, Linux {}\nA job takes {job_ms} ms. Times are from the end of the \
@@ -92,7 +93,7 @@ pub fn run(args: &SceneArgs, dir: &Path) -> Result<bool> {
         node.driver,
         node.path.display(),
         head.kernel,
-        compare::render(&rows),
+        table::render(&rows),
         verdict(right, kind)
     );
     for (flip, name) in [(&off, "scene-off.png"), (&on, "scene-on.png")] {

@@ -375,3 +375,11 @@ fn equal_complaints_are_one() {
     let found = wrong(&runs(None, rounds));
     assert!(found[0].1.contains("on, round 1, 3: ready"), "{found:?}");
 }
+
+#[test]
+fn descriptors_that_agree_are_one() {
+    let join = |all: &[&str]| views(all.iter().map(|s| s.to_string()));
+    assert_eq!(join(&["pending", "pending"]), "pending");
+    assert_eq!(join(&["pending", "ready"]), "pending | ready");
+    assert_eq!(join(&[]), "");
+}
