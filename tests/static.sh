@@ -148,6 +148,52 @@ kernel_doc()
 		[[ $? == 1 ]]
 }
 
+# documented_paths: every file of the repository that README.md and docs/ name, and every target of a link
+documented_paths()
+{
+	local file word bad=0
+	cd "$ROOT"
+	for file in README.md CONTRIBUTING.md docs/*.md Documentation/*/media/*.rst; do
+		while IFS= read -r word; do
+			compgen -G "$word" >/dev/null || {
+				echo "$file: there is no $word"
+				bad=1
+			}
+		done < <(
+			grep -oP '(?<![\w/.<>-])(scripts|tests|docs|crates|mutants|patches|drivers|rust|include|samples|tools|Documentation)/[\w./*-]*\w' "$file" |
+				grep -v '^crates/target/'
+			grep -oP '\]\(\K[^):]+(?=\))' "$file" | sed "s,^,$(dirname "$file")/,"
+		)
+	done
+	return "$bad"
+}
+
+# readme_by_hand: what README.md has a user type makes the files of build/linux. From tracked files only:
+# what was built in the clone is no part of the overlay.
+readme_by_hand()
+{
+	local dir commands files
+	dir=$(mktemp -d)
+	mkdir "$dir"/{repo,tree,expected}
+	cd "$ROOT"
+	linked_files | tar -c -T - patches | tar -x -C "$dir/repo"
+	mapfile -t files < <(tgit -C "$TREE" diff --name-only "$(state base)" "$(state applied)")
+	tgit -C "$TREE" archive "$(state base)" "${files[@]}" | tar -x -C "$dir/tree"
+	tgit -C "$TREE" archive "$(state applied)" "${files[@]}" | tar -x -C "$dir/expected"
+	linked_files | tar -c -T - | tar -x -C "$dir/expected"
+	tgit init -q "$dir/tree"
+	tgit -C "$dir/tree" add -f -A
+	commands=$(sed -n '/^## On your own kernel/,/^## /s/^    \(sed \|cp \)/\1/p' README.md)
+	[[ $(wc -l <<<"$commands") == 2 ]]
+	cd "$dir/tree"
+	export GIT_AUTHOR_NAME=Test GIT_AUTHOR_EMAIL=test@localhost
+	tgit commit -q -m base
+	REPO=$dir/repo GIT_COMMITTER_NAME=Test GIT_COMMITTER_EMAIL=test@localhost \
+		bash -e -o pipefail -c "$commands"
+	diff -r --exclude=.git "$dir/expected" .
+	rm -rf "$dir"
+}
+
 # compile_checked FLAG...: the kernel crate and every touched or new object, into check.log
 compile_checked()
 {
@@ -218,5 +264,7 @@ check "static: shellcheck" lint_scripts
 check "static: the table of what was thrown at the kernel" "$TESTS/summary-test"
 check "static: SPDX lines and licence texts" licences
 check "static: kernel-doc" documentation
+check "static: the documents name files that exist" documented_paths
+check "static: the commands of README.md make the files of make tree" readme_by_hand
 static_key=$(key static "$(cat "$ROOT"/scripts/configs/*.config "$ROOT/tests/expected/warnings")")
 check_once "static: clippy, W=1 and sparse" "$static_key-w" compile_check clippy CLIPPY=1 W=1 C=2
