@@ -2,7 +2,6 @@
 
 //! `vb2-fence list`: every video node, and whether release fences come from it.
 
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -111,31 +110,14 @@ fn row(sysfs: &Sysfs, path: &Path) -> Row {
 }
 
 fn render(listing: &Listing) -> String {
-    let mut out = String::new();
-    // Writing to a String cannot fail.
-    let _ = write(&mut out, listing);
-    out
-}
-
-fn write(out: &mut String, listing: &Listing) -> std::fmt::Result {
-    match listing.release_fence_timeout_ms {
-        Some(0) => writeln!(
-            out,
-            "Linux {} with release fences, no timeout",
-            listing.head.kernel
-        )?,
-        Some(ms) => {
-            let kernel = &listing.head.kernel;
-            writeln!(out, "Linux {kernel} with release fences, timeout {ms} ms")?;
-        }
-        None => writeln!(
-            out,
-            "Linux {} without release fences (or videobuf2 is not loaded)",
-            listing.head.kernel
-        )?,
-    }
+    let fences = match listing.release_fence_timeout_ms {
+        Some(0) => "with release fences, no timeout".to_owned(),
+        Some(ms) => format!("with release fences, timeout {ms} ms"),
+        None => "without release fences (or videobuf2 is not loaded)".to_owned(),
+    };
+    let mut out = format!("Linux {} {fences}\n", listing.head.kernel);
     if listing.nodes.is_empty() {
-        return writeln!(out, "no video nodes: load a driver (modprobe vim2m)");
+        return out + "no video nodes: load a driver (modprobe vim2m)\n";
     }
     let header = ["node", "driver", "card", "queues", "release fences"].map(String::from);
     let mut rows = vec![header];
@@ -144,11 +126,12 @@ fn write(out: &mut String, listing: &Listing) -> std::fmt::Result {
     let widths: Vec<usize> = (0..4).map(|column| width(column).unwrap_or(0)).collect();
     for row in &rows {
         for (cell, width) in row.iter().zip(&widths) {
-            write!(out, "{cell:width$}  ")?;
+            out += &format!("{cell:width$}  ");
         }
-        writeln!(out, "{}", row[4])?;
+        out += &row[4];
+        out += "\n";
     }
-    Ok(())
+    out
 }
 
 fn cells(row: &Row) -> [String; 5] {

@@ -2,7 +2,6 @@
 
 //! What a probe found, as JSON and as text.
 
-use std::fmt::Write;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -63,55 +62,33 @@ pub struct RoundResult {
     pub seen: Seen,
 }
 
-/// Writes the whole probe as text.
+/// The whole probe as text.
 pub fn render(probe: &Probe) -> String {
-    let mut out = String::new();
-    // Writing to a String cannot fail.
-    let _ = write(&mut out, probe);
-    out
-}
-
-fn write(out: &mut String, probe: &Probe) -> std::fmt::Result {
-    writeln!(
-        out,
-        "{} ({}, {}), Linux {}: {}",
-        probe.device.display(),
+    let device = probe.device.display();
+    let mut out = format!(
+        "{device} ({}, {}), Linux {}: {}\nrelease fences, as sysfs has it: {}\n",
         probe.driver,
         probe.card,
         probe.head.kernel,
-        probe.jobs
-    )?;
-    writeln!(
-        out,
-        "release fences, as sysfs has it: {}",
+        probe.jobs,
         probe.publishing.describe()
-    )?;
-    for case in &probe.cases {
-        write_case(out, case)?;
-    }
-    writeln!(
-        out,
-        "{}: {}",
-        probe.device.display(),
-        probe.verdict.describe()
-    )
+    );
+    out.extend(probe.cases.iter().map(render_case));
+    out + &format!("{device}: {}\n", probe.verdict.describe())
 }
 
-fn write_case(out: &mut String, case: &CaseResult) -> std::fmt::Result {
+fn render_case(case: &CaseResult) -> String {
     let verdict = case.verdict.map_or("not tried", Verdict::describe);
-    writeln!(out, "{}: {verdict}", case.case.title())?;
+    let mut out = format!("{}: {verdict}\n", case.case.title());
     if !case.reason.is_empty() {
-        writeln!(out, "  {}", case.reason)?;
+        out += &format!("  {}\n", case.reason);
     }
-    let Some(round) = case
-        .rounds
-        .iter()
-        .find(|round| Some(round.verdict) == case.verdict)
-    else {
-        return Ok(());
-    };
-    writeln!(out, "  mid-job: {}", mid(&round.seen))?;
-    writeln!(out, "  end:     {}", end(&round.seen))
+    let mut rounds = case.rounds.iter();
+    if let Some(round) = rounds.find(|round| Some(round.verdict) == case.verdict) {
+        let (mid, end) = (mid(&round.seen), end(&round.seen));
+        out += &format!("  mid-job: {mid}\n  end:     {end}\n");
+    }
+    out
 }
 
 /// What consumers saw while the job ran.

@@ -195,89 +195,104 @@ fn the_problem_has_to_show_with_the_feature_off() {
     );
 }
 
+/// Each breaks one of three rounds with the feature on, and is found for its own reason.
 #[test]
-fn video_node_ready_mid_job() {
-    expect(
-        broken_on(|r| r.mid_video = Readiness::Ready),
-        &[(What::MidVideo, "on, round 2: ready while the job runs")],
-    );
-}
-
-#[test]
-fn only_the_second_export_is_stale() {
-    expect(
-        broken_on(|r| r.views[1] = view_off(Handle::ExportedDuring))[..3].to_vec(),
-        &[
-            (What::MidDmabuf, "second export: ready"),
-            (What::MidFence, "second export: the fence is signalled"),
-            (What::MidName, "second export: no fence of the driver"),
-        ],
-    );
-}
-
-#[test]
-fn poll_errors_are_not_not_ready() {
-    expect(
-        broken_on(|r| r.views[0].mid_dmabuf = Readiness::Error),
-        &[(What::MidDmabuf, "a poll error while the job runs")],
-    );
-}
-
-#[test]
-fn fence_of_somebody_else() {
-    expect(
-        broken_on(|r| r.views[0].mid_fences = fences("vgem", "x", FenceStatus::Pending)),
-        &[
-            (What::MidFence, "no pending fence of videobuf2"),
-            (What::MidName, "no fence of the driver"),
-        ],
-    );
-}
-
-#[test]
-fn ours_among_others_will_do() {
-    let both = |r: &mut Round| {
-        let foreign = fences("vgem", "x", FenceStatus::Pending).fences;
-        r.views[0].mid_fences.fences.splice(0..0, foreign);
-    };
-    expect(broken_on(both), &[]);
-}
-
-#[test]
-fn ours_signalled_while_another_is_pending() {
-    let mixed = |r: &mut Round| {
-        r.views[0].mid_fences.fences[0].status = FenceStatus::Signalled;
-        let foreign = fences("vgem", "x", FenceStatus::Pending).fences;
-        r.views[0].mid_fences.fences.extend(foreign);
-    };
-    expect(
-        broken_on(mixed),
-        &[(What::MidFence, "no pending fence of videobuf2")],
-    );
-}
-
-#[test]
-fn names() {
-    expect(
-        broken_on(|r| r.views[0].mid_fences.fences[0].timeline.clear()),
-        &[(What::MidName, "no name")],
-    );
-    expect(
-        broken_on(|r| r.views[1].mid_fences.fences[0].timeline = "cap-2".into()),
-        &[(What::MidName, "different timelines: cap-1, cap-2")],
-    );
-}
-
-#[test]
-fn ready_too_early() {
-    expect(
-        broken_on(|r| r.views[1].end_dmabuf = at(380)),
-        &[(What::EndTime, "second export: ready before the job's end")],
-    );
-    expect(
-        broken_on(|r| r.views[0].end_sync_file = at(380)),
-        &[(What::EndFence, "before the job's end")],
-    );
+fn each_breakage_is_found() {
+    type Breakage = (fn(&mut Round), &'static [(What, &'static str)]);
+    let breakages: [Breakage; 16] = [
+        (
+            |r| r.mid_video = Readiness::Ready,
+            &[(What::MidVideo, "on, round 2: ready while the job runs")],
+        ),
+        (
+            |r| {
+                r.views[1] = View {
+                    end_dmabuf: at(403),
+                    ..view_off(Handle::ExportedDuring)
+                }
+            },
+            &[
+                (What::MidDmabuf, "second export: ready"),
+                (What::MidFence, "second export: the fence is signalled"),
+                (What::MidName, "second export: no fence of the driver"),
+                (What::EndFence, "second export: ready before the job's end"),
+            ],
+        ),
+        (
+            |r| r.views[0].mid_dmabuf = Readiness::Error,
+            &[(What::MidDmabuf, "a poll error while the job runs")],
+        ),
+        (
+            |r| r.views[0].mid_fences = fences("vgem", "x", FenceStatus::Pending),
+            &[
+                (What::MidFence, "no pending fence of videobuf2"),
+                (What::MidName, "no fence of the driver"),
+            ],
+        ),
+        // A fence of videobuf2 among others is enough.
+        (
+            |r| {
+                let foreign = fences("vgem", "x", FenceStatus::Pending).fences;
+                r.views[0].mid_fences.fences.splice(0..0, foreign);
+            },
+            &[],
+        ),
+        // It is signalled, and the other is pending.
+        (
+            |r| {
+                r.views[0].mid_fences.fences[0].status = FenceStatus::Signalled;
+                let foreign = fences("vgem", "x", FenceStatus::Pending).fences;
+                r.views[0].mid_fences.fences.extend(foreign);
+            },
+            &[(What::MidFence, "no pending fence of videobuf2")],
+        ),
+        (
+            |r| r.views[0].mid_fences.fences[0].timeline.clear(),
+            &[(What::MidName, "no name")],
+        ),
+        (
+            |r| r.views[1].mid_fences.fences[0].timeline = "cap-2".into(),
+            &[(What::MidName, "different timelines: cap-1, cap-2")],
+        ),
+        (
+            |r| r.views[1].end_dmabuf = at(380),
+            &[(What::EndTime, "second export: ready before the job's end")],
+        ),
+        (
+            |r| r.views[0].end_sync_file = at(380),
+            &[(What::EndFence, "before the job's end")],
+        ),
+        (
+            |r| r.views[0].end_dmabuf = None,
+            &[
+                (What::EndTime, "never became ready"),
+                (What::EndToNode, "never became ready"),
+            ],
+        ),
+        (
+            |r| r.end_video = None,
+            &[(What::EndToNode, "never became ready")],
+        ),
+        (
+            |r| r.views[0].end_fences.status = FenceStatus::Failed(110),
+            &[(What::EndFence, "timed out")],
+        ),
+        (
+            |r| r.views[0].end_fences.status = FenceStatus::Pending,
+            &[(What::EndFence, "pending")],
+        ),
+        (
+            |r| r.dequeued = Dequeued::Flagged,
+            &[(What::EndBuffer, "flagged as an error")],
+        ),
+        (
+            |r| r.dequeued = Dequeued::Failed("EAGAIN".into()),
+            &[(What::EndBuffer, "EAGAIN")],
+        ),
+    ];
+    for (breakage, wanted) in breakages {
+        expect(broken_on(breakage), wanted);
+    }
 }
 
 #[test]
@@ -309,45 +324,6 @@ fn far_from_the_video_node() {
     expect(wrong(&once), &[]);
     let twice = runs(None, results(vec![slow(), slow(), round_on()]));
     expect(wrong(&twice), &[(What::EndToNode, "46.0 ms apart")]);
-}
-
-#[test]
-fn never_ready() {
-    expect(
-        broken_on(|r| r.views[0].end_dmabuf = None),
-        &[
-            (What::EndTime, "never became ready"),
-            (What::EndToNode, "never became ready"),
-        ],
-    );
-    expect(
-        broken_on(|r| r.end_video = None),
-        &[(What::EndToNode, "never became ready")],
-    );
-}
-
-#[test]
-fn fence_with_an_error() {
-    expect(
-        broken_on(|r| r.views[0].end_fences.status = FenceStatus::Failed(110)),
-        &[(What::EndFence, "timed out")],
-    );
-    expect(
-        broken_on(|r| r.views[0].end_fences.status = FenceStatus::Pending),
-        &[(What::EndFence, "pending")],
-    );
-}
-
-#[test]
-fn buffer_with_an_error() {
-    expect(
-        broken_on(|r| r.dequeued = Dequeued::Flagged),
-        &[(What::EndBuffer, "flagged as an error")],
-    );
-    expect(
-        broken_on(|r| r.dequeued = Dequeued::Failed("EAGAIN".into())),
-        &[(What::EndBuffer, "EAGAIN")],
-    );
 }
 
 #[test]
