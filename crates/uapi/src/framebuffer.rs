@@ -11,7 +11,7 @@ use drm::buffer::{Buffer as _, DrmFourcc, DrmModifier, Handle, PlanarBuffer};
 use drm::control::dumbbuffer::DumbBuffer;
 use drm::control::{framebuffer, Device as _, FbCmd2Flags};
 
-use crate::kms::Card;
+use crate::card::Card;
 use crate::picture::{Layout, Picture, Size, UNWRITTEN};
 
 /// What a buffer looks like to the display.

@@ -9,17 +9,16 @@
 //! takes the pixels just after a vertical blank, and the checksum has to be that of the flip.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::path::PathBuf;
 use std::rc::Rc;
 
 use anyhow::{bail, ensure, Context, Result};
 use drm::control::connector::Interface;
 use drm::control::{atomic::AtomicModeReq, property, AtomicCommitFlags, Event};
 use drm::control::{connector, crtc, plane, Device as _, PlaneType, ResourceHandle};
-use drm::{ClientCapability, Device as _, VblankWaitFlags, VblankWaitTarget};
+use drm::{Device as _, VblankWaitFlags, VblankWaitTarget};
 
+use crate::card::{Card, DRIVER};
 use crate::clock::{self, Ns, MS};
 use crate::crc::Checksums;
 use crate::framebuffer::{Framebuffer, Target};
@@ -27,57 +26,8 @@ use crate::picture::{Layout, Picture, Size};
 use crate::poll;
 use crate::poll::Woken;
 
-/// The driver that is looked for.
-const DRIVER: &str = "vkms";
-
 /// How long a vertical blank or a writeback may take.
 const PATIENCE_MS: u64 = 10_000;
-
-/// An open DRM node.
-#[derive(Debug)]
-pub struct Card {
-    file: File,
-    /// Its number: /dev/dri/cardN.
-    pub number: u32,
-}
-
-impl AsFd for Card {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
-    }
-}
-
-impl drm::Device for Card {}
-impl drm::control::Device for Card {}
-
-impl Card {
-    /// The first node of vkms, for atomic commits and writeback.
-    fn open() -> Result<Self> {
-        for number in 0..64 {
-            let path = PathBuf::from(format!("/dev/dri/card{number}"));
-            let Ok(file) = OpenOptions::new().read(true).write(true).open(&path) else {
-                continue;
-            };
-            let card = Self { file, number };
-            let driver = card
-                .get_driver()
-                .with_context(|| format!("{}", path.display()))?;
-            if driver.name() != DRIVER {
-                continue;
-            }
-            for capability in [
-                ClientCapability::UniversalPlanes,
-                ClientCapability::Atomic,
-                ClientCapability::WritebackConnectors,
-            ] {
-                card.set_client_capability(capability, true)
-                    .with_context(|| format!("{}: no {capability:?}", path.display()))?;
-            }
-            return Ok(card);
-        }
-        bail!("no display of the driver {DRIVER} that can be opened: modprobe {DRIVER}, as root");
-    }
-}
 
 /// `struct drm_mode_modeinfo`, with the times of a mode that no monitor needs to understand.
 #[derive(Debug, Default)]

@@ -2,13 +2,14 @@
 
 //! The kernel's interfaces for user space, as far as this project's programs use them.
 //!
-//! - V4L2: [`device`] and [`queues`] (nodes), [`session`] (an open node), [`stateless`] (requests and
+//! - V4L2: [`device`] and [`queues`] (nodes), [`stream`] (an open node), [`stateless`] (requests and
 //!   controls of decoders), [`feature`] (a driver's switch), [`publishing`] (what sysfs says);
 //! - shared memory and fences: [`dmabuf`], [`mapping`], [`heap`], [`sync_file`];
-//! - KMS: [`kms`], [`framebuffer`], [`crc`] (what was scanned out), [`picture`];
+//! - KMS: [`card`], [`kms`], [`framebuffer`], [`crc`] (what was scanned out), [`picture`];
 //! - [`trace`] and [`tracefs`], [`rkemu`] (emulated hardware), [`poll`], [`clock`], [`interrupt`];
 //! - [`hint`]: what a user can do about an error.
 
+pub mod card;
 pub mod clock;
 pub mod crc;
 pub mod device;
@@ -25,8 +26,8 @@ pub mod poll;
 pub mod publishing;
 pub mod queues;
 pub mod rkemu;
-pub mod session;
 pub mod stateless;
+pub mod stream;
 pub mod sync_file;
 pub mod trace;
 pub mod tracefs;

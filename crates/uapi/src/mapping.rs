@@ -3,7 +3,7 @@
 //! A dma-buf's memory, for the processor.
 
 use std::ffi::c_void;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 
 use anyhow::{ensure, Context, Result};
@@ -11,10 +11,11 @@ use rustix::mm::{mmap, munmap, MapFlags, ProtFlags};
 
 use crate::dmabuf::{begin, end, Access};
 
-/// The mapping. The device and others write to the same memory, so it is only copied from and to,
-/// never lent out.
+/// A dma-buf that is mapped. The device and others write to the same memory, so it is only copied
+/// from and to, never lent out.
 #[derive(Debug)]
 pub struct Mapping {
+    dmabuf: OwnedFd,
     start: NonNull<c_void>,
     len: usize,
 }
@@ -25,36 +26,51 @@ unsafe impl Send for Mapping {}
 
 impl Mapping {
     /// Maps the first `len` bytes of a dma-buf.
-    pub fn new(dmabuf: BorrowedFd<'_>, len: usize) -> Result<Self> {
+    pub fn new(dmabuf: OwnedFd, len: usize) -> Result<Self> {
         let prot = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: without an address of ours, the new mapping covers nothing that is in use.
-        let start = unsafe { mmap(std::ptr::null_mut(), len, prot, MapFlags::SHARED, dmabuf, 0) }
-            .with_context(|| format!("cannot map {len} bytes of a dma-buf"))?;
+        let start = unsafe {
+            mmap(
+                std::ptr::null_mut(),
+                len,
+                prot,
+                MapFlags::SHARED,
+                &dmabuf,
+                0,
+            )
+        }
+        .with_context(|| format!("cannot map {len} bytes of a dma-buf"))?;
         let start = NonNull::new(start).context("mapped at address 0")?;
-        Ok(Self { start, len })
+        Ok(Self { dmabuf, start, len })
     }
 
     /// Writes `bytes` at the start, and gets the memory ready for devices.
-    pub fn write(&self, dmabuf: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
+    pub fn write(&self, bytes: &[u8]) -> Result<()> {
         ensure!(bytes.len() <= self.len, "more bytes than the buffer has");
-        begin(dmabuf, Access::Write).context("DMA_BUF_IOCTL_SYNC")?;
+        begin(self.as_fd(), Access::Write).context("DMA_BUF_IOCTL_SYNC")?;
         let to = self.start.as_ptr().cast::<u8>();
         // SAFETY: `to` is the start of `len` mapped bytes, which no reference points to, and
         // `bytes` are not more.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
-        end(dmabuf, Access::Write).context("DMA_BUF_IOCTL_SYNC")
+        end(self.as_fd(), Access::Write).context("DMA_BUF_IOCTL_SYNC")
     }
 
     /// Reads the first `len` bytes.
-    pub fn read(&self, dmabuf: BorrowedFd<'_>, len: usize) -> Result<Vec<u8>> {
+    pub fn read(&self, len: usize) -> Result<Vec<u8>> {
         ensure!(len <= self.len, "more bytes than the buffer has");
         let mut bytes = vec![0; len];
-        begin(dmabuf, Access::Read).context("DMA_BUF_IOCTL_SYNC")?;
+        begin(self.as_fd(), Access::Read).context("DMA_BUF_IOCTL_SYNC")?;
         let from = self.start.as_ptr().cast::<u8>();
         // SAFETY: `from` is the start of at least `len` mapped bytes, `bytes` has as many.
         unsafe { std::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), len) };
-        end(dmabuf, Access::Read).context("DMA_BUF_IOCTL_SYNC")?;
+        end(self.as_fd(), Access::Read).context("DMA_BUF_IOCTL_SYNC")?;
         Ok(bytes)
+    }
+}
+
+impl AsFd for Mapping {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.dmabuf.as_fd()
     }
 }
 
@@ -62,7 +78,7 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: this is the mapping that `new` made, and nothing points into it.
         if let Err(err) = unsafe { munmap(self.start.as_ptr(), self.len) } {
-            eprintln!("vb2-fence: munmap: {err}");
+            eprintln!("munmap of a dma-buf: {err}");
         }
     }
 }
@@ -70,21 +86,20 @@ impl Drop for Mapping {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsFd;
 
     /// Memory that can be mapped, but is no dma-buf.
     #[test]
     fn only_dmabufs_are_written_and_read() {
         let flags = rustix::fs::MemfdFlags::CLOEXEC;
-        let memory = rustix::fs::memfd_create("vb2-fence-test", flags).unwrap();
+        let memory = rustix::fs::memfd_create("uapi-test", flags).unwrap();
         rustix::fs::ftruncate(&memory, 4096).unwrap();
-        let map = Mapping::new(memory.as_fd(), 4096).unwrap();
+        assert!(Mapping::new(memory.try_clone().unwrap(), 0).is_err());
+        let map = Mapping::new(memory, 4096).unwrap();
         let message = |err: anyhow::Error| format!("{err:#}");
-        let long = map.write(memory.as_fd(), &[0; 4097]).unwrap_err();
+        let long = map.write(&[0; 4097]).unwrap_err();
         assert!(message(long).contains("more bytes"));
-        assert!(message(map.read(memory.as_fd(), 4097).unwrap_err()).contains("more bytes"));
-        let other = map.write(memory.as_fd(), &[1]).unwrap_err();
+        assert!(message(map.read(4097).unwrap_err()).contains("more bytes"));
+        let other = map.write(&[1]).unwrap_err();
         assert!(message(other).contains("DMA_BUF_IOCTL_SYNC"));
-        assert!(Mapping::new(memory.as_fd(), 0).is_err());
     }
 }

@@ -6,7 +6,14 @@ use serde::Serialize;
 use v4l2r::ioctl::Capabilities;
 use v4l2r::QueueType;
 
-use crate::device::Queue;
+/// The two queues of a memory-to-memory node, by what the program uses them for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    /// What the device reads.
+    Output,
+    /// What it writes.
+    Capture,
+}
 
 /// The queues of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What all stateless decoders need: requests from the media node, with controls in them, and a
-//! bitstream in the OUTPUT buffer.
+//! What all stateless decoders need: requests from the media node, with controls in them.
 
 mod control;
 
 use std::fs::{self, File, OpenOptions};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, Result};
@@ -14,7 +13,6 @@ use v4l2r::ioctl::{self, CtrlWhich, Request, RequestError};
 
 pub use self::control::Control;
 use crate::hint;
-use crate::mapping::Mapping;
 
 /// Where sysfs has the video nodes.
 const CLASS: &str = "/sys/class/video4linux";
@@ -97,12 +95,6 @@ fn failed(what: &str, err: RequestError) -> Error {
     }
 }
 
-/// Writes a bitstream into an OUTPUT buffer that is not queued, by way of its dma-buf.
-pub fn fill(dmabuf: BorrowedFd<'_>, bitstream: &[u8]) -> Result<()> {
-    let map = Mapping::new(dmabuf, bitstream.len()).context("the OUTPUT buffer")?;
-    map.write(dmabuf, bitstream).context("the OUTPUT buffer")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,13 +126,5 @@ mod tests {
         let null = Media::open(Path::new("/dev/null")).unwrap();
         let err = format!("{:#}", null.request().unwrap_err());
         assert!(err.starts_with("MEDIA_IOC_REQUEST_ALLOC: "), "{err}");
-    }
-
-    #[test]
-    fn only_dmabufs_are_filled() {
-        use std::os::fd::AsFd;
-        let null = File::open("/dev/null").unwrap();
-        let err = format!("{:#}", fill(null.as_fd(), &[1, 2]).unwrap_err());
-        assert!(err.starts_with("the OUTPUT buffer: "), "{err}");
     }
 }

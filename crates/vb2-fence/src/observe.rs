@@ -7,16 +7,26 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use v4l2r::memory::MemoryType;
+use v4l2r::PixelFormat;
 
 use crate::observation::{Case, Dequeued, Handle, Round, View};
 use uapi::clock::{self, MS};
-use uapi::device::{M2m, Queue};
+use uapi::device::Queue;
 use uapi::dmabuf;
 use uapi::heap::Heap;
 use uapi::poll;
 use uapi::poll::Readiness;
+use uapi::stream::{Stream, Wanted};
 use uapi::sync_file;
 use uapi::sync_file::SyncInfo;
+
+/// A small picture, so that vim2m's copying, which is part of starting a job, takes no time, in the
+/// format that vim2m takes on both sides.
+const PICTURE: Wanted = Wanted {
+    fourcc: PixelFormat::from_fourcc(b"RGBP"),
+    size: (160, 120),
+    bytes: 0,
+};
 
 /// Which part of the job has passed when the consumer looks: one in so many.
 pub const LOOK_FRACTION: u32 = 4;
@@ -62,27 +72,27 @@ impl MidView {
 impl Observer<'_> {
     /// Runs one job on a node of its own and watches it to its end.
     pub fn round(&self, case: Case) -> Result<Round> {
-        let m2m = M2m::open(self.node, self.job_ms)?;
-        m2m.request_buffer(Queue::Output, MemoryType::Mmap)?;
-        m2m.queue_output()?;
-        let (handle, dmabuf) = self.prepare_capture(&m2m, case)?;
+        let mut stream = open(self.node, self.job_ms)?;
+        stream.request_buffers(Queue::Output, MemoryType::Mmap, 1)?;
+        stream.queue(Queue::Output, 0)?;
+        let (handle, dmabuf) = self.prepare_capture(&mut stream, case)?;
 
-        m2m.stream_on(Queue::Output)?;
+        stream.stream_on(Queue::Output)?;
         let started_ns = clock::now();
-        m2m.stream_on(Queue::Capture)?;
+        stream.stream_on(Queue::Capture)?;
         let start_returned_ns = clock::now();
 
         clock::sleep_until(started_ns + u64::from(self.job_ms / LOOK_FRACTION) * MS);
         let look_began_ns = clock::now();
-        let mid_video = poll::ready_now(m2m.as_fd()).context("poll of the video node")?;
+        let mid_video = poll::ready_now(stream.as_fd()).context("poll of the video node")?;
         let mut views = vec![MidView::look(handle, dmabuf)?];
         if case == Case::ExportedDuring {
-            let second = m2m.export_capture().context("while the job runs")?;
+            let second = export(&stream).context("while the job runs")?;
             views.push(MidView::look(Handle::ExportedDuring, second)?);
         }
         let look_ended_ns = clock::now();
 
-        let mut fds: Vec<BorrowedFd<'_>> = vec![m2m.as_fd()];
+        let mut fds: Vec<BorrowedFd<'_>> = vec![stream.as_fd()];
         for view in &views {
             fds.extend([view.dmabuf.as_fd(), view.sync_file.as_fd()]);
         }
@@ -104,9 +114,9 @@ impl Observer<'_> {
                 })
             })
             .collect::<Result<_>>()?;
-        let dequeued = match m2m.dequeue_capture() {
-            Ok(false) => Dequeued::Done,
-            Ok(true) => Dequeued::Flagged,
+        let dequeued = match stream.take(Queue::Capture) {
+            Ok(buffer) if buffer.error => Dequeued::Flagged,
+            Ok(_) => Dequeued::Done,
             Err(err) => Dequeued::Failed(format!("{err:#}")),
         };
         Ok(Round {
@@ -122,20 +132,38 @@ impl Observer<'_> {
     }
 
     /// Makes the CAPTURE buffer and queues it; gives the descriptor that exists before the job.
-    fn prepare_capture(&self, m2m: &M2m, case: Case) -> Result<(Handle, OwnedFd)> {
+    fn prepare_capture(&self, stream: &mut Stream, case: Case) -> Result<(Handle, OwnedFd)> {
         match case {
             Case::ExportedBefore | Case::ExportedDuring => {
-                m2m.request_buffer(Queue::Capture, MemoryType::Mmap)?;
-                let dmabuf = m2m.export_capture()?;
-                m2m.queue_capture()?;
+                stream.request_buffers(Queue::Capture, MemoryType::Mmap, 1)?;
+                let dmabuf = export(stream)?;
+                stream.queue(Queue::Capture, 0)?;
                 Ok((Handle::ExportedBefore, dmabuf))
             }
             Case::Imported => {
-                m2m.request_buffer(Queue::Capture, MemoryType::DmaBuf)?;
-                let dmabuf = self.heap.allocate(m2m.capture_size() as usize)?;
-                m2m.queue_capture_import(dmabuf.as_fd())?;
+                stream.request_buffers(Queue::Capture, MemoryType::DmaBuf, 1)?;
+                let bytes = stream.planes(Queue::Capture)[0].sizeimage;
+                let dmabuf = self.heap.allocate(bytes as usize)?;
+                stream.queue_import(Queue::Capture, 0, &[&dmabuf])?;
                 Ok((Handle::Imported, dmabuf))
             }
         }
     }
+}
+
+/// Opens the node and prepares jobs that take `job_ms`.
+pub fn open(node: &Path, job_ms: u32) -> Result<Stream> {
+    let mut stream = Stream::open(node)?;
+    let set = stream.set_job_ms(job_ms);
+    set.with_context(|| node.display().to_string())?;
+    for queue in [Queue::Output, Queue::Capture] {
+        stream.set_format(queue, &PICTURE)?;
+    }
+    Ok(stream)
+}
+
+/// Exports the CAPTURE buffer, which has one plane.
+fn export(stream: &Stream) -> Result<OwnedFd> {
+    let mut planes = stream.export(Queue::Capture, 0)?;
+    planes.pop().context("EXPBUF gave nothing")
 }

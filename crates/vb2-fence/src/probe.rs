@@ -25,7 +25,7 @@ use uapi::device::{Node, Queue};
 use uapi::heap::{self, Heap};
 use uapi::interrupt::Interrupt;
 use uapi::publishing::{Publishing, Sysfs};
-use uapi::session::Session;
+use uapi::stream::Stream;
 
 /// How often a round is run again when the job was over before it could be looked at.
 const RETRIES: u32 = 3;
@@ -181,9 +181,9 @@ fn choose_feeder(args: &ProbeArgs, setup: &Setup) -> Result<Box<dyn Feeder>> {
         queues.capture,
         "{path} has no CAPTURE queue of pictures, so there is nothing to consume"
     );
-    let session = Session::open(&setup.node.path)?;
+    let stream = Stream::open(&setup.node.path)?;
     let is_decoder = queues.m2m && {
-        let offers = session.offers(Queue::Output);
+        let offers = stream.offers(Queue::Output);
         !offers.is_empty() && offers.iter().all(|offer| offer.compressed)
     };
     ensure!(
@@ -191,8 +191,8 @@ fn choose_feeder(args: &ProbeArgs, setup: &Setup) -> Result<Box<dyn Feeder>> {
         "{path} is not a decoder: it needs no --stream"
     );
     Ok(match (queues.m2m, is_decoder) {
-        (true, true) => Box::new(Decoder::new(setup, &session, args.stream.as_deref())?),
-        (true, false) => Box::new(Raw::new(setup, &session)?),
+        (true, true) => Box::new(Decoder::new(setup, &stream, args.stream.as_deref())?),
+        (true, false) => Box::new(Raw::new(setup, &stream)?),
         (false, _) => Box::new(Camera),
     })
 }

@@ -13,9 +13,9 @@ use crate::judge::report::{judge, score, CaseRuns, Judgement, Line};
 use crate::judge::report::{EARLY_TOLERANCE_MS, NODE_LIMIT_MS};
 use crate::judge::Halves;
 use crate::observation::{Case, RoundResult, TICK_STALL_MS};
-use crate::observe::{Observer, LOOK_FRACTION};
+use crate::observe::{self, Observer, LOOK_FRACTION};
 use crate::table;
-use uapi::device::{M2m, Node};
+use uapi::device::{Node, Queue};
 use uapi::feature::Switch;
 use uapi::heap::Heap;
 use uapi::interrupt::Interrupt;
@@ -163,8 +163,10 @@ pub fn run(args: &ReportArgs) -> Result<bool> {
 
 /// Tries what every round needs, so that what is missing here is not taken for a finding.
 fn can_run(node: &Node, heap: &Heap, job_ms: u32) -> Result<()> {
-    let m2m = M2m::open(&node.path, job_ms)?;
-    heap.allocate(m2m.capture_size() as usize)?;
+    let stream = observe::open(&node.path, job_ms)?;
+    for plane in stream.format(Queue::Capture)?.plane_fmt {
+        heap.allocate(plane.sizeimage as usize)?;
+    }
     Ok(())
 }
 

@@ -20,11 +20,11 @@ use self::context::{Contextual, Counts};
 use crate::json::{self, Head};
 use crate::probe::feed::{Feeder, Raw, Setup};
 use crate::probe::{parse_fourcc, parse_size};
-use crate::watch::Counter;
+use crate::watch::counter::Counter;
 use uapi::clock::{self, ms_between, MS};
 use uapi::device::Node;
 use uapi::interrupt::Interrupt;
-use uapi::session::Session;
+use uapi::stream::Stream;
 
 /// The driver that every machine can have.
 const DEFAULT_DRIVER: &str = "vim2m";
@@ -160,7 +160,7 @@ pub fn run(args: &StressArgs) -> Result<bool> {
         size: args.size,
         format: args.format,
     };
-    let raw = Raw::new(&setup, &Session::open(&setup.node.path)?)
+    let raw = Raw::new(&setup, &Stream::open(&setup.node.path)?)
         .context("only a device that takes raw pictures can be fed here")?;
     // What cannot work is said before anything is shown.
     raw.open(&setup).with_context(|| path.clone())?;

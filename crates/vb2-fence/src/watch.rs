@@ -2,7 +2,9 @@
 
 //! `vb2-fence watch`: the fences of a device while it works for somebody else.
 
+pub mod counter;
 mod owner;
+mod report;
 mod show;
 mod stats;
 mod waiter;
@@ -13,9 +15,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use serde::Serialize;
 
 use self::owner::Owners;
+use self::report::Report;
 use self::show::Display;
 use self::stats::{QueueReport, Stats};
 use self::waiter::{Foreign, Waiter};
@@ -71,22 +73,6 @@ pub struct WatchArgs {
     /// Write JSON: an object in a line for each interval, and one at the end.
     #[arg(long)]
     pub json: bool,
-}
-
-/// What an interval or the end shows; its JSON has the same fields. All numbers are from the start.
-#[derive(Debug, Serialize)]
-pub struct Report {
-    schema_version: u32,
-    /// "interval" or "summary".
-    kind: &'static str,
-    device: PathBuf,
-    seconds: f64,
-    /// The queues of the device.
-    queues: Vec<QueueReport>,
-    /// Fences of queues that are not known to belong to a node.
-    unknown: u64,
-    /// Events that were dropped.
-    lost_events: u64,
 }
 
 /// Runs the command.
@@ -162,34 +148,6 @@ impl Watch {
             unknown: unknown.iter().map(|queue| queue.armed).sum(),
             lost_events: self.stats.lost,
         }
-    }
-}
-
-/// Counts the fences of all queues while something else runs.
-pub struct Counter {
-    instance: Instance,
-    stats: Stats,
-}
-
-impl Counter {
-    /// From now on.
-    pub fn start() -> Result<Self> {
-        Ok(Self {
-            instance: Instance::new(false)?,
-            stats: Stats::default(),
-        })
-    }
-
-    /// Takes in what has come.
-    pub fn step(&mut self) -> Result<()> {
-        let lines = self.instance.read()?;
-        lines.iter().for_each(|line| self.stats.see(line));
-        Ok(())
-    }
-
-    /// The queues for which `wanted` holds, and how many events were dropped.
-    pub fn report(&self, wanted: impl Fn(&str) -> bool) -> (Vec<QueueReport>, u64) {
-        (self.stats.report(wanted), self.stats.lost)
     }
 }
 

@@ -9,14 +9,16 @@ use anyhow::{ensure, Context, Result};
 use serde::Serialize;
 
 use crate::compositor::args::Wait;
-use crate::compositor::REFRESH;
-use crate::scene::producer::{Producer, PICTURES};
+use crate::scene::{node::PICTURES, producer::Producer};
 use uapi::clock::{Ns, MS};
 use uapi::dmabuf;
 use uapi::interrupt::Interrupt;
 use uapi::poll;
 use uapi::sync_file;
 use uapi::sync_file::FENCE_DRIVER;
+
+/// Vertical blanks per second.
+pub const REFRESH: u32 = 25;
 
 /// What the client saw.
 #[derive(Debug, Default, Serialize)]

@@ -2,7 +2,7 @@
 
 //! `vb2-fence compositor`: the loop of a compositor, for strace.
 //!
-//! [`client`] is who the pictures come from. The loop itself is in the program's first thread and
+//! The pictures come from [`client`]. The loop itself is in the program's first thread and
 //! makes no system call but those that a compositor makes.
 
 pub mod args;
@@ -18,10 +18,10 @@ use rustix::io::Errno;
 use serde::Serialize;
 
 use crate::compositor::args::{CompositorArgs, Wait};
-use crate::compositor::client::{Client, Counts};
+use crate::compositor::client::{Client, Counts, REFRESH};
 use crate::json::{self, Head};
 use crate::scene::args::ProducerKind;
-use crate::scene::producer::{Producer, PICTURES};
+use crate::scene::{node::PICTURES, producer::Producer};
 use uapi::dmabuf;
 use uapi::framebuffer::Framebuffer;
 use uapi::interrupt::Interrupt;
@@ -33,9 +33,6 @@ const SIZE: Size = Size {
     width: 64,
     height: 48,
 };
-
-/// Vertical blanks per second.
-const REFRESH: u32 = 25;
 
 /// How long anything may take, in seconds.
 const PATIENCE: i64 = 20;

@@ -8,8 +8,7 @@ use anyhow::Result;
 use rustix::event::PollFlags;
 
 use crate::consumers::fences::{export, info, merge, polls, Timeline};
-use crate::consumers::job::Half;
-use crate::consumers::Lines;
+use crate::consumers::job::{Half, Lines};
 use crate::judge::Seen;
 use uapi::dmabuf::Access;
 use uapi::sync_file::FenceStatus;

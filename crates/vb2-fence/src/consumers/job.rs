@@ -8,10 +8,13 @@ use anyhow::{ensure, Context, Result};
 
 use crate::judge::Seen;
 use crate::scene::args::ProducerKind;
-use crate::scene::producer::{Producer, PICTURES};
+use crate::scene::{node::PICTURES, producer::Producer};
 use uapi::picture::Size;
 use uapi::poll;
 use uapi::sync_file::{FenceStatus, SyncInfo};
+
+/// The lines of one consumer.
+pub type Lines = Vec<(&'static str, Seen)>;
 
 /// Small pictures: nothing is looked at here.
 pub const SIZE: Size = Size {

@@ -14,16 +14,13 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::consumers::args::ConsumersArgs;
-use crate::consumers::job::Half;
+use crate::consumers::job::{Half, Lines};
 use crate::json::{self, Head, Output};
-use crate::judge::{self, Row, Seen};
+use crate::judge::{self, Row};
 use crate::scene::args::ProducerKind;
 use crate::scene::producer::switches;
 use crate::table;
 use uapi::interrupt::Interrupt;
-
-/// What one consumer has to say.
-pub type Lines = Vec<(&'static str, Seen)>;
 
 /// The consumers, in the order of the table.
 const CONSUMERS: [fn(&Half) -> Result<Lines>; 8] = [

@@ -6,17 +6,16 @@ use std::os::fd::AsFd;
 
 use anyhow::{ensure, Result};
 use rustix::event::PollFlags;
-use v4l2r::ioctl;
+use v4l2r::memory::MemoryType;
 
 use crate::consumers::fences::{export, import, info, polls, Timeline};
-use crate::consumers::job::{Half, Job, SIZE};
-use crate::consumers::Lines;
+use crate::consumers::job::{Half, Job, Lines, SIZE};
 use crate::judge::Seen;
-use crate::scene::node::{Memory, SideFormat, Streamer};
-use crate::scene::producer::{find, PATIENCE_MS};
-use uapi::device::{self, Queue};
+use crate::scene::node::{find, set_format, PATIENCE_MS};
+use uapi::device::Queue;
 use uapi::dmabuf::Access;
 use uapi::poll;
+use uapi::stream::Stream;
 use uapi::sync_file::SyncInfo;
 
 /// IMPORT_SYNC_FILE: somebody else's fence beside ours, signalled later.
@@ -61,26 +60,24 @@ pub fn import_into_vim2m(half: &Half) -> Result<Lines> {
         switch.set(half.on)?;
     }
     let node = find("vim2m")?;
-    let format = SideFormat {
-        fourcc: *b"RGBP",
-        size: SIZE,
-        bytes: 0,
-    };
-    let open = || -> Result<Streamer> {
-        let importer = Streamer::open(&node.path, false, format, format)?;
-        let control = device::job_time_control(importer.file())?;
+    let open = || -> Result<Stream> {
+        let mut importer = Stream::open(&node.path)?;
+        for queue in [Queue::Output, Queue::Capture] {
+            set_format(&mut importer, queue, *b"RGBP", SIZE, 0)?;
+        }
         // Longer than what is left of the other job.
-        ioctl::s_ctrl(importer.file(), control, i32::try_from(2 * half.job_ms)?)?;
-        importer.import(Queue::Output, 1)?;
-        let _pictures = importer.allocate(Queue::Capture, 1)?;
-        importer.stream_on()?;
-        importer.queue_buffer(Queue::Capture, 0, Memory::Own, None)?;
+        importer.set_job_ms(2 * half.job_ms)?;
+        importer.request_buffers(Queue::Output, MemoryType::DmaBuf, 1)?;
+        importer.request_buffers(Queue::Capture, MemoryType::Mmap, 1)?;
+        importer.stream_on(Queue::Output)?;
+        importer.stream_on(Queue::Capture)?;
+        importer.queue(Queue::Capture, 0)?;
         Ok(importer)
     };
-    let look = |job: &Job| -> Result<(Streamer, SyncInfo, SyncInfo, bool)> {
+    let look = |job: &Job| -> Result<(Stream, SyncInfo, SyncInfo, bool)> {
         let importer = open()?;
         let picture = job.picture();
-        importer.queue_buffer(Queue::Output, 0, Memory::Imported(picture), None)?;
+        importer.queue_import(Queue::Output, 0, &[picture])?;
         let readers = info(&export(picture, Access::Read)?)?;
         let writers = info(&export(picture, Access::Write)?)?;
         let ready = polls(picture, PollFlags::IN)?;
@@ -94,8 +91,8 @@ pub fn import_into_vim2m(half: &Half) -> Result<Lines> {
     let deadline = uapi::clock::now() + PATIENCE_MS * uapi::clock::MS;
     let woken = poll::wait_each(&[importer.as_fd()], deadline)?;
     ensure!(woken[0].is_some(), "vim2m does not end");
-    let (_, flagged) = importer.dequeue(Queue::Capture)?;
-    importer.dequeue(Queue::Output)?;
+    let flagged = importer.take(Queue::Capture)?.error;
+    importer.take(Queue::Output)?;
     let free = polls(job.picture(), PollFlags::OUT)?;
     job.end()?;
 

@@ -6,8 +6,7 @@ use anyhow::{ensure, Context, Result};
 use rustix::event::{epoll, Timespec};
 
 use crate::consumers::fences::{export, info};
-use crate::consumers::job::{Half, ATTEMPTS, SIZE};
-use crate::consumers::Lines;
+use crate::consumers::job::{Half, Lines, ATTEMPTS, SIZE};
 use crate::judge::Seen;
 use crate::scene::args::ProducerKind;
 use crate::scene::flip::{Flip, Stage};

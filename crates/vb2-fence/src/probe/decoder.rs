@@ -4,19 +4,17 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::{bail, ensure, Context, Result};
-use v4l2r::memory::MemoryType;
 
 use super::codec::{Codec, KeyPicture};
 use super::feed::{prepare_capture, Feeder, Setup};
 use super::round::{Prepared, Start};
 use crate::observation::Case;
 use uapi::device::Queue;
-use uapi::session::{Session, Wanted};
 use uapi::stateless::{self, Media};
+use uapi::stream::{Stream, Wanted};
 
 /// Room in the OUTPUT buffer besides the picture: hardware reads on a little.
 const SLACK: u32 = 4096;
@@ -34,9 +32,9 @@ pub struct Decoder {
 
 impl Decoder {
     /// Takes the picture from a stream.
-    pub fn new(setup: &Setup, session: &Session, stream: Option<&Path>) -> Result<Self> {
+    pub fn new(setup: &Setup, stream: &Stream, file: Option<&Path>) -> Result<Self> {
         let node = setup.node.path.display();
-        let formats = session.offers(Queue::Output);
+        let formats = stream.offers(Queue::Output);
         let known: Vec<Codec> = formats.iter().filter_map(|o| Codec::of(o.fourcc)).collect();
         if known.is_empty() {
             let names: Vec<String> = formats.iter().map(|o| o.fourcc.to_string()).collect();
@@ -47,7 +45,7 @@ impl Decoder {
             );
         }
         let names: Vec<&str> = known.iter().map(|codec| codec.name()).collect();
-        let Some(path) = stream else {
+        let Some(path) = file else {
             bail!(
                 "{node} is a decoder: give it a stream, --stream FILE ({})",
                 names.join(", ")
@@ -82,10 +80,10 @@ impl Feeder for Decoder {
     }
 
     fn prepare(&self, setup: &Setup, case: Case) -> Result<Prepared> {
-        let mut session = Session::open(&setup.node.path)?;
+        let mut stream = Stream::open(&setup.node.path)?;
         let bytes =
             u32::try_from(self.picture.bitstream.len()).context("the picture is too large")?;
-        let format = session.set_format(
+        let format = stream.set_format(
             Queue::Output,
             &Wanted {
                 fourcc: self.codec.format(),
@@ -97,8 +95,8 @@ impl Feeder for Decoder {
             format.plane_fmt[0].sizeimage >= bytes,
             "the driver's OUTPUT buffers are smaller than the picture"
         );
-        let capture = session.format(Queue::Capture)?;
-        session.set_format(
+        let capture = stream.format(Queue::Capture)?;
+        stream.set_format(
             Queue::Capture,
             &Wanted {
                 fourcc: setup.format.unwrap_or(capture.pixelformat),
@@ -107,17 +105,17 @@ impl Feeder for Decoder {
             },
         )?;
         let request = self.media.request()?;
-        session.request_buffers(Queue::Output, MemoryType::Mmap, 1)?;
-        let dmabufs = session.export(Queue::Output, 0, 1)?;
-        let dmabuf = dmabufs.first().context("no OUTPUT buffer")?;
-        stateless::fill(dmabuf.as_fd(), &self.picture.bitstream)?;
-        let (handle, dmabufs) = prepare_capture(setup, &session, case, 1, 0)?;
-        session.stream_on(Queue::Output)?;
-        session.stream_on(Queue::Capture)?;
-        session.queue(Queue::Output, 0, &[bytes], Some(&request))?;
-        stateless::set_controls(session.file(), &request, self.picture.controls.clone())?;
+        for input in stream.allocate(Queue::Output, 1)? {
+            let written = input.write(&self.picture.bitstream);
+            written.context("the OUTPUT buffer")?;
+        }
+        let (handle, dmabufs) = prepare_capture(setup, &mut stream, case, 1, 0)?;
+        stream.stream_on(Queue::Output)?;
+        stream.stream_on(Queue::Capture)?;
+        stream.queue_bitstream(0, bytes, &request)?;
+        stateless::set_controls(stream.file(), &request, self.picture.controls.clone())?;
         Ok(Prepared {
-            session,
+            stream,
             target: 0,
             handle,
             dmabufs,

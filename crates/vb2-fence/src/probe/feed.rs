@@ -3,16 +3,15 @@
 //! Prepares jobs of the devices that need no stream: raw memory-to-memory devices and encoders, and
 //! devices that capture.
 
-use anyhow::{bail, ensure, Context, Result};
-use v4l2r::ioctl;
+use anyhow::{bail, Context, Result};
 use v4l2r::memory::MemoryType;
-use v4l2r::{Format, PixelFormat};
+use v4l2r::PixelFormat;
 
 use super::round::{Prepared, Start};
 use crate::observation::{Case, Handle};
 use uapi::device::{job_time_control, Node, Queue};
 use uapi::heap::Heap;
-use uapi::session::{choose_raw, plane_sizes, Session, Wanted};
+use uapi::stream::{choose_raw, Stream, Wanted};
 
 /// A driver whose job takes as long as one likes copies at its start: the less, the better.
 const SMALL: (u32, u32) = (160, 120);
@@ -59,9 +58,9 @@ pub struct Raw {
 
 impl Raw {
     /// Chooses formats and a size.
-    pub fn new(setup: &Setup, session: &Session) -> Result<Self> {
-        let outputs = session.offers(Queue::Output);
-        let captures = session.offers(Queue::Capture);
+    pub fn new(setup: &Setup, stream: &Stream) -> Result<Self> {
+        let outputs = stream.offers(Queue::Output);
+        let captures = stream.offers(Queue::Capture);
         let (output, capture) = match setup.format {
             Some(format) => (format, format),
             None => choose_raw(&outputs, &captures).with_context(|| {
@@ -71,7 +70,7 @@ impl Raw {
                 )
             })?,
         };
-        let adjustable = job_time_control(session.file()).is_ok();
+        let adjustable = job_time_control(stream.file()).is_ok();
         let size = setup.size.unwrap_or(if adjustable { SMALL } else { LARGE });
         Ok(Self {
             output,
@@ -80,18 +79,18 @@ impl Raw {
         })
     }
 
-    /// Opens the node and sets the formats; gives those of OUTPUT and CAPTURE.
-    pub fn open(&self, setup: &Setup) -> Result<(Session, Format, Format)> {
-        let mut session = Session::open(&setup.node.path)?;
-        set_job_time(&session, setup.job_ms)?;
+    /// Opens the node and sets the formats.
+    pub fn open(&self, setup: &Setup) -> Result<Stream> {
+        let mut stream = Stream::open(&setup.node.path)?;
+        set_job_time(&stream, setup.job_ms)?;
         let wanted = |fourcc| Wanted {
             fourcc,
             size: self.size,
             bytes: 0,
         };
-        let output = session.set_format(Queue::Output, &wanted(self.output))?;
-        let capture = session.set_format(Queue::Capture, &wanted(self.capture))?;
-        Ok((session, output, capture))
+        stream.set_format(Queue::Output, &wanted(self.output))?;
+        stream.set_format(Queue::Capture, &wanted(self.capture))?;
+        Ok(stream)
     }
 }
 
@@ -106,13 +105,13 @@ impl Feeder for Raw {
     }
 
     fn prepare(&self, setup: &Setup, case: Case) -> Result<Prepared> {
-        let (session, output, _) = self.open(setup)?;
-        session.request_buffers(Queue::Output, MemoryType::Mmap, 1)?;
-        session.queue(Queue::Output, 0, &plane_sizes(&output), None)?;
-        let (handle, dmabufs) = prepare_capture(setup, &session, case, 1, 0)?;
-        session.stream_on(Queue::Output)?;
+        let mut stream = self.open(setup)?;
+        stream.request_buffers(Queue::Output, MemoryType::Mmap, 1)?;
+        stream.queue(Queue::Output, 0)?;
+        let (handle, dmabufs) = prepare_capture(setup, &mut stream, case, 1, 0)?;
+        stream.stream_on(Queue::Output)?;
         Ok(Prepared {
-            session,
+            stream,
             target: 0,
             handle,
             dmabufs,
@@ -131,20 +130,20 @@ impl Feeder for Camera {
     }
 
     fn prepare(&self, setup: &Setup, case: Case) -> Result<Prepared> {
-        let mut session = Session::open(&setup.node.path)?;
+        let mut stream = Stream::open(&setup.node.path)?;
         if setup.size.is_some() || setup.format.is_some() {
-            let now = session.format(Queue::Capture)?;
+            let now = stream.format(Queue::Capture)?;
             let wanted = Wanted {
                 fourcc: setup.format.unwrap_or(now.pixelformat),
                 size: setup.size.unwrap_or((now.width, now.height)),
                 bytes: 0,
             };
-            session.set_format(Queue::Capture, &wanted)?;
+            stream.set_format(Queue::Capture, &wanted)?;
         }
         let (handle, dmabufs) =
-            prepare_capture(setup, &session, case, CAPTURE_BUFFERS, CAPTURE_TARGET)?;
+            prepare_capture(setup, &mut stream, case, CAPTURE_BUFFERS, CAPTURE_TARGET)?;
         Ok(Prepared {
-            session,
+            stream,
             target: CAPTURE_TARGET,
             handle,
             dmabufs,
@@ -156,20 +155,18 @@ impl Feeder for Camera {
 /// Gives the CAPTURE queue buffers and queues them all; gives the dma-bufs of the `target`.
 pub fn prepare_capture(
     setup: &Setup,
-    session: &Session,
+    stream: &mut Stream,
     case: Case,
     count: u32,
     target: u32,
 ) -> Result<(Handle, Vec<std::os::fd::OwnedFd>)> {
-    let sizes = plane_sizes(&session.format(Queue::Capture)?);
-    ensure!(!sizes.is_empty(), "the CAPTURE format has no plane");
     let mut wanted = None;
     let handle = match case {
         Case::ExportedBefore | Case::ExportedDuring => {
-            let count = session.request_buffers(Queue::Capture, MemoryType::Mmap, count)?;
+            let count = stream.request_buffers(Queue::Capture, MemoryType::Mmap, count)?;
             for index in 0..count {
-                let dmabufs = session.export(Queue::Capture, index, sizes.len())?;
-                session.queue(Queue::Capture, index, &vec![0; sizes.len()], None)?;
+                let dmabufs = stream.export(Queue::Capture, index)?;
+                stream.queue(Queue::Capture, index)?;
                 if index == target {
                     wanted = Some(dmabufs);
                 }
@@ -181,13 +178,13 @@ pub fn prepare_capture(
                 Ok(heap) => heap,
                 Err(why) => bail!("no dma-heap to import from: {why}"),
             };
-            let count = session.request_buffers(Queue::Capture, MemoryType::DmaBuf, count)?;
+            let count = stream.request_buffers(Queue::Capture, MemoryType::DmaBuf, count)?;
             for index in 0..count {
-                let dmabufs = sizes
-                    .iter()
-                    .map(|&size| heap.allocate(size as usize))
+                let planes = stream.planes(Queue::Capture).iter();
+                let dmabufs = planes
+                    .map(|plane| heap.allocate(plane.sizeimage as usize))
                     .collect::<Result<Vec<_>>>()?;
-                session
+                stream
                     .queue_import(Queue::Capture, index, &dmabufs)
                     .with_context(|| {
                         format!("the driver refuses buffers of {}", heap.path().display())
@@ -203,12 +200,9 @@ pub fn prepare_capture(
 }
 
 /// Tells a driver that can be told how long a job is to take.
-pub fn set_job_time(session: &Session, job_ms: u32) -> Result<()> {
-    let Ok(control) = job_time_control(session.file()) else {
-        return Ok(());
-    };
-    let value = i32::try_from(job_ms).context("the job's time is too long")?;
-    ioctl::s_ctrl(session.file(), control, value)
-        .with_context(|| format!("cannot set a job time of {job_ms} ms"))?;
-    Ok(())
+pub fn set_job_time(stream: &Stream, job_ms: u32) -> Result<()> {
+    match job_time_control(stream.file()) {
+        Ok(_) => stream.set_job_ms(job_ms),
+        Err(_) => Ok(()),
+    }
 }

@@ -17,8 +17,8 @@ use uapi::device::Queue;
 use uapi::dmabuf;
 use uapi::poll;
 use uapi::poll::Readiness;
-use uapi::session::Session;
 use uapi::stateless;
+use uapi::stream::Stream;
 use uapi::sync_file;
 use uapi::sync_file::SyncInfo;
 
@@ -47,7 +47,7 @@ pub enum Start {
 #[derive(Debug)]
 pub struct Prepared {
     /// The node.
-    pub session: Session,
+    pub stream: Stream,
     /// The CAPTURE buffer that is looked at.
     pub target: u32,
     /// How the dma-bufs were come by.
@@ -61,7 +61,7 @@ pub struct Prepared {
 impl Prepared {
     fn start(&self) -> Result<()> {
         match &self.start {
-            Start::Stream(queue) => self.session.stream_on(*queue),
+            Start::Stream(queue) => self.stream.stream_on(*queue),
             Start::Request(request) => stateless::queue(request),
         }
     }
@@ -120,7 +120,6 @@ pub fn run(mut prepared: Prepared, case: Case) -> Result<Seen> {
     let started = AtomicU64::new(0);
     let (sender, receiver) = mpsc::channel();
     let dmabufs = std::mem::take(&mut prepared.dmabufs);
-    let planes = dmabufs.len();
     let mut watched: Vec<Watched> = Watched::all(prepared.handle, dmabufs).collect();
     let prepared = &prepared;
     std::thread::scope(|scope| {
@@ -133,7 +132,7 @@ pub fn run(mut prepared: Prepared, case: Case) -> Result<Seen> {
             started: &started,
             result: &receiver,
         };
-        let ending = watch(prepared, case, planes, &progress, &mut watched)?;
+        let ending = watch(prepared, case, &progress, &mut watched)?;
         Ok(Seen {
             started_ns: started.load(Ordering::Acquire),
             start_returned_ns: ending.start_returned_ns,
@@ -163,11 +162,10 @@ struct Ending {
 fn watch(
     prepared: &Prepared,
     case: Case,
-    planes: usize,
     progress: &Progress<'_>,
     watched: &mut Vec<Watched>,
 ) -> Result<Ending> {
-    let session = &prepared.session;
+    let stream = &prepared.stream;
     let give_up = clock::now() + PATIENCE_MS * MS;
     let mut exported = case != Case::ExportedDuring;
     let mut returned_ns = None;
@@ -175,11 +173,11 @@ fn watch(
         let started_ns = progress.started.load(Ordering::Acquire);
         if started_ns != 0 {
             let looks: Vec<Look> = watched.iter().map(Watched::look).collect::<Result<_>>()?;
-            let ready = poll::ready_now(session.as_fd()).context("poll of the video node")?;
+            let ready = poll::ready_now(stream.as_fd()).context("poll of the video node")?;
             // Then it is not known what comes first, the look or the end.
             if ready == Readiness::Ready {
                 let ended_ns = Some(clock::now());
-                if let Some(dequeued) = dequeue(session, prepared.target) {
+                if let Some(dequeued) = dequeue(stream, prepared.target) {
                     return Ok(Ending {
                         start_returned_ns: returned_ns,
                         ended_ns,
@@ -193,7 +191,7 @@ fn watch(
             }
             let fenced = watched.iter().any(|watched| watched.view.pending > 0);
             if !exported && (fenced || clock::now() > started_ns + SECOND_EXPORT_MS * MS) {
-                let second = session.export(Queue::Capture, prepared.target, planes)?;
+                let second = stream.export(Queue::Capture, prepared.target)?;
                 watched.extend(Watched::all(Handle::ExportedDuring, second));
                 exported = true;
                 continue;
@@ -236,8 +234,8 @@ fn end(watched: Vec<Watched>) -> Result<Vec<View>> {
 }
 
 /// Takes a buffer back; `None` if it was not the one that is looked at.
-fn dequeue(session: &Session, target: u32) -> Option<Dequeued> {
-    match session.dequeue(Queue::Capture) {
+fn dequeue(stream: &Stream, target: u32) -> Option<Dequeued> {
+    match stream.dequeue(Queue::Capture) {
         Ok(Some(buffer)) if buffer.index != target => None,
         Ok(Some(buffer)) if buffer.error => Some(Dequeued::Flagged),
         Ok(Some(_)) => Some(Dequeued::Done),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-/// Who writes the picture.
+/// The device that writes the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ProducerKind {
     /// rockchip-rga: copies a picture of 32 bits per pixel.
@@ -15,6 +15,13 @@ pub enum ProducerKind {
     Vpu,
     /// vim2m, which writes first and waits afterwards: shows the order, but never an old picture.
     Vim2m,
+}
+
+impl ProducerKind {
+    /// Whether its device can leave the old picture in the buffer while its job runs.
+    pub fn writes_last(self) -> bool {
+        self != Self::Vim2m
+    }
 }
 
 /// What `--help` and the man page say of the command.

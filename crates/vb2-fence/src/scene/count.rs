@@ -9,8 +9,7 @@ use crate::json::{self, Head, Output};
 use crate::judge::{self, Row, Seen};
 use crate::scene::args::{ProducerKind, SceneArgs};
 use crate::scene::flip::{Flip, Stage};
-use crate::scene::producer::switches;
-use crate::scene::{open, set_all};
+use crate::scene::producer::{set_all, switches};
 use crate::table;
 use crate::words::Spread;
 use uapi::clock::ms_between;
@@ -153,7 +152,7 @@ pub fn run(args: &SceneArgs, frames: u32) -> Result<bool> {
     };
     for &half in halves {
         set_all(&switches, half)?;
-        let mut stage = open(args.producer, SIZE, REFRESH, job_ms)?;
+        let mut stage = Stage::open(args.producer, SIZE, REFRESH, job_ms)?;
         let counts = flips(&mut stage, frames, &interrupt)?;
         *(if half { &mut on } else { &mut off }) = Some(counts);
     }

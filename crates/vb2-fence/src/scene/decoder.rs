@@ -3,21 +3,25 @@
 //! hantro, as far as it is emulated (Documentation/admin-guide/media/rkemu.rst): its picture does
 //! not show what is in the bitstream, but names the job. What consumes it waits by poll().
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{ensure, Context, Result};
 use v4l2r::bindings::{self, v4l2_ctrl_vp8_frame};
 use v4l2r::ioctl::Request;
 
-use crate::scene::node::{Buffer, Memory, SideFormat, Streamer};
-use crate::scene::producer::{find, PICTURES};
+use crate::scene::node::{find, set_format, PICTURES};
 use uapi::clock::Ns;
 use uapi::crc;
 use uapi::device::Queue;
+use uapi::mapping::Mapping;
 use uapi::picture::{Picture, Size};
 use uapi::poll;
 use uapi::rkemu::Block;
 use uapi::stateless::{self, Control, Media};
+use uapi::stream::Stream;
+
+/// The V4L2 name of its pictures, which are the blitter's input.
+pub const FORMAT: [u8; 4] = *b"NV12";
 
 /// The bitstream: a header and a first partition, which the device does not look at, and the rest.
 const BITSTREAM: u32 = 512;
@@ -34,12 +38,12 @@ const WATCHDOG_MS: u32 = 2_000;
 /// The decoder, streaming.
 #[derive(Debug)]
 pub struct Decoder {
-    streamer: Streamer,
+    stream: Stream,
     requests: Vec<Request>,
     block: Block,
     size: Size,
-    inputs: Vec<Buffer>,
-    pictures: Vec<Buffer>,
+    inputs: Vec<Mapping>,
+    pictures: Vec<Mapping>,
     completed: u64,
 }
 
@@ -58,26 +62,19 @@ impl Decoder {
         let block = Block::find("vpu")?;
         let block = block.context("only the emulated decoder says what its picture has to be")?;
         block.set_job_ms(job_ms)?;
-        let output = SideFormat {
-            fourcc: *b"VP8F",
-            size,
-            bytes: BITSTREAM,
-        };
-        let capture = SideFormat {
-            fourcc: *b"NV12",
-            size,
-            bytes: 0,
-        };
-        let streamer = Streamer::open(&node.path, true, output, capture)?;
+        let mut stream = Stream::open(&node.path)?;
+        set_format(&mut stream, Queue::Output, *b"VP8F", size, BITSTREAM)?;
+        set_format(&mut stream, Queue::Capture, FORMAT, size, 0)?;
         let media = Media::of(&node.path)?;
         let requests = (0..PICTURES)
             .map(|_| media.request())
             .collect::<Result<_>>()?;
-        let inputs = streamer.allocate(Queue::Output, PICTURES)?;
-        let pictures = streamer.allocate(Queue::Capture, PICTURES)?;
-        streamer.stream_on()?;
+        let inputs = stream.allocate(Queue::Output, PICTURES)?;
+        let pictures = stream.allocate(Queue::Capture, PICTURES)?;
+        stream.stream_on(Queue::Output)?;
+        stream.stream_on(Queue::Capture)?;
         Ok(Self {
-            streamer,
+            stream,
             requests,
             block,
             size,
@@ -87,15 +84,6 @@ impl Decoder {
         })
     }
 
-    /// What the blitter gets.
-    pub fn format(&self) -> SideFormat {
-        SideFormat {
-            fourcc: *b"NV12",
-            size: self.size,
-            bytes: 0,
-        }
-    }
-
     /// The picture of job `number`, after the blitter.
     pub fn expected(&self, number: u32) -> Picture {
         expected(self.size, number, checksum(&bitstream(number)))
@@ -103,7 +91,7 @@ impl Decoder {
 
     /// The decoder's pictures, for the blitter.
     pub fn picture(&self, slot: u32) -> BorrowedFd<'_> {
-        self.pictures[slot as usize].dmabuf.as_fd()
+        self.pictures[slot as usize].as_fd()
     }
 
     /// Starts the job of a frame on an empty picture, and waits until the picture is said to be
@@ -117,13 +105,12 @@ impl Decoder {
         let jobs = self.block.jobs()?;
         self.block.set_frame(number)?;
 
-        let streamer = &self.streamer;
+        let stream = &self.stream;
         let request = &self.requests[index];
-        streamer.queue_buffer(Queue::Capture, slot, Memory::Own, None)?;
-        let fd = request.as_raw_fd();
-        streamer.queue_buffer(Queue::Output, slot, Memory::Own, Some(fd))?;
+        stream.queue(Queue::Capture, slot)?;
+        stream.queue_bitstream(slot, BITSTREAM, request)?;
         let header = Control::Vp8Frame(Box::new(frame_header(self.size)?));
-        stateless::set_controls(streamer.file(), request, vec![header])?;
+        stateless::set_controls(stream.file(), request, vec![header])?;
         stateless::queue(request)?;
         self.block.wait_jobs(jobs + 1, deadline)?;
 
@@ -135,11 +122,11 @@ impl Decoder {
     /// Waits for the end of the job and takes its buffers back.
     pub fn finish(&mut self, slot: u32, deadline: Ns) -> Result<()> {
         self.block.wait_completed(self.completed + 1, deadline)?;
-        let woken = poll::wait_each(&[self.streamer.as_fd()], deadline)?;
+        let woken = poll::wait_each(&[self.stream.as_fd()], deadline)?;
         ensure!(woken[0].is_some(), "the decoder's job does not end");
-        let (_, flagged) = self.streamer.dequeue(Queue::Capture)?;
-        ensure!(!flagged, "the decoder's job failed");
-        self.streamer.dequeue(Queue::Output)?;
+        let picture = self.stream.take(Queue::Capture)?;
+        ensure!(!picture.error, "the decoder's job failed");
+        self.stream.take(Queue::Output)?;
         stateless::reinit(&self.requests[slot as usize])
     }
 }

@@ -7,12 +7,13 @@ use std::os::fd::AsFd;
 use anyhow::{anyhow, ensure, Context, Result};
 use serde::Serialize;
 
-use crate::scene::producer::{Producer, PICTURES};
+use crate::scene::args::ProducerKind;
+use crate::scene::{node::PICTURES, producer::Producer};
 use uapi::clock::{self, Ns};
 use uapi::dmabuf;
 use uapi::framebuffer::Framebuffer;
 use uapi::kms::Display;
-use uapi::picture::{Picture, Shown};
+use uapi::picture::{Picture, Shown, Size};
 use uapi::poll;
 use uapi::poll::{Readiness, Woken};
 use uapi::sync_file;
@@ -93,6 +94,13 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// A producer and a display, with the switches as they are now.
+    pub fn open(kind: ProducerKind, size: Size, refresh: u32, job_ms: u32) -> Result<Self> {
+        // The display first: a job that cannot be shown is not worth its time.
+        let display = Display::open(size, refresh)?;
+        Self::new(Producer::open(kind, size, job_ms)?, display)
+    }
+
     /// Imports the producer's pictures into the display.
     pub fn new(producer: Producer, display: Display) -> Result<Self> {
         let import =

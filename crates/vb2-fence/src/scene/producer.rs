@@ -1,29 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Who writes the picture: a device with two pictures to write to in turn.
+//! The producer: a device with two pictures that it writes in turn.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{ensure, Context, Result};
-use v4l2r::ioctl;
+use v4l2r::memory::MemoryType;
 
 use crate::scene::args::ProducerKind;
-use crate::scene::decoder::Decoder;
-use crate::scene::node::{Buffer, Memory, SideFormat, Streamer};
+use crate::scene::decoder::{self, Decoder};
+use crate::scene::node::{find, set_format, PATIENCE_MS, PICTURES};
 use uapi::clock::{self, Ns, MS};
 use uapi::crc;
-use uapi::device::{self, Node, Queue};
+use uapi::device::{Node, Queue};
 use uapi::feature::Switch;
+use uapi::mapping::Mapping;
 use uapi::picture::{Layout, Picture, Shown, Size, GREEN};
 use uapi::poll;
 use uapi::poll::Readiness;
 use uapi::rkemu::Block;
-
-/// Pictures: one is on the display while the other one is written.
-pub const PICTURES: u32 = 2;
-
-/// How long a device may take beyond what a job was set to.
-pub const PATIENCE_MS: u64 = 10_000;
+use uapi::stream::Stream;
 
 /// How long a picture may take that comes after its job's end.
 const LATE_MS: u32 = 1_000;
@@ -51,11 +47,15 @@ pub fn switches(kind: ProducerKind) -> Result<Vec<Switch>> {
     drivers(kind).iter().map(of_driver).collect()
 }
 
+/// Turns release fences of all of a producer's drivers off or on.
+pub fn set_all(switches: &[Switch], on: bool) -> Result<()> {
+    switches.iter().try_for_each(|switch| switch.set(on))
+}
+
 /// What a device needs to say of itself.
 struct Profile {
     driver: &'static str,
     block: Option<&'static str>,
-    multiplanar: bool,
     fourcc: [u8; 4],
     layout: Layout,
 }
@@ -63,7 +63,6 @@ struct Profile {
 const RGA: Profile = Profile {
     driver: "rockchip-rga",
     block: Some("rga"),
-    multiplanar: true,
     fourcc: *b"XR24",
     layout: Layout::Xrgb8888,
 };
@@ -71,7 +70,6 @@ const RGA: Profile = Profile {
 const VIM2M: Profile = Profile {
     driver: "vim2m",
     block: None,
-    multiplanar: false,
     fourcc: *b"RGBP",
     layout: Layout::Rgb565,
 };
@@ -83,12 +81,13 @@ pub struct Producer {
     pub node: Node,
     /// How its pixels lie in memory.
     pub layout: Layout,
-    streamer: Streamer,
+    stream: Stream,
+    pitch: u32,
     size: Size,
     job_ms: u32,
     block: Option<Block>,
-    inputs: Vec<Buffer>,
-    pictures: Vec<Buffer>,
+    inputs: Vec<Mapping>,
+    pictures: Vec<Mapping>,
     decoder: Option<Decoder>,
     completed: u64,
 }
@@ -110,43 +109,38 @@ impl Producer {
         let decoder = (kind == ProducerKind::Vpu)
             .then(|| Decoder::open(size, job_ms * 3 / 2))
             .transpose()?;
-        let picture = SideFormat {
-            fourcc: profile.fourcc,
-            size,
-            bytes: 0,
-        };
-        let input = decoder.as_ref().map_or(picture, Decoder::format);
-        let streamer = Streamer::open(&node.path, profile.multiplanar, input, picture)?;
+        let mut stream = Stream::open(&node.path)?;
+        let input = decoder.as_ref().map_or(profile.fourcc, |_| decoder::FORMAT);
+        set_format(&mut stream, Queue::Output, input, size, 0)?;
+        let picture = set_format(&mut stream, Queue::Capture, profile.fourcc, size, 0)?;
+        let pitch = picture.bytesperline;
         ensure!(
-            streamer.pitch() == size.width * profile.layout.bytes(),
-            "{}: lines of {} bytes",
+            pitch == size.width * profile.layout.bytes(),
+            "{}: lines of {pitch} bytes",
             profile.driver,
-            streamer.pitch()
         );
         let block = profile.block.map(Block::find).transpose()?.flatten();
         match &block {
             Some(block) => block.set_job_ms(job_ms)?,
-            None if kind == ProducerKind::Vim2m => {
-                let control = device::job_time_control(streamer.file())?;
-                ioctl::s_ctrl(streamer.file(), control, i32::try_from(job_ms)?)
-                    .with_context(|| format!("cannot set a job time of {job_ms} ms"))?;
-            }
+            None if kind == ProducerKind::Vim2m => stream.set_job_ms(job_ms)?,
             // Real hardware takes as long as it takes.
             None => {}
         }
         let inputs = match &decoder {
             Some(_) => {
-                streamer.import(Queue::Output, count)?;
+                stream.request_buffers(Queue::Output, MemoryType::DmaBuf, count)?;
                 Vec::new()
             }
-            None => streamer.allocate(Queue::Output, count)?,
+            None => stream.allocate(Queue::Output, count)?,
         };
-        let pictures = streamer.allocate(Queue::Capture, count)?;
-        streamer.stream_on()?;
+        let pictures = stream.allocate(Queue::Capture, count)?;
+        stream.stream_on(Queue::Output)?;
+        stream.stream_on(Queue::Capture)?;
         Ok(Self {
             node,
             layout: profile.layout,
-            streamer,
+            stream,
+            pitch,
             size,
             job_ms,
             block,
@@ -159,23 +153,24 @@ impl Producer {
 
     /// The pictures' dma-bufs.
     pub fn picture(&self, slot: u32) -> BorrowedFd<'_> {
-        self.pictures[slot as usize].dmabuf.as_fd()
+        self.pictures[slot as usize].as_fd()
     }
 
     /// The inputs' dma-bufs, if they are the device's own.
     pub fn input(&self, slot: u32) -> Option<BorrowedFd<'_>> {
         let input = self.inputs.get(slot as usize)?;
-        Some(input.dmabuf.as_fd())
+        Some(input.as_fd())
     }
 
     /// Bytes from line to line.
     pub fn pitch(&self) -> u32 {
-        self.streamer.pitch()
+        self.pitch
     }
 
     /// Bytes of a picture's buffer.
     pub fn picture_bytes(&self) -> u32 {
-        self.streamer.capture_bytes()
+        let planes = self.stream.planes(Queue::Capture);
+        planes.iter().map(|plane| plane.sizeimage).sum()
     }
 
     /// What frame `number` has to look like.
@@ -234,7 +229,7 @@ impl Producer {
 
     /// The device's node says when a job is over.
     pub fn video(&self) -> BorrowedFd<'_> {
-        self.streamer.as_fd()
+        self.stream.as_fd()
     }
 
     /// When a job that is started now has to be over.
@@ -260,14 +255,13 @@ impl Producer {
             }
             None => 0,
         };
-        let input = match &self.decoder {
-            Some(decoder) => Memory::Imported(decoder.picture(slot)),
-            None => Memory::Own,
-        };
-        let streamer = &self.streamer;
-        streamer.queue_buffer(Queue::Capture, slot, Memory::Own, None)?;
+        let stream = &self.stream;
+        stream.queue(Queue::Capture, slot)?;
         let started = clock::now();
-        streamer.queue_buffer(Queue::Output, slot, input, None)?;
+        match &self.decoder {
+            Some(decoder) => stream.queue_import(Queue::Output, slot, &[decoder.picture(slot)])?,
+            None => stream.queue(Queue::Output, slot)?,
+        }
         match &self.block {
             Some(block) => block.wait_jobs(jobs + 1, deadline)?,
             // The start of a job has nothing to wait for if the device is idle.
@@ -287,23 +281,13 @@ impl Producer {
     /// Takes the buffers of the job back, which is over; says whether the picture has an error.
     pub fn finish(&mut self, slot: u32) -> Result<bool> {
         let deadline = self.deadline();
-        let (index, flagged) = self.streamer.dequeue(Queue::Capture)?;
+        let picture = self.stream.take(Queue::Capture)?;
+        let index = picture.index;
         ensure!(index == slot, "buffer {index} came back instead of {slot}");
-        self.streamer.dequeue(Queue::Output)?;
+        self.stream.take(Queue::Output)?;
         if let Some(decoder) = &mut self.decoder {
             decoder.finish(slot, deadline)?;
         }
-        Ok(flagged)
+        Ok(picture.error)
     }
-}
-
-/// The driver's node, with what may be missing.
-pub fn find(driver: &str) -> Result<Node> {
-    Node::find(driver).with_context(|| match driver {
-        "vim2m" => "no test device".to_owned(),
-        _ => format!(
-            "no {driver}: on a machine without one, \
-             echo 1 >/sys/module/rkemu/parameters/enable emulates it"
-        ),
-    })
 }

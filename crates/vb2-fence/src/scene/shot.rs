@@ -11,9 +11,9 @@ use serde::Serialize;
 use crate::json::{self, Head, Output};
 use crate::judge::{self, Row, Seen};
 use crate::scene::args::{ProducerKind, SceneArgs};
-use crate::scene::flip::Flip;
-use crate::scene::producer::switches;
-use crate::scene::{image, open, set_all, timeline, writes_last};
+use crate::scene::flip::{Flip, Stage};
+use crate::scene::producer::{set_all, switches};
+use crate::scene::{image, timeline};
 use crate::table;
 use uapi::clock::ms_between;
 use uapi::interrupt::Interrupt;
@@ -67,7 +67,7 @@ pub fn run(args: &SceneArgs, dir: &Path) -> Result<bool> {
         let mut attempt = 1;
         let flip = loop {
             interrupt.check()?;
-            let mut stage = open(args.producer, SIZE, REFRESH, job_ms)?;
+            let mut stage = Stage::open(args.producer, SIZE, REFRESH, job_ms)?;
             node = Some(stage.producer.node.clone());
             let flip = stage.flip(NUMBER, true)?;
             if in_time(&flip) || attempt == ATTEMPTS {
@@ -127,7 +127,7 @@ fn in_time(flip: &Flip) -> bool {
 }
 
 fn verdict(right: bool, kind: ProducerKind) -> &'static str {
-    match (right, writes_last(kind)) {
+    match (right, kind.writes_last()) {
         (true, true) => {
             "RIGHT: without release fences the display shows the old picture, with them the new one"
         }
@@ -181,7 +181,7 @@ fn shown(flip: &Flip, on: bool, kind: ProducerKind) -> Seen {
         Shown::Torn => "a TORN picture".to_owned(),
         Shown::Nothing => "nothing".to_owned(),
     };
-    if on || !writes_last(kind) {
+    if on || !kind.writes_last() {
         return Seen::judge(flip.shown == Shown::Wanted, text, "not the new picture");
     }
     let why = "the problem does not show, so the comparison proves nothing";

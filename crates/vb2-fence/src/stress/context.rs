@@ -16,7 +16,7 @@ use uapi::clock::{self, ms_between, Ns, MS};
 use uapi::device::Queue;
 use uapi::dmabuf;
 use uapi::poll;
-use uapi::session::{plane_sizes, Session};
+use uapi::stream::Stream;
 use uapi::sync_file;
 use uapi::sync_file::FenceStatus;
 
@@ -90,8 +90,7 @@ pub struct Contextual<'a> {
 
 /// A context that is ready to go.
 struct Streams {
-    session: Session,
-    output_bytes: Vec<u32>,
+    stream: Stream,
     dmabufs: Vec<Vec<OwnedFd>>,
     /// Odd while the buffer is queued; a new number each time.
     turns: Vec<AtomicU64>,
@@ -113,32 +112,29 @@ impl Contextual<'_> {
     }
 
     fn open(&self) -> Result<Streams> {
-        let (session, output, capture) = self.raw.open(self.setup)?;
-        let output_bytes = plane_sizes(&output);
-        let planes = capture.plane_fmt.len();
-        let outputs = session.request_buffers(Queue::Output, MemoryType::Mmap, self.buffers)?;
-        let captures = session.request_buffers(Queue::Capture, MemoryType::Mmap, self.buffers)?;
+        let mut stream = self.raw.open(self.setup)?;
+        let outputs = stream.request_buffers(Queue::Output, MemoryType::Mmap, self.buffers)?;
+        let captures = stream.request_buffers(Queue::Capture, MemoryType::Mmap, self.buffers)?;
         let streams = Streams {
             dmabufs: (0..captures)
-                .map(|index| session.export(Queue::Capture, index, planes))
+                .map(|index| stream.export(Queue::Capture, index))
                 .collect::<Result<_>>()?,
             turns: (0..captures).map(|_| AtomicU64::new(0)).collect(),
-            output_bytes,
-            session,
+            stream,
         };
         for index in 0..outputs {
-            streams.queue_output(index)?;
+            streams.stream.queue(Queue::Output, index)?;
         }
         for index in 0..captures {
             streams.queue_capture(index)?;
         }
-        streams.session.stream_on(Queue::Output)?;
-        streams.session.stream_on(Queue::Capture)?;
+        streams.stream.stream_on(Queue::Output)?;
+        streams.stream.stream_on(Queue::Capture)?;
         Ok(streams)
     }
 
     fn drive(&self, streams: &Streams) -> Result<()> {
-        let session = &streams.session;
+        let stream = &streams.stream;
         let mut give_up: Option<Ns> = None;
         let mut underway = streams.turns.len();
         while underway > 0 {
@@ -148,13 +144,13 @@ impl Contextual<'_> {
                 anyhow::ensure!(now < limit, "{underway} buffers did not come back");
             }
             let stopping = give_up.is_some();
-            poll::wait_each(&[session.as_fd()], now + WAIT_MS * MS).context("poll of the node")?;
-            while let Some(buffer) = session.dequeue(Queue::Output)? {
+            poll::wait_each(&[stream.as_fd()], now + WAIT_MS * MS).context("poll of the node")?;
+            while let Some(buffer) = stream.dequeue(Queue::Output)? {
                 if !stopping {
-                    streams.queue_output(buffer.index)?;
+                    stream.queue(Queue::Output, buffer.index)?;
                 }
             }
-            while let Some(buffer) = session.dequeue(Queue::Capture)? {
+            while let Some(buffer) = stream.dequeue(Queue::Capture)? {
                 streams.turn(buffer.index)?.fetch_add(1, Ordering::Relaxed);
                 count(&self.counts.jobs);
                 if buffer.error {
@@ -173,8 +169,8 @@ impl Contextual<'_> {
                 break;
             }
         }
-        session.stream_off(Queue::Output)?;
-        session.stream_off(Queue::Capture)
+        stream.stream_off(Queue::Output)?;
+        stream.stream_off(Queue::Capture)
     }
 
     fn consume(&self, streams: &Streams, done: &AtomicBool) -> Result<()> {
@@ -219,7 +215,7 @@ impl Contextual<'_> {
         // The same turn all the time: the buffer was queued, and is with the device.
         while before % 2 == 1
             && turn.load(Ordering::Acquire) == before
-            && streams.session.is_underway(Queue::Capture, index)?
+            && streams.stream.is_underway(Queue::Capture, index)?
         {
             if clock::now() > woken.at_ns + self.tolerance_ms * MS {
                 count(&self.counts.stale);
@@ -238,22 +234,15 @@ impl Streams {
             .context("a buffer that there is not")
     }
 
-    fn queue_output(&self, index: u32) -> Result<()> {
-        self.session
-            .queue(Queue::Output, index, &self.output_bytes, None)
-    }
-
     fn queue_capture(&self, index: u32) -> Result<()> {
-        let planes = self.dmabufs.get(index as usize).map_or(1, Vec::len);
         self.turn(index)?.fetch_add(1, Ordering::Release);
-        self.session
-            .queue(Queue::Capture, index, &vec![0; planes], None)
+        self.stream.queue(Queue::Capture, index)
     }
 
     /// No input is with the device any more.
     fn idle(&self) -> Result<bool> {
         for index in 0..self.turns.len() {
-            if self.session.is_underway(Queue::Output, index as u32)? {
+            if self.stream.is_underway(Queue::Output, index as u32)? {
                 return Ok(false);
             }
         }

@@ -7,8 +7,8 @@ use std::io::{self, IsTerminal};
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::report::Report;
 use super::stats::{QueueReport, Spread};
-use super::Report;
 use crate::json;
 use uapi::device::Node;
 

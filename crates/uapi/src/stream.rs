@@ -1,23 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! An open video node of any kind: its formats, buffers and queues.
-//!
-//! [`crate::device::M2m`] is what the report needs of vim2m; this is for every driver, and for the
-//! multi-planar interface.
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use anyhow::{ensure, Context, Result};
+use anyhow::{bail, ensure, Context, Result};
 use v4l2r::ioctl::{self, BufferFlags, ExpbufFlags, FormatFlags, FormatIterator, QBufPlane};
 use v4l2r::ioctl::{DqBufError, DqBufIoctlError, QBuffer, Request, V4l2Buffer};
 use v4l2r::memory::{DmaBufHandle, MemoryType, MmapHandle, PlaneHandle};
 use v4l2r::{nix, Format, PixelFormat, PlaneLayout, QueueType};
 
-use crate::device::{self, Queue};
+use crate::device::{self, job_time_control};
 use crate::hint;
-use crate::queues::Queues;
+use crate::mapping::Mapping;
+use crate::queues::{Queue, Queues};
 
 /// A format that a queue offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,22 +46,26 @@ pub struct Returned {
     pub error: bool,
 }
 
-/// An open node: one context of a memory-to-memory driver. Dropping it stops its queues.
+/// An open node: one context of a memory-to-memory driver, or the one queue of a device that
+/// captures. Dropping it stops its queues.
 #[derive(Debug)]
-pub struct Session {
+pub struct Stream {
     file: File,
     queues: Queues,
+    /// The planes of the buffers of each queue, since they were requested.
+    output: Vec<PlaneLayout>,
+    capture: Vec<PlaneLayout>,
 }
 
-impl Session {
+impl Stream {
     /// Opens a node.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = device::open(path)?;
-        let caps: ioctl::Capability = ioctl::querycap(&file)
-            .with_context(|| format!("{} is not a V4L2 node", path.display()))?;
+        let (file, caps) = device::open_and_ask(path)?;
         Ok(Self {
             queues: Queues::decode(caps.device_caps()),
             file,
+            output: Vec::new(),
+            capture: Vec::new(),
         })
     }
 
@@ -74,6 +76,15 @@ impl Session {
     /// The file, for ioctls that are a driver's own.
     pub fn file(&self) -> &File {
         &self.file
+    }
+
+    /// Sets how long a job takes, on a driver that can be told.
+    pub fn set_job_ms(&self, job_ms: u32) -> Result<()> {
+        let control = job_time_control(&self.file)?;
+        let value = i32::try_from(job_ms).context("the job's time is too long")?;
+        ioctl::s_ctrl(&self.file, control, value)
+            .with_context(|| format!("cannot set a job time of {job_ms} ms"))?;
+        Ok(())
     }
 
     /// The formats that a queue offers.
@@ -125,54 +136,74 @@ impl Session {
     }
 
     /// Gives a queue buffers; says how many it got.
-    pub fn request_buffers(&self, queue: Queue, memory: MemoryType, count: u32) -> Result<u32> {
+    pub fn request_buffers(&mut self, queue: Queue, memory: MemoryType, count: u32) -> Result<u32> {
         let what = format!("REQBUFS {queue:?} {memory:?}");
+        let planes = self.format(queue)?.plane_fmt;
+        ensure!(!planes.is_empty(), "the {queue:?} format has no plane");
+        match queue {
+            Queue::Output => self.output = planes,
+            Queue::Capture => self.capture = planes,
+        }
         let got: usize = ioctl::reqbufs(&self.file, self.queue_type(queue), memory, count)
             .map_err(|err| hint::ioctl_failed(&what, err))?;
         ensure!(got >= 1, "{what} gave no buffer");
         u32::try_from(got).context(what)
     }
 
+    /// Gives a queue of one plane buffers of its own memory, exported and mapped.
+    pub fn allocate(&mut self, queue: Queue, count: u32) -> Result<Vec<Mapping>> {
+        let got = self.request_buffers(queue, MemoryType::Mmap, count)?;
+        ensure!(got == count, "{queue:?}: {got} buffers instead of {count}");
+        let map = |index| match (self.export(queue, index)?.pop(), self.planes(queue)) {
+            (Some(dmabuf), [plane]) => Mapping::new(dmabuf, plane.sizeimage as usize),
+            _ => bail!("{queue:?}: buffers of more than one plane"),
+        };
+        (0..count).map(map).collect()
+    }
+
+    /// The planes of the buffers of a queue.
+    pub fn planes(&self, queue: Queue) -> &[PlaneLayout] {
+        match queue {
+            Queue::Output => &self.output,
+            Queue::Capture => &self.capture,
+        }
+    }
+
     /// Exports each plane of a buffer as a dma-buf.
-    pub fn export(&self, queue: Queue, index: u32, planes: usize) -> Result<Vec<OwnedFd>> {
+    pub fn export(&self, queue: Queue, index: u32) -> Result<Vec<OwnedFd>> {
+        let (kind, index) = (self.queue_type(queue), index as usize);
         let flags = ExpbufFlags::CLOEXEC | ExpbufFlags::RDWR;
-        (0..planes)
+        (0..self.planes(queue).len())
             .map(|plane| {
-                ioctl::expbuf(
-                    &self.file,
-                    self.queue_type(queue),
-                    index as usize,
-                    plane,
-                    flags,
-                )
-                .map_err(|err| hint::ioctl_failed(&format!("EXPBUF {queue:?}"), err))
+                ioctl::expbuf(&self.file, kind, index, plane, flags)
+                    .map_err(|err| hint::ioctl_failed(&format!("EXPBUF {queue:?}"), err))
             })
             .collect()
     }
 
-    /// Queues a buffer of the device's own memory with so many bytes in each plane; with a request
-    /// it waits for that.
-    pub fn queue(
-        &self,
-        queue: Queue,
-        index: u32,
-        bytes: &[u32],
-        request: Option<&Request>,
-    ) -> Result<()> {
-        let planes = bytes
-            .iter()
-            .map(|&bytes| QBufPlane::new_from_handle(&MmapHandle, bytes as usize))
+    /// Queues a buffer of the device's own memory; an OUTPUT buffer is full.
+    pub fn queue(&self, queue: Queue, index: u32) -> Result<()> {
+        let planes = self.planes(queue).iter();
+        let planes = planes
+            .map(|plane| QBufPlane::new_from_handle(&MmapHandle, payload(queue, plane)))
             .collect();
-        self.queue_planes::<MmapHandle>(queue, index, planes, request)
+        self.queue_planes::<MmapHandle>(queue, index, planes, None)
     }
 
-    /// Queues a buffer with `dmabufs` as the memory of its planes.
-    pub fn queue_import(&self, queue: Queue, index: u32, dmabufs: &[OwnedFd]) -> Result<()> {
-        let planes = dmabufs
-            .iter()
-            .map(|dmabuf| {
-                let mut plane = QBufPlane::new(0);
-                plane.0.m.fd = dmabuf.as_raw_fd();
+    /// Queues an OUTPUT buffer with a bitstream of so many bytes. It waits for its request.
+    pub fn queue_bitstream(&self, index: u32, bytes: u32, request: &Request) -> Result<()> {
+        let plane = QBufPlane::new_from_handle(&MmapHandle, bytes as usize);
+        self.queue_planes::<MmapHandle>(Queue::Output, index, vec![plane], Some(request))
+    }
+
+    /// Queues a buffer with `dmabufs` as the memory of its planes; an OUTPUT buffer is full.
+    pub fn queue_import(&self, queue: Queue, index: u32, dmabufs: &[impl AsFd]) -> Result<()> {
+        let planes = self.planes(queue).iter().zip(dmabufs);
+        let planes = planes
+            .map(|(layout, dmabuf)| {
+                let mut plane = QBufPlane::new(payload(queue, layout));
+                plane.0.m.fd = dmabuf.as_fd().as_raw_fd();
+                plane.0.length = layout.sizeimage;
                 plane
             })
             .collect();
@@ -231,6 +262,12 @@ impl Session {
         }
     }
 
+    /// Takes a buffer back that is done.
+    pub fn take(&self, queue: Queue) -> Result<Returned> {
+        let returned = self.dequeue(queue)?;
+        returned.with_context(|| format!("DQBUF {queue:?}: no buffer is done"))
+    }
+
     /// Whether a buffer is with the driver, and the driver has not said that it is done.
     pub fn is_underway(&self, queue: Queue, index: u32) -> Result<bool> {
         let kind = self.queue_type(queue);
@@ -241,19 +278,18 @@ impl Session {
     }
 }
 
-impl AsFd for Session {
+impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 }
 
-/// Bytes of each plane of a buffer.
-pub fn plane_sizes(format: &Format) -> Vec<u32> {
-    format
-        .plane_fmt
-        .iter()
-        .map(|plane| plane.sizeimage)
-        .collect()
+/// How much of a plane is in use when its buffer is queued.
+fn payload(queue: Queue, plane: &PlaneLayout) -> usize {
+    match queue {
+        Queue::Output => plane.sizeimage as usize,
+        Queue::Capture => 0,
+    }
 }
 
 /// A raw format for each side: the same on both where the device has one.
