@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Reproduces two bugs of Linux 6.12 that release fences neither cause nor need fixed, on the emulated
- * devices. Not a test: status 0 is "the bug is there".
+ * Reproduces two bugs of Linux 6.12 that release fences neither cause nor need fixed, on the
+ * emulated devices. Not a test: status 0 is "the bug is there".
  *
  * memory: hantro asks for buffers without a kernel mapping, which dma-direct does not clear: a new
  * buffer holds what other processes left in its memory.
  *
- * request: a request holds no reference to its media device. A request that is closed after an unbind
- * and the last close() of a node reads freed memory.
+ * request: a request holds no reference to its media device. A request that is closed after an
+ * unbind and the last close() of a node reads freed memory.
  */
 
 #include <errno.h>
