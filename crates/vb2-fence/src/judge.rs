@@ -75,7 +75,7 @@ impl Seen {
 /// A line.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
-    /// What was looked at.
+    /// What it is about.
     pub title: String,
     /// With the feature off; `None` if that half was not run.
     pub off: Option<Seen>,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What was seen, as plain data: made by [`crate::observe`], judged by [`crate::judge`], and
+//! What was seen, as plain data: made by the module observe, judged by the module judge, and
 //! written out as JSON. All times are CLOCK_MONOTONIC in nanoseconds.
 
 use serde::Serialize;
@@ -9,7 +9,7 @@ use uapi::clock::{Ns, MS};
 use uapi::poll::{Readiness, Woken};
 use uapi::sync_file::SyncInfo;
 
-/// How a consumer came by the buffer.
+/// How a consumer got its dma-buf of the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Handle {
@@ -102,7 +102,7 @@ pub enum RoundResult {
     Failed(String),
 }
 
-/// The situations that are looked at.
+/// The situations that are observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Case {
@@ -118,7 +118,7 @@ impl Case {
     /// All of them, in the order of the report.
     pub const ALL: [Self; 3] = [Self::ExportedBefore, Self::ExportedDuring, Self::Imported];
 
-    /// A heading for people.
+    /// The heading in the text.
     pub fn title(self) -> &'static str {
         match self {
             Self::ExportedBefore => "MMAP buffer, EXPBUF before the job",

@@ -12,7 +12,7 @@ const ON: usize = 32;
 /// A line of the table.
 #[derive(Debug)]
 pub struct Line<'a> {
-    /// What was looked at.
+    /// What it is about.
     pub title: &'a str,
     /// With the feature off; `None` if that half was not run.
     pub off: Option<&'a str>,

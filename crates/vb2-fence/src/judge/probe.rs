@@ -34,7 +34,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// For people.
+    /// The name in the text.
     pub fn describe(self) -> &'static str {
         match self {
             Self::Publishes => "publishes",
@@ -49,7 +49,7 @@ impl Verdict {
 /// What was seen through one descriptor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct View {
-    /// How the consumer came by it.
+    /// Where it comes from.
     pub handle: Handle,
     /// Which plane of the buffer.
     pub plane: usize,

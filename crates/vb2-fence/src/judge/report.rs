@@ -25,7 +25,7 @@ pub const NODE_LIMIT_MS: f64 = 20.0;
 /// The kernel's name for the fence that it gives when there is none.
 const STUB: &str = "stub";
 
-/// What is looked at: a line of the report.
+/// What a line of the report is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum What {
@@ -60,7 +60,7 @@ impl What {
         Self::EndBuffer,
     ];
 
-    /// A short title for people.
+    /// The title of its line.
     pub fn title(self) -> &'static str {
         match self {
             Self::MidVideo => "mid  video node",
@@ -90,7 +90,7 @@ pub enum Judgement {
 /// A line of the report.
 #[derive(Clone, Debug, Serialize)]
 pub struct Line {
-    /// What was looked at.
+    /// What it is about.
     pub what: What,
     /// With the feature off; `None` if that half was not run.
     pub off: Option<String>,
@@ -250,7 +250,7 @@ fn in_time(round: &Round, job_ms: u32) -> Result<(), String> {
 /// Applies a check to each view; a complaint names the descriptor.
 fn every_view(round: &Round, check: impl Fn(&View) -> Result<(), String>) -> Result<(), String> {
     if round.views.is_empty() {
-        return Err("no dma-buf was looked at".into());
+        return Err("no dma-buf was observed".into());
     }
     round.views.iter().try_for_each(|view| {
         check(view).map_err(|complaint| match view.handle {
@@ -272,7 +272,7 @@ fn all_views_there(round: &Round, case: Case) -> Result<(), String> {
         .map(|v| v.handle)
         .eq(wanted.iter().copied())
     {
-        return Err("not every descriptor of the case was looked at".into());
+        return Err("not every descriptor of the case was observed".into());
     }
     Ok(())
 }

@@ -58,7 +58,7 @@ impl Codec {
         })
     }
 
-    /// For people.
+    /// The name in messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::H264 => "H.264",

@@ -22,7 +22,7 @@ const LARGE: (u32, u32) = (1280, 720);
 /// How many buffers a capture device is given: some do not start with fewer.
 const CAPTURE_BUFFERS: u32 = 4;
 
-/// Of these, the one that is looked at: the first ones may come at once.
+/// Of these, the one that is observed: the first ones may come at once.
 const CAPTURE_TARGET: u32 = 2;
 
 /// What the rounds of a device have in common.
@@ -42,7 +42,7 @@ pub struct Setup {
 
 /// A kind of device.
 pub trait Feeder {
-    /// For people: what a job is.
+    /// What a job is, in words.
     fn describe(&self) -> String;
     /// Makes a context of its own with a job that only has to be started.
     fn prepare(&self, setup: &Setup, case: Case) -> Result<Prepared>;

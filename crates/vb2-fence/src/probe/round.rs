@@ -48,9 +48,9 @@ pub enum Start {
 pub struct Prepared {
     /// The node.
     pub stream: Stream,
-    /// The CAPTURE buffer that is looked at.
+    /// The CAPTURE buffer that is observed.
     pub target: u32,
-    /// How the dma-bufs were come by.
+    /// Where the dma-bufs come from.
     pub handle: Handle,
     /// The dma-buf of each plane of that buffer.
     pub dmabufs: Vec<OwnedFd>,
@@ -125,7 +125,7 @@ pub fn run(mut prepared: Prepared, case: Case) -> Result<Seen> {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             started.store(clock::now(), Ordering::Release);
-            // Nobody listens any more when the job has ended.
+            // The receiver is gone when the job has ended.
             let _ = sender.send(prepared.start());
         });
         let progress = Progress {
@@ -212,19 +212,19 @@ fn watch(
 
 /// Waits for the dma-bufs and the fences that were kept.
 fn end(watched: Vec<Watched>) -> Result<Vec<View>> {
-    let deadline = clock::now() + END_PATIENCE_MS * MS;
+    let give_up = clock::now() + END_PATIENCE_MS * MS;
     let fds: Vec<BorrowedFd<'_>> = watched
         .iter()
         .map(|watched| watched.dmabuf.as_fd())
         .collect();
-    let woken = poll::wait_each(&fds, deadline).context("wait for the dma-bufs")?;
+    let woken = poll::wait_each(&fds, give_up).context("wait for the dma-bufs")?;
     watched
         .into_iter()
         .zip(woken)
         .map(|(mut watched, woken)| {
             watched.view.end_dmabuf = woken;
             if let Some(kept) = &watched.kept {
-                poll::wait_each(&[kept.as_fd()], deadline).context("wait for the fence")?;
+                poll::wait_each(&[kept.as_fd()], give_up).context("wait for the fence")?;
                 let info = sync_file::info(kept).context("SYNC_IOC_FILE_INFO at the end")?;
                 watched.view.kept = Some(info.status);
             }
@@ -233,7 +233,7 @@ fn end(watched: Vec<Watched>) -> Result<Vec<View>> {
         .collect()
 }
 
-/// Takes a buffer back; `None` if it was not the one that is looked at.
+/// Takes a buffer back; `None` if it was not the observed one.
 fn dequeue(stream: &Stream, target: u32) -> Option<Dequeued> {
     match stream.dequeue(Queue::Capture) {
         Ok(Some(buffer)) if buffer.index != target => None,

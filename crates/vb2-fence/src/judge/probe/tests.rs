@@ -89,7 +89,7 @@ fn no_fence_at_all() {
         Verdict::DoesNotPublish,
         "no fence",
     );
-    // Somebody else's fence is not ours.
+    // A fence of another driver is not ours.
     let mut view = View::new(Handle::Imported, 0);
     for ms in 0..100 {
         view.add(
