@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A DRM node: vkms.
+//! A DRM node.
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
 
 use anyhow::{bail, Context, Result};
 use drm::{ClientCapability, Device as _};
 
-/// The driver that is looked for.
+/// The driver of the display.
 pub const DRIVER: &str = "vkms";
 
 /// An open DRM node.
@@ -30,30 +29,41 @@ impl drm::Device for Card {}
 impl drm::control::Device for Card {}
 
 impl Card {
-    /// The first node of vkms, for atomic commits and writeback.
-    pub fn open() -> Result<Self> {
+    /// The first node of a driver.
+    pub fn of_driver(driver: &str) -> Result<Self> {
         for number in 0..64 {
-            let path = PathBuf::from(format!("/dev/dri/card{number}"));
+            let path = path(number);
             let Ok(file) = OpenOptions::new().read(true).write(true).open(&path) else {
                 continue;
             };
             let card = Self { file, number };
-            let driver = card
-                .get_driver()
-                .with_context(|| format!("{}", path.display()))?;
-            if driver.name() != DRIVER {
-                continue;
+            if card.get_driver().context(path)?.name() == driver {
+                return Ok(card);
             }
-            for capability in [
-                ClientCapability::UniversalPlanes,
-                ClientCapability::Atomic,
-                ClientCapability::WritebackConnectors,
-            ] {
-                card.set_client_capability(capability, true)
-                    .with_context(|| format!("{}: no {capability:?}", path.display()))?;
-            }
-            return Ok(card);
         }
-        bail!("no display of the driver {DRIVER} that can be opened: modprobe {DRIVER}, as root");
+        bail!("no DRM node of {driver} that can be opened: modprobe {driver}, as root");
     }
+
+    /// The first node of vkms, for atomic commits and writeback.
+    pub fn open() -> Result<Self> {
+        let card = Self::of_driver(DRIVER)?;
+        for capability in [
+            ClientCapability::UniversalPlanes,
+            ClientCapability::Atomic,
+            ClientCapability::WritebackConnectors,
+        ] {
+            card.set_client_capability(capability, true)
+                .with_context(|| format!("{}: no {capability:?}", card.path()))?;
+        }
+        Ok(card)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> String {
+        path(self.number)
+    }
+}
+
+fn path(number: u32) -> String {
+    format!("/dev/dri/card{number}")
 }

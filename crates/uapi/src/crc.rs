@@ -94,15 +94,15 @@ impl Checksums {
     }
 
     /// The checksum of a frame, or of the first one after it: vkms leaves frames out if it is slow.
-    pub fn wait(&mut self, frame: u32, deadline: Ns) -> Result<u32> {
+    pub fn wait(&mut self, frame: u32, limit: Ns) -> Result<u32> {
         loop {
-            ensure!(clock::now() < deadline, "no checksum of frame {frame} came");
+            ensure!(clock::now() < limit, "no checksum of frame {frame} came");
             match self.next()? {
                 Some(entry) if is_at_or_after(entry.frame, frame) => return Ok(entry.crc),
                 Some(_) => {}
                 None => {
                     let slice = clock::now() + SLICE_MS * MS;
-                    poll::wait_each(&[self.data.as_fd()], deadline.min(slice))?;
+                    poll::wait_each(&[self.data.as_fd()], limit.min(slice))?;
                 }
             }
         }

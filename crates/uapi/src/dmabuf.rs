@@ -7,10 +7,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::ioctl::{opcode, Opcode, Setter, Updater};
 
-/// What somebody wants to do with a buffer.
+/// How a consumer accesses a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// `DMA_BUF_SYNC_READ`: to read, which has to wait for who writes, as poll(POLLIN) does.
+    /// `DMA_BUF_SYNC_READ`: to read, which has to wait for writers, as poll(POLLIN) does.
     Read = 1,
     /// `DMA_BUF_SYNC_WRITE`: to write, which has to wait for readers, too.
     Write = 2,
@@ -64,7 +64,7 @@ pub fn export_read_sync_file(dmabuf: impl AsFd) -> rustix::io::Result<OwnedFd> {
     export_sync_file(dmabuf, Access::Read)
 }
 
-/// Adds a fence to a dma-buf, as that of somebody who accesses it.
+/// Adds a fence to a dma-buf, as that of an access.
 pub fn import_sync_file(
     dmabuf: impl AsFd,
     access: Access,

@@ -5,7 +5,7 @@
 //! The checksum of each frame ([`crate::crc`]) says what was scanned out. The writeback
 //! connector, which is the only one in use, says it in pixels, but not for the flip itself: in vkms
 //! of 6.12, a writeback is composed half set up (a WARNING in vkms_composer.c) if it comes with a
-//! vertical blank, and whoever waits for a fence cannot choose the time. So [`Display::snapshot`]
+//! vertical blank, and a commit that waits for a fence cannot choose the time. So [`Display::snapshot`]
 //! takes the pixels just after a vertical blank, and the checksum has to be that of the flip.
 
 use std::collections::HashMap;
@@ -79,10 +79,13 @@ impl<H: ResourceHandle> Object<H> {
         })
     }
 
+    fn property(&self, name: &str) -> Result<property::Handle> {
+        let property = self.properties.get(name).copied();
+        property.with_context(|| format!("the display has no property {name}"))
+    }
+
     fn set(&self, request: &mut AtomicModeReq, name: &str, value: u64) -> Result<()> {
-        let property = self.properties.get(name);
-        let property = *property.with_context(|| format!("the display has no property {name}"))?;
-        request.add_raw_property(self.handle.into(), property, value);
+        request.add_raw_property(self.handle.into(), self.property(name)?, value);
         Ok(())
     }
 }
@@ -130,7 +133,7 @@ impl Display {
         Ok(display)
     }
 
-    /// The same, for who does not ask what was scanned out.
+    /// The same, without the checksums of what is scanned out.
     pub fn without_checksums(size: Size, refresh: u32) -> Result<Self> {
         let card = Rc::new(Card::open()?);
         let resources = card.resource_handles().context("the display's resources")?;
@@ -187,6 +190,31 @@ impl Display {
         Ok(())
     }
 
+    /// The number of the CRTC.
+    pub fn crtc(&self) -> u32 {
+        self.crtc.handle.into()
+    }
+
+    /// The number of the primary plane.
+    pub fn plane(&self) -> u32 {
+        self.plane.handle.into()
+    }
+
+    /// The number of a property of the CRTC.
+    pub fn crtc_property(&self, name: &str) -> Result<u32> {
+        Ok(self.crtc.property(name)?.into())
+    }
+
+    /// The number of a property of the plane.
+    pub fn plane_property(&self, name: &str) -> Result<u32> {
+        Ok(self.plane.property(name)?.into())
+    }
+
+    /// The number of the framebuffer that is shown at first.
+    pub fn base(&self) -> u32 {
+        self.target.framebuffer.id() as u32
+    }
+
     /// Makes a framebuffer of an imported dma-buf with lines of `pitch` bytes.
     pub fn import(
         &self,
@@ -208,13 +236,13 @@ impl Display {
     }
 
     /// Waits until the commit has taken effect and its picture was scanned out.
-    pub fn wait_flip(&mut self, deadline: Ns) -> Result<Flipped> {
-        let woken = poll::wait_each(&[self.card.as_fd()], deadline)?;
+    pub fn wait_flip(&mut self, limit: Ns) -> Result<Flipped> {
+        let woken = poll::wait_each(&[self.card.as_fd()], limit)?;
         ensure!(woken[0].is_some(), "the flip did not happen");
         let event = self.flip_event()?;
         let checksums = self.checksums.as_mut();
         let checksums = checksums.context("a display without checksums, or after its snapshot")?;
-        let crc = checksums.wait(event.frame, deadline)?;
+        let crc = checksums.wait(event.frame, limit)?;
         Ok(Flipped {
             woken: woken[0],
             at_ns: event.at_ns,
@@ -263,8 +291,8 @@ impl Display {
         );
         // SAFETY: the commit succeeded, so this is a new descriptor that nothing else owns.
         let written = unsafe { OwnedFd::from_raw_fd(out_fence) };
-        let deadline = clock::now() + PATIENCE_MS * MS;
-        let woken = poll::wait_each(&[written.as_fd()], deadline)?;
+        let limit = clock::now() + PATIENCE_MS * MS;
+        let woken = poll::wait_each(&[written.as_fd()], limit)?;
         ensure!(woken[0].is_some(), "the display did not write back");
         self.target.read(&self.card)
     }
@@ -280,8 +308,8 @@ impl Display {
         let mut request = AtomicModeReq::new();
         self.crtc.set(&mut request, "ACTIVE", 0)?;
         // vkms of 6.12 cancels its timer with locks held that the timer takes: both wait for ever
-        // if this comes with a vertical blank. It also does so some seconds after the last one who
-        // wants vertical blanks, so the checksums go last.
+        // if this comes with a vertical blank. It also does so some seconds after the last user
+        // of vertical blanks, so the checksums go last.
         self.wait_vblank();
         self.card
             .atomic_commit(AtomicCommitFlags::ALLOW_MODESET, request)

@@ -81,7 +81,7 @@ pub enum Shown {
     Other(u32),
     /// Something else: parts of both, say.
     Torn,
-    /// Nobody wrote it.
+    /// It was not written.
     Nothing,
 }
 

@@ -53,8 +53,8 @@ pub fn ready_now(fd: BorrowedFd<'_>) -> rustix::io::Result<Readiness> {
 }
 
 /// Waits for all descriptors together; says when each one became ready, `None` for those that
-/// were not by `deadline`.
-pub fn wait_each(fds: &[BorrowedFd<'_>], deadline: Ns) -> rustix::io::Result<Vec<Option<Woken>>> {
+/// were not by `limit`.
+pub fn wait_each(fds: &[BorrowedFd<'_>], limit: Ns) -> rustix::io::Result<Vec<Option<Woken>>> {
     let mut woken: Vec<Option<Woken>> = vec![None; fds.len()];
     loop {
         let waiting: Vec<usize> = (0..fds.len()).filter(|&i| woken[i].is_none()).collect();
@@ -65,7 +65,7 @@ pub fn wait_each(fds: &[BorrowedFd<'_>], deadline: Ns) -> rustix::io::Result<Vec
             .iter()
             .map(|&i| PollFd::from_borrowed_fd(fds[i], PollFlags::IN))
             .collect();
-        let count = poll_until(&mut set, deadline)?;
+        let count = poll_until(&mut set, limit)?;
         let at_ns = clock::now();
         if count == 0 {
             return Ok(woken);
@@ -76,10 +76,10 @@ pub fn wait_each(fds: &[BorrowedFd<'_>], deadline: Ns) -> rustix::io::Result<Vec
     }
 }
 
-/// `poll` with an absolute deadline, carried on after a signal.
-fn poll_until(fds: &mut [PollFd<'_>], deadline: Ns) -> rustix::io::Result<usize> {
+/// `poll` with an absolute time limit, carried on after a signal.
+fn poll_until(fds: &mut [PollFd<'_>], limit: Ns) -> rustix::io::Result<usize> {
     loop {
-        let left = deadline.saturating_sub(clock::now());
+        let left = limit.saturating_sub(clock::now());
         let timeout = Timespec {
             tv_sec: (left / 1_000_000_000).try_into().unwrap_or(i64::MAX),
             tv_nsec: (left % 1_000_000_000) as _,
@@ -115,13 +115,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ready_is_not_waited_for_after_the_deadline() {
+    fn what_is_not_ready_is_not_waited_for_after_the_limit() {
         let (ready, mut writer) = UnixStream::pair().unwrap();
         let (never, _never_writer) = UnixStream::pair().unwrap();
         writer.write_all(b"x").unwrap();
-        let deadline = clock::now() + 20 * MS;
-        let woken = wait_each(&[never.as_fd(), ready.as_fd()], deadline).unwrap();
-        assert!(clock::now() >= deadline);
+        let limit = clock::now() + 20 * MS;
+        let woken = wait_each(&[never.as_fd(), ready.as_fd()], limit).unwrap();
+        assert!(clock::now() >= limit);
         assert_eq!(woken[0], None);
         assert_eq!(woken[1].unwrap().readiness, Readiness::Ready);
         assert_eq!(wait_each(&[never.as_fd()], 0).unwrap(), [None]);

@@ -65,7 +65,7 @@ impl Default for Sysfs {
 }
 
 impl Sysfs {
-    /// The deadline of release fences in ms, which only a kernel with them has.
+    /// The timeout of release fences in ms, which only a kernel with them has.
     pub fn timeout_ms(&self) -> Option<u64> {
         let path = "module/videobuf2_common/parameters/release_fence_timeout_ms";
         let text = fs::read_to_string(self.0.join(path)).ok()?;

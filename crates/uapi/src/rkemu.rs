@@ -70,19 +70,19 @@ impl Block {
     }
 
     /// Waits until at least so many jobs were started.
-    pub fn wait_jobs(&self, count: u64, deadline: Ns) -> Result<()> {
-        self.wait("jobs", count, deadline)
+    pub fn wait_jobs(&self, count: u64, limit: Ns) -> Result<()> {
+        self.wait("jobs", count, limit)
     }
 
     /// Waits until at least so many jobs ended well.
-    pub fn wait_completed(&self, count: u64, deadline: Ns) -> Result<()> {
-        self.wait("completed", count, deadline)
+    pub fn wait_completed(&self, count: u64, limit: Ns) -> Result<()> {
+        self.wait("completed", count, limit)
     }
 
-    fn wait(&self, knob: &str, count: u64, deadline: Ns) -> Result<()> {
+    fn wait(&self, knob: &str, count: u64, limit: Ns) -> Result<()> {
         while self.get(knob)? < count {
             ensure!(
-                clock::now() < deadline,
+                clock::now() < limit,
                 "{}/{knob} does not get to {count}",
                 self.dir.display()
             );

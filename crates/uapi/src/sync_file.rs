@@ -35,7 +35,7 @@ impl From<i32> for FenceStatus {
 /// One fence of a sync_file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fence {
-    /// Who made it.
+    /// The driver that made it.
     pub driver: String,
     /// What it belongs to; for videobuf2 the queue's name.
     pub timeline: String,

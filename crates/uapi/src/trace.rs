@@ -81,7 +81,7 @@ pub enum Event {
     WaitStart(FenceId),
     /// And ended.
     WaitEnd(FenceId),
-    /// So many events were dropped, since nobody read them in time.
+    /// So many events were dropped, since they were not read in time.
     Lost(u64),
 }
 
@@ -213,7 +213,7 @@ fn fence(fields: &str) -> Option<FenceId> {
     })
 }
 
-/// No queue has an owner while nobody has allocated buffers.
+/// A queue has no owner before buffers are allocated.
 fn owner(fields: &str) -> Option<String> {
     let owner = field(fields, "owner")?;
     (owner != "(null)" && owner.bytes().any(|digit| digit != b'0')).then(|| owner.into())

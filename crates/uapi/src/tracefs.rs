@@ -172,7 +172,7 @@ fn remove_leftovers(instances: &Path) {
             pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists()
         });
         if gone {
-            // Somebody else may have it open; that is their business then.
+            // It stays while another program has it open.
             let _ = fs::remove_dir(entry.path());
         }
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! `vb2-fence watch`: the fences of a device while it works for somebody else.
+//! `vb2-fence watch`: the fences of a device while another program uses it.
 
 pub mod counter;
 mod owner;
@@ -32,7 +32,7 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// What `--help` and the man page say of the command.
 pub const LONG: &str = "\
-Watch the release fences of a device while it works for somebody else.
+Watch the release fences of a device while another program uses it.
 
 The trace events of videobuf2 and dma_fence are read through a trace instance of its own, which is
 removed at the end. For each queue of the device it shows fences armed, pending and signalled,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What goes with a bitstream that nobody looks at: the emulated decoder does not decode, and visl
-//! does not either.
+//! Controls for a bitstream without content: neither the emulated decoder nor visl decodes it.
 
 use uapi::stateless::Control;
 use v4l2r::bindings;

@@ -35,7 +35,7 @@ pub fn feature(what: impl Hash) {
     );
 }
 
-/// A lock whose content is right whatever happened to those who held it.
+/// A lock whose content is right even if a thread panicked with it held.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

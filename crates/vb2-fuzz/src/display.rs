@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Calls of vkms. It is never switched off, and no framebuffer on its plane is removed (which would
-//! switch it off): see [`crate::found::Screen`].
+//! switch it off): see [`crate::found::Everything::screen`].
 
-use std::io;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use drm_ffi::mode::dumbbuffer;
@@ -29,11 +28,6 @@ const NONBLOCK: u32 = 0x200;
 /// Where the kernel puts the fence of a commit.
 static OUT_FENCES: [AtomicI32; THREADS] = [const { AtomicI32::new(-1) }; THREADS];
 
-/// The errno of a call of drm-ffi.
-pub fn errno(error: io::Error) -> i32 {
-    error.raw_os_error().unwrap_or(0)
-}
-
 /// Pixels and bytes of a line.
 const FORMATS: [([u8; 4], u32); 2] = [(*b"XR24", MODE.width * 4), (*b"RG16", MODE.width * 2)];
 const BROKEN_FORMATS: [([u8; 4], u32); 3] = [(*b"XR24", 3), (*b"NV12", 64), (*b"FUZZ", 64)];
@@ -51,7 +45,7 @@ impl Actor<'_> {
             D::Dumb { size } => {
                 let side = size.pick(&[64, 128], &[0, 1, u32::MAX]);
                 let answer = self.call("CREATE_DUMB", 0, || {
-                    dumbbuffer::create(card, side, side, 32, 0).map_err(errno)
+                    dumbbuffer::create(card, side, side, 32, 0).map_err(sys::errno_of)
                 });
                 if let Ok(made) = answer {
                     self.keep_handle(made.handle);
@@ -60,7 +54,7 @@ impl Actor<'_> {
             D::Import { buffer } => {
                 let buffer = world.fd(&world.buffers, buffer);
                 let answer = self.call("FD_TO_HANDLE", 0, || {
-                    gem::fd_to_handle(card, sys::borrow(buffer)).map_err(errno)
+                    gem::fd_to_handle(card, sys::borrow(buffer)).map_err(sys::errno_of)
                 });
                 if let Ok(prime) = answer {
                     self.keep_handle(prime.handle);
@@ -72,7 +66,7 @@ impl Actor<'_> {
                 let number = handle_of(handle);
                 let flags = (libc::O_RDWR | libc::O_CLOEXEC) as u32;
                 let answer = self.call("HANDLE_TO_FD", 0, || {
-                    gem::handle_to_fd(card, number, flags).map_err(errno)
+                    gem::handle_to_fd(card, number, flags).map_err(sys::errno_of)
                 });
                 if let Ok(prime) = answer {
                     self.keep(&world.buffers, prime.fd);
@@ -92,7 +86,7 @@ impl Actor<'_> {
                 world.shown.store(true, Ordering::Relaxed);
                 let flags = flags.pick(&[0, EVENT], &[ASYNC, 0x80]);
                 let _ = self.call("PAGE_FLIP", 0, || {
-                    mode::page_flip(card, screen.crtc, number, flags, 0).map_err(errno)
+                    mode::page_flip(card, screen.crtc, number, flags, 0).map_err(sys::errno_of)
                 });
             }
             D::Commit {
@@ -118,7 +112,7 @@ impl Actor<'_> {
                     mode::set_plane(
                         card, plane, crtc, number, 0, 0, 0, width, height, 0, 0, source.0, source.1,
                     )
-                    .map_err(errno)
+                    .map_err(sys::errno_of)
                 });
             }
             D::CloseHandle { handle } => {
@@ -141,7 +135,9 @@ impl Actor<'_> {
     /// Closes a handle.
     pub fn close_handle(&self, number: u32) {
         let card = sys::borrow(self.world.screen.fd);
-        let _ = self.call("GEM_CLOSE", 0, || gem::close(card, number).map_err(errno));
+        let _ = self.call("GEM_CLOSE", 0, || {
+            gem::close(card, number).map_err(sys::errno_of)
+        });
     }
 
     /// What other calls need.
@@ -176,7 +172,7 @@ impl Actor<'_> {
                 &[0; 4],
                 0,
             )
-            .map_err(errno)
+            .map_err(sys::errno_of)
         });
         if let Ok(made) = answer {
             if let Some(old) = self.world.framebuffers.add(made.fb_id) {
@@ -216,7 +212,7 @@ impl Actor<'_> {
             let card = sys::borrow(screen.fd);
             let (objects, counts) = (&mut objects[..], &mut counts[..]);
             mode::atomic_commit(card, flags, objects, counts, &mut properties, &mut values)
-                .map_err(errno)
+                .map_err(sys::errno_of)
         });
         let fd = place.load(Ordering::Relaxed);
         if answer.is_ok() && fd >= 0 {

@@ -2,26 +2,16 @@
 
 //! What there is to call: found once, before the first input.
 
-use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{ensure, Context, Result};
-use drm::control::Device as _;
-use drm::Device as _;
-use uapi::device::{job_time_control, open, video_nodes, Node as Found, Queue};
+use uapi::card::Card;
+use uapi::device::{job_time_control, video_nodes, Node as Found, Queue};
 use uapi::kms::Display;
 use uapi::picture::Size;
 use uapi::publishing::Sysfs;
 use uapi::stateless;
-use v4l2r::bindings::v4l2_fmtdesc;
-
-use crate::grammar::Side;
-use crate::sys;
-use crate::video::ENUM_FMT;
-
-/// V4L2_FMT_FLAG_COMPRESSED: the OUTPUT queue of a decoder.
-const COMPRESSED: u32 = 1;
+use uapi::stream::Stream;
 
 /// The display's mode; buffers of other sizes are shown, or refused, in it.
 pub const MODE: Size = Size {
@@ -57,130 +47,28 @@ pub struct Node {
 
 impl Node {
     fn of(found: &Found, switch: PathBuf) -> Result<Self> {
-        let file = open(&found.path)?;
-        let types =
-            [Queue::Output, Queue::Capture].map(|queue| found.queues.queue_type(queue) as u32);
-        let (outputs, compressed) = formats(&file, types[Side::Output as usize]);
-        let (captures, _) = formats(&file, types[Side::Capture as usize]);
+        let stream = Stream::open(&found.path)?;
+        let queues = [Queue::Output, Queue::Capture];
+        let offers = queues.map(|queue| stream.offers(queue));
         ensure!(
-            !outputs.is_empty() && !captures.is_empty(),
+            offers.iter().all(|offers| !offers.is_empty()),
             "{} names no formats",
             found.path.display()
         );
+        let compressed = offers[0].iter().any(|offer| offer.compressed);
         let media = stateless::media_node(&found.path).ok();
         Ok(Self {
             path: found.path.display().to_string(),
             driver: found.driver.clone(),
             mplane: found.queues.mplane,
             decoder: compressed && media.is_some(),
-            types,
-            formats: [outputs, captures],
+            types: queues.map(|queue| found.queues.queue_type(queue) as u32),
+            formats: offers.map(|offers| offers.iter().map(|o| o.fourcc.to_u32()).collect()),
             media: media.map(|path| path.display().to_string()),
             switch,
-            job_time: job_time_control(&file).ok(),
+            job_time: job_time_control(stream.file()).ok(),
         })
     }
-}
-
-/// The formats of a queue, and whether they are those of a bitstream.
-fn formats(file: &File, kind: u32) -> (Vec<u32>, bool) {
-    use std::os::fd::AsRawFd;
-    let mut found = Vec::new();
-    let mut compressed = false;
-    for index in 0..64 {
-        let mut format = v4l2_fmtdesc {
-            index,
-            type_: kind,
-            ..v4l2_fmtdesc::default()
-        };
-        if sys::ioctl(file.as_raw_fd(), ENUM_FMT, &mut format).is_err() {
-            break;
-        }
-        compressed |= format.flags & COMPRESSED != 0;
-        found.push(format.pixelformat);
-    }
-    (found, compressed)
-}
-
-/// What an atomic commit needs to know of the display.
-#[derive(Debug)]
-pub struct Screen {
-    /// Switched on until the end: vkms of 6.12 can deadlock with its own timer when it is switched
-    /// off, so no input does that.
-    display: Display,
-    /// The CRTC.
-    pub crtc: u32,
-    /// The primary plane.
-    pub plane: u32,
-    /// Properties of the plane: FB_ID, IN_FENCE_FD.
-    pub plane_properties: [u32; 2],
-    /// Of the CRTC: OUT_FENCE_PTR.
-    pub out_fence: u32,
-    /// The framebuffer that is shown between inputs.
-    pub base: u32,
-}
-
-struct Card<'a>(BorrowedFd<'a>);
-
-impl AsFd for Card<'_> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0
-    }
-}
-
-impl drm::Device for Card<'_> {}
-impl drm::control::Device for Card<'_> {}
-
-impl Screen {
-    fn open() -> Result<Self> {
-        let display = Display::without_checksums(MODE, REFRESH)?;
-        let card = Card(display.as_fd());
-        let resources = card.resource_handles()?;
-        let crtc = *resources
-            .crtcs()
-            .first()
-            .context("a display without a CRTC")?;
-        let planes = card.plane_handles()?;
-        let shown = planes.iter().find_map(|&plane| {
-            let base = card.get_plane(plane).ok()?.framebuffer()?;
-            Some((plane, base))
-        });
-        let (plane, base) = shown.context("a display that shows nothing")?;
-        let properties = card.get_properties(plane)?.as_hashmap(&card)?;
-        let of_plane = |name: &str| -> Result<u32> {
-            let property = properties.get(name).with_context(|| format!("no {name}"))?;
-            Ok(property.handle().into())
-        };
-        let of_crtc = card.get_properties(crtc)?.as_hashmap(&card)?;
-        let out_fence = of_crtc.get("OUT_FENCE_PTR").context("no OUT_FENCE_PTR")?;
-        Ok(Self {
-            crtc: crtc.into(),
-            plane: plane.into(),
-            plane_properties: [of_plane("FB_ID")?, of_plane("IN_FENCE_FD")?],
-            out_fence: out_fence.handle().into(),
-            base: base.into(),
-            display,
-        })
-    }
-
-    /// The node that may show something.
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.display.as_fd()
-    }
-}
-
-/// The node of a DRM driver, without becoming the one who may show something.
-fn drm_node(driver: &str) -> Result<String> {
-    for number in 0..64 {
-        let path = format!("/dev/dri/card{number}");
-        let Ok(file) = File::options().read(true).write(true).open(&path) else {
-            continue;
-        };
-        if Card(file.as_fd()).get_driver()?.name() == driver {
-            return Ok(path);
-        }
-    }
-    anyhow::bail!("no DRM node of {driver}: modprobe {driver}")
 }
 
 /// All of it.
@@ -212,12 +100,13 @@ impl Everything {
         }
         Ok(Self {
             nodes,
-            vgem: drm_node("vgem")?,
+            vgem: Card::of_driver("vgem")?.path(),
         })
     }
 
-    /// The display, which the thread that asks keeps.
-    pub fn screen() -> Result<Screen> {
-        Screen::open().context("vkms")
+    /// The display, switched on until it is dropped. vkms of 6.12 can deadlock with its own timer when
+    /// it is switched off, so no input does that.
+    pub fn screen() -> Result<Display> {
+        Display::without_checksums(MODE, REFRESH).context("vkms")
     }
 }

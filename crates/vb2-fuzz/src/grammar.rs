@@ -25,7 +25,7 @@ pub struct Program {
     pub steps: Vec<Step>,
 }
 
-/// A call, and who makes it.
+/// A call, and the thread that makes it.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// The thread.
@@ -390,7 +390,7 @@ pub enum DisplayCall {
 pub enum KnobCall {
     Fault { vpu: bool, fault: Value },
     JobTime { vpu: bool, time: Value },
-    Deadline { ms: Value },
+    Timeout { ms: Value },
     Switch { node: Slot, on: bool },
 }
 

@@ -8,23 +8,23 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::count::Part;
-use crate::display::errno;
 use crate::found::Everything;
 use crate::grammar::{KnobCall, Place};
+use crate::sys;
 use crate::world::Actor;
 
 const RKEMU: &str = "/sys/kernel/debug/rkemu";
-const DEADLINE: &str = "/sys/module/videobuf2_common/parameters/release_fence_timeout_ms";
+const TIMEOUT: &str = "/sys/module/videobuf2_common/parameters/release_fence_timeout_ms";
 /// How long a block of the emulated hardware works, in microseconds.
 const JOB_US: u32 = 2000;
 /// Of a driver, in ms: it is what a job that hangs costs.
 const WATCHDOG_MS: u32 = 150;
 /// Of a fence, in ms.
-const DEADLINE_MS: u32 = 10_000;
+const TIMEOUT_MS: u32 = 10_000;
 
 /// Without interrupt-before-write and interrupt-twice, whose second one may be taken for the end of the
-/// next job: the block uses memory that somebody else has by then. That is the mistake of that hardware,
-/// and everything can follow from it.
+/// next job: the block uses memory that has another owner by then. That is a fault of that hardware, and
+/// everything can follow from it.
 const FAULTS: [&str; 4] = ["none", "error", "slow", "never-completes"];
 
 /// Sets what does not change from input to input.
@@ -48,7 +48,7 @@ pub fn reset(found: &Everything) -> Result<()> {
             write(&format!("{RKEMU}/{block}/fault"), "none")?;
         }
     }
-    set(DEADLINE, DEADLINE_MS)?;
+    set(TIMEOUT, TIMEOUT_MS)?;
     for node in &found.nodes {
         fs::write(&node.switch, "1").with_context(|| format!("{}", node.switch.display()))?;
     }
@@ -86,10 +86,10 @@ impl Actor<'_> {
                     time,
                 );
             }
-            KnobCall::Deadline { ms } => {
+            KnobCall::Timeout { ms } => {
                 self.turn(
-                    "deadline",
-                    DEADLINE,
+                    "timeout",
+                    TIMEOUT,
                     ms.pick(&["1", "10", "100"], &["0", "fuzz"]),
                 );
             }
@@ -108,6 +108,6 @@ impl Actor<'_> {
             part: Part::Knob,
             ..*self
         };
-        let _ = knob.call(name, 0, || fs::write(path, text).map_err(errno));
+        let _ = knob.call(name, 0, || fs::write(path, text).map_err(sys::errno_of));
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{bail, Context, Result};
 /// A mistake that is made on purpose, so that a test sees that it is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mistake {
-    /// A dma-buf has a fence that nobody signals, and the oracle is not told of it.
+    /// A dma-buf has a fence that is not signalled, and the oracle is not told of it.
     FenceStays,
     /// A process that goes on after the program has a dma-buf.
     BufferStays,

@@ -15,11 +15,11 @@ use crate::sys;
 use crate::world::{Actor, World};
 
 /// When all threads that still run have been in one call for so long, they wait for each other, or for
-/// a fence that nobody signals.
+/// a fence that is not signalled.
 const STUCK: Duration = Duration::from_millis(150);
 /// Between two looks at the threads.
 const TICK: Duration = Duration::from_millis(2);
-/// The deadline of release fences, and time to be late.
+/// The timeout of release fences, and time to be late.
 const PATIENCE: Duration = Duration::from_secs(12);
 
 impl Actor<'_> {
@@ -103,7 +103,7 @@ fn run_threads(last: &Actor<'_>, program: &Program) {
                     }
                     actor.step(&step.call);
                 }
-                // Nobody is interrupted who is not in the loop above.
+                // Only a thread in the loop above is interrupted.
                 thread_number.store(0, Ordering::Relaxed);
                 running.fetch_sub(1, Ordering::Relaxed);
             });
@@ -128,8 +128,8 @@ fn run_threads(last: &Actor<'_>, program: &Program) {
     });
 }
 
-/// What a user of the buffers relies on: when nobody has a video node open, nor a timeline, nothing is
-/// to be waited for.
+/// What a user of the buffers relies on: when no video node and no timeline is open, there is
+/// nothing to wait for.
 fn all_ready(world: &World<'_>) -> Result<(), String> {
     for (what, table, events) in [
         ("dma-buf", &world.buffers, libc::POLLIN | libc::POLLOUT),
@@ -195,7 +195,7 @@ fn close_all(last: &Actor<'_>) {
     while let Some(handle) = world.handles.pop() {
         last.close_handle(handle);
     }
-    // Events that nobody reads take the room of others.
+    // Events that are not read take the room of others.
     while last
         .call("read events", 0, || sys::read(world.screen.fd))
         .is_ok()

@@ -6,17 +6,19 @@ use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use anyhow::{ensure, Context, Result};
 use rustix::fs::{fcntl_setfl, OFlags};
+use uapi::kms::Display;
 use uapi::trace::{Event, FenceId};
 use uapi::tracefs::Instance;
 
 use crate::count::{feature, Counts, Part};
-use crate::found::{Everything, Screen};
+use crate::found::Everything;
 use crate::grammar::Program;
 use crate::knobs;
 use crate::options::{Mistake, Options};
@@ -31,7 +33,7 @@ const TELL: Duration = Duration::from_secs(60);
 struct Machine {
     found: &'static Everything,
     /// Stays open until the end: its file keeps the display on.
-    _screen: Screen,
+    _screen: Display,
     numbers: ScreenNumbers,
     trace: Instance,
     save: Option<File>,
@@ -184,7 +186,7 @@ impl Machine {
         knobs::begin()?;
         knobs::reset(found)?;
         let screen = Everything::screen()?;
-        fcntl_setfl(screen.fd(), OFlags::RDWR | OFlags::NONBLOCK)?;
+        fcntl_setfl(screen.as_fd(), OFlags::RDWR | OFlags::NONBLOCK)?;
         let drivers: Vec<_> = found
             .nodes
             .iter()
@@ -205,7 +207,7 @@ impl Machine {
             opened.with_context(|| format!("{}", path.display()))
         });
         Ok(Self {
-            numbers: ScreenNumbers::from(&screen),
+            numbers: ScreenNumbers::of(&screen)?,
             _screen: screen,
             trace: Instance::new(false)?,
             save: save.transpose()?,

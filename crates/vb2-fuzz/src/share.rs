@@ -12,7 +12,6 @@ use drm_ffi::mode::dumbbuffer;
 use rustix::ioctl::opcode;
 
 use crate::count::lock;
-use crate::display::errno;
 use crate::grammar::{ShareCall, Slot, Value};
 use crate::sys::{self, Map};
 use crate::world::Actor;
@@ -212,7 +211,7 @@ impl Actor<'_> {
             S::VgemCreate { size } => {
                 let side = size.pick(&[64, 128], &[0, u32::MAX]);
                 let answer = self.call("vgem CREATE_DUMB", 0, || {
-                    dumbbuffer::create(sys::borrow(fd), side, side, 32, 0).map_err(errno)
+                    dumbbuffer::create(sys::borrow(fd), side, side, 32, 0).map_err(sys::errno_of)
                 });
                 if let Ok(made) = answer {
                     let _ = world.vgem_handles.add(made.handle);
@@ -222,7 +221,7 @@ impl Actor<'_> {
                 let number = handle_of(handle);
                 let flags = (libc::O_RDWR | libc::O_CLOEXEC) as u32;
                 let answer = self.call("vgem HANDLE_TO_FD", 0, || {
-                    gem::handle_to_fd(sys::borrow(fd), number, flags).map_err(errno)
+                    gem::handle_to_fd(sys::borrow(fd), number, flags).map_err(sys::errno_of)
                 });
                 if let Ok(prime) = answer {
                     self.keep(&world.buffers, prime.fd);
@@ -231,7 +230,7 @@ impl Actor<'_> {
             S::VgemImport { buffer } => {
                 let buffer = world.fd(&world.buffers, buffer);
                 let answer = self.call("vgem FD_TO_HANDLE", 0, || {
-                    gem::fd_to_handle(sys::borrow(fd), sys::borrow(buffer)).map_err(errno)
+                    gem::fd_to_handle(sys::borrow(fd), sys::borrow(buffer)).map_err(sys::errno_of)
                 });
                 if let Ok(prime) = answer {
                     let _ = world.vgem_handles.add(prime.handle);
@@ -298,7 +297,7 @@ impl Actor<'_> {
         Some(timeline)
     }
 
-    /// For the test of who looks after this program: a dma-buf in another process, which goes on.
+    /// A dma-buf in another process, which outlives this program: a leak for the test to find.
     pub fn lend_buffer(&self) {
         let Some(buffer) = self.heap(PAGE) else {
             return;

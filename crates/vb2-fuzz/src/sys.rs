@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! System calls with arguments that nobody has checked: the only place with `unsafe` in it, but for
+//! System calls with arguments that were not checked: the only place with `unsafe` in it, but for
 //! descriptors that are borrowed without knowing whether they are open.
 
 use std::os::fd::{BorrowedFd, RawFd};
@@ -10,8 +10,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use v4l2r::bindings::{
-    v4l2_create_buffers, v4l2_decoder_cmd, v4l2_exportbuffer, v4l2_fmtdesc, v4l2_format,
-    v4l2_requestbuffers,
+    v4l2_create_buffers, v4l2_decoder_cmd, v4l2_exportbuffer, v4l2_format, v4l2_requestbuffers,
 };
 
 /// What a call gives, or its errno.
@@ -37,7 +36,7 @@ macro_rules! plain {
 
 plain!(u32, u64, i32, [u32; 2], [u32; 4], [u32; 10], [u32; 12], [u32; 16], [u64; 2], [u64; 3]);
 plain!(v4l2_requestbuffers, v4l2_create_buffers, v4l2_exportbuffer);
-plain!(v4l2_fmtdesc, v4l2_format, v4l2_decoder_cmd);
+plain!(v4l2_format, v4l2_decoder_cmd);
 
 fn answer(result: i32) -> Answer<i32> {
     if result < 0 {
@@ -45,6 +44,11 @@ fn answer(result: i32) -> Answer<i32> {
     } else {
         Ok(result)
     }
+}
+
+/// The errno of an error of the standard library.
+pub fn errno_of(error: std::io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(0)
 }
 
 fn errno() -> i32 {
@@ -83,7 +87,7 @@ pub fn open(path: &str, flags: i32) -> Answer<RawFd> {
     answer(unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC) })
 }
 
-/// Closes a descriptor that was taken out of the tables, so that nobody else closes it.
+/// Closes a descriptor that was taken out of the tables, so that no other thread closes it.
 pub fn close(fd: RawFd) -> Answer<i32> {
     // SAFETY: descriptors in the tables belong to nothing but the tables.
     answer(unsafe { libc::close(fd) })
@@ -152,8 +156,8 @@ impl Map {
     /// What is in it, which may change at any time.
     pub fn words(&self) -> &[AtomicU64] {
         let count = self.len / size_of::<AtomicU64>();
-        // SAFETY: the mapping is there as long as `self`, begins at a page, and may be changed by
-        // anybody, as atomic numbers may.
+        // SAFETY: the mapping is there as long as `self`, begins at a page, and may be changed at
+        // any time, as atomic numbers may.
         unsafe { std::slice::from_raw_parts(self.at.cast(), count) }
     }
 

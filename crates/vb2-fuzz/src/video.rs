@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::ioctl::opcode;
 use v4l2r::bindings::{
     v4l2_buffer, v4l2_create_buffers, v4l2_decoder_cmd, v4l2_exportbuffer, v4l2_ext_controls,
-    v4l2_fmtdesc, v4l2_format, v4l2_requestbuffers,
+    v4l2_format, v4l2_requestbuffers,
 };
 
 use crate::abi::{self, Buffer, Picture, DMABUF, MMAP, USERPTR};
@@ -18,8 +18,6 @@ use crate::grammar::{How, Place, Side, Slot, Value, VideoCall};
 use crate::sys::{self, Map};
 use crate::world::{Actor, Queue, Video};
 
-/// VIDIOC_ENUM_FMT.
-pub const ENUM_FMT: u32 = opcode::read_write::<v4l2_fmtdesc>(b'V', 2);
 pub(crate) const S_FMT: u32 = opcode::read_write::<v4l2_format>(b'V', 5);
 const REQBUFS: u32 = opcode::read_write::<v4l2_requestbuffers>(b'V', 8);
 const QUERYBUF: u32 = opcode::read_write::<v4l2_buffer>(b'V', 9);

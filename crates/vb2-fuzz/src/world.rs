@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The descriptors of one input, by kind, and who uses them.
+//! The descriptors of one input, by kind, and the threads that use them.
 
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
+use anyhow::Result;
+use uapi::kms::Display;
+
 use crate::count::{lock, Counts, Part};
-use crate::found::{Everything, Node, Screen};
+use crate::found::{Everything, Node};
 use crate::grammar::{Place, Side, Slot};
 use crate::sys::{self, Answer, Map};
 
@@ -33,7 +36,7 @@ impl<T> Table<T> {
         (entries.len() > ROOM).then(|| entries.remove(0))
     }
 
-    /// Takes an entry out, so that whoever gets it can end it.
+    /// Takes an entry out, so that one thread can end it.
     pub fn take(&self, slot: Slot) -> Option<T> {
         let mut entries = lock(&self.0);
         match slot.place(entries.len()) {
@@ -125,7 +128,7 @@ pub struct World<'a> {
     pub found: &'static Everything,
     /// The display's numbers.
     pub screen: &'a ScreenNumbers,
-    /// Who counts.
+    /// The counts of all calls.
     pub counts: &'a Counts,
     /// Nothing is to be begun any more.
     pub ending: AtomicBool,
@@ -153,7 +156,7 @@ pub struct World<'a> {
     pub vgem: Mutex<Option<RawFd>>,
 }
 
-/// What [`Screen`] says, for all threads.
+/// What a commit needs to know of the display, for all threads.
 #[derive(Clone, Debug)]
 pub struct ScreenNumbers {
     /// The descriptor.
@@ -170,17 +173,20 @@ pub struct ScreenNumbers {
     pub base: u32,
 }
 
-impl From<&Screen> for ScreenNumbers {
-    fn from(screen: &Screen) -> Self {
-        use std::os::fd::AsRawFd;
-        Self {
-            fd: screen.fd().as_raw_fd(),
-            crtc: screen.crtc,
-            plane: screen.plane,
-            plane_properties: screen.plane_properties,
-            out_fence: screen.out_fence,
-            base: screen.base,
-        }
+impl ScreenNumbers {
+    /// Asks a display for them.
+    pub fn of(display: &Display) -> Result<Self> {
+        Ok(Self {
+            fd: display.as_fd().as_raw_fd(),
+            crtc: display.crtc(),
+            plane: display.plane(),
+            plane_properties: [
+                display.plane_property("FB_ID")?,
+                display.plane_property("IN_FENCE_FD")?,
+            ],
+            out_fence: display.crtc_property("OUT_FENCE_PTR")?,
+            base: display.base(),
+        })
     }
 }
 

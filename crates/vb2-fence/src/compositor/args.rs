@@ -5,7 +5,7 @@
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-/// Who waits until a picture is ready, and how.
+/// What waits until a picture is ready, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wait {
@@ -42,7 +42,7 @@ pub struct CompositorArgs {
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub frames: u32,
 
-    /// Who waits for a picture, and how.
+    /// What waits for a picture, and how.
     #[arg(long, value_enum, default_value_t = Wait::SyncFile)]
     pub wait: Wait,
 

@@ -31,7 +31,7 @@ pub struct Counts {
     pub shown_early: u32,
 }
 
-/// Who the pictures come from.
+/// The compositor's client.
 #[derive(Debug)]
 pub struct Client {
     producer: Producer,
@@ -71,8 +71,8 @@ impl Client {
         if !self.waits {
             self.socket.write_all(&message).context("the compositor")?;
         }
-        let deadline = self.producer.deadline();
-        let woken = poll::wait_each(&[self.producer.video()], deadline)?;
+        let limit = self.producer.time_limit();
+        let woken = poll::wait_each(&[self.producer.video()], limit)?;
         let dequeued = woken[0].context("the job does not end")?.at_ns;
         if self.waits {
             self.socket.write_all(&message).context("the compositor")?;

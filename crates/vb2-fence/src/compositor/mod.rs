@@ -58,7 +58,7 @@ struct Surface {
 /// Runs the command; says whether no picture was shown too early.
 pub fn run(args: &CompositorArgs) -> Result<bool> {
     let interrupt = Interrupt::catch()?;
-    // The display first: a job that nobody can show is not worth its time.
+    // The display first: a job whose picture cannot be shown is not worth its time.
     let display = Display::without_checksums(SIZE, REFRESH)?;
     let producer = Producer::open(ProducerKind::Rga, SIZE, args.job_ms)?;
     let mut surfaces = Vec::new();

@@ -35,7 +35,7 @@ pub fn export(dmabuf: BorrowedFd<'_>, access: Access) -> Result<OwnedFd> {
     dmabuf::export_sync_file(dmabuf, access).context("EXPORT_SYNC_FILE")
 }
 
-/// Adds a fence to a dma-buf, as that of somebody who accesses it.
+/// Adds a fence to a dma-buf, as that of an access.
 pub fn import(dmabuf: BorrowedFd<'_>, access: Access, fence: BorrowedFd<'_>) -> Result<()> {
     dmabuf::import_sync_file(dmabuf, access, fence).context("IMPORT_SYNC_FILE")
 }

@@ -125,7 +125,7 @@ impl Job {
 
     /// Waits until the job is over.
     pub fn wait(&self) -> Result<()> {
-        let woken = poll::wait_each(&[self.producer.video()], self.producer.deadline())?;
+        let woken = poll::wait_each(&[self.producer.video()], self.producer.time_limit())?;
         ensure!(woken[0].is_some(), "the job does not end");
         Ok(())
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Those who share the buffer and have fences of their own in it.
+//! Consumers that add fences of their own to the buffer.
 
 use std::os::fd::AsFd;
 
@@ -18,7 +18,7 @@ use uapi::poll;
 use uapi::stream::Stream;
 use uapi::sync_file::SyncInfo;
 
-/// IMPORT_SYNC_FILE: somebody else's fence beside ours, signalled later.
+/// IMPORT_SYNC_FILE: a foreign fence beside ours, signalled later.
 pub fn import_sync_file(half: &Half) -> Result<Lines> {
     let ((timeline, mid), job) = half.during(|job| {
         let timeline = Timeline::new()?;
@@ -88,8 +88,8 @@ pub fn import_into_vim2m(half: &Half) -> Result<Lines> {
     let read_after = polls(job.picture(), PollFlags::IN)?;
     let write_after = polls(job.picture(), PollFlags::OUT)?;
     let runs = poll::ready_now(importer.as_fd())? == poll::Readiness::NotReady;
-    let deadline = uapi::clock::now() + PATIENCE_MS * uapi::clock::MS;
-    let woken = poll::wait_each(&[importer.as_fd()], deadline)?;
+    let limit = uapi::clock::now() + PATIENCE_MS * uapi::clock::MS;
+    let woken = poll::wait_each(&[importer.as_fd()], limit)?;
     ensure!(woken[0].is_some(), "vim2m does not end");
     let flagged = importer.take(Queue::Capture)?.error;
     importer.take(Queue::Output)?;

@@ -35,7 +35,7 @@ pub fn cpu_access(half: &Half) -> Result<Lines> {
     let ready = poll::ready_now(producer.video()).context("poll of the video node")?;
     let written = producer.has(0, 2)?;
     dmabuf::end(producer.picture(0), Access::Read).context("DMA_BUF_IOCTL_SYNC")?;
-    let woken = poll::wait_each(&[producer.video()], producer.deadline())?;
+    let woken = poll::wait_each(&[producer.video()], producer.time_limit())?;
     ensure!(woken[0].is_some(), "the job does not end");
     producer.finish(0)?;
     let seen = match (half.on, written) {
@@ -110,7 +110,7 @@ pub fn epoll(half: &Half) -> Result<Lines> {
                 left -= 1;
             }
         }
-        let woken = poll::wait_each(&[producer.video()], producer.deadline())?;
+        let woken = poll::wait_each(&[producer.video()], producer.time_limit())?;
         ensure!(woken[0].is_some(), "the job does not end");
         producer.finish(slot)?;
     }

@@ -66,7 +66,7 @@ pub struct SceneArgs {
     #[arg(long, value_name = "FILE", requires = "frames")]
     pub json: Option<PathBuf>,
 
-    /// Who writes the picture.
+    /// The device that writes the picture.
     #[arg(long, value_enum, default_value_t = ProducerKind::Rga)]
     pub producer: ProducerKind,
 

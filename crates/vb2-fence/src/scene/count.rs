@@ -25,7 +25,7 @@ const SIZE: Size = Size {
 /// Vertical blanks per second.
 const REFRESH: u32 = 25;
 
-/// How long a job takes if nobody says.
+/// How long a job takes by default.
 const JOB_MS: u32 = 150;
 
 /// What the flips of a half came to.

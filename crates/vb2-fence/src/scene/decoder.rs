@@ -96,7 +96,7 @@ impl Decoder {
 
     /// Starts the job of a frame on an empty picture, and waits until the picture is said to be
     /// ready: not at all without release fences.
-    pub fn decode(&mut self, slot: u32, number: u32, deadline: Ns) -> Result<()> {
+    pub fn decode(&mut self, slot: u32, number: u32, limit: Ns) -> Result<()> {
         let index = slot as usize;
         let empty = vec![0; self.size.pixels() * 3 / 2];
         self.pictures[index].write(&empty)?;
@@ -112,17 +112,17 @@ impl Decoder {
         let header = Control::Vp8Frame(Box::new(frame_header(self.size)?));
         stateless::set_controls(stream.file(), request, vec![header])?;
         stateless::queue(request)?;
-        self.block.wait_jobs(jobs + 1, deadline)?;
+        self.block.wait_jobs(jobs + 1, limit)?;
 
-        let ready = poll::wait_each(&[self.picture(slot)], deadline)?;
+        let ready = poll::wait_each(&[self.picture(slot)], limit)?;
         ensure!(ready[0].is_some(), "the decoder's picture never gets ready");
         Ok(())
     }
 
     /// Waits for the end of the job and takes its buffers back.
-    pub fn finish(&mut self, slot: u32, deadline: Ns) -> Result<()> {
-        self.block.wait_completed(self.completed + 1, deadline)?;
-        let woken = poll::wait_each(&[self.stream.as_fd()], deadline)?;
+    pub fn finish(&mut self, slot: u32, limit: Ns) -> Result<()> {
+        self.block.wait_completed(self.completed + 1, limit)?;
+        let woken = poll::wait_each(&[self.stream.as_fd()], limit)?;
         ensure!(woken[0].is_some(), "the decoder's job does not end");
         let picture = self.stream.take(Queue::Capture)?;
         ensure!(!picture.error, "the decoder's job failed");

@@ -77,8 +77,8 @@ impl Flip {
 
     /// Whether the picture was scanned out before its fence was signalled, or its job over.
     pub fn is_early(&self) -> bool {
-        // A job that was over at the commit has no fence any more, and whoever polls may have been
-        // told of its end later than the display.
+        // A job that was over at the commit has no fence any more, and poll() may return
+        // later than the display flips.
         let over = self.fence_signalled_ns().or(self.job_end_ns());
         self.in_flight && over.is_none_or(|over| self.scanned_out_ns < over)
     }
@@ -87,7 +87,7 @@ impl Flip {
 /// A producer and a display that shows its pictures.
 #[derive(Debug)]
 pub struct Stage {
-    /// Who writes.
+    /// The producer of the pictures.
     pub producer: Producer,
     display: Display,
     framebuffers: Vec<Framebuffer>,
@@ -118,21 +118,21 @@ impl Stage {
     pub fn flip(&mut self, number: u32, snapshot: bool) -> Result<Flip> {
         let slot = number % PICTURES;
         let started_ns = self.producer.start(slot, number)?;
-        let deadline = self.producer.deadline();
+        let limit = self.producer.time_limit();
         let picture = self.producer.picture(slot);
         let sync_file = dmabuf::export_read_sync_file(picture).context("EXPORT_SYNC_FILE")?;
         let fence_at_commit = sync_file::info(&sync_file).context("SYNC_IOC_FILE_INFO")?;
 
-        // Those who poll are there before the commit: starting a thread takes a slow machine long.
+        // The thread that polls starts before the commit: on a slow machine that takes long.
         let fds = [self.producer.video(), picture, sync_file.as_fd()];
         let (display, framebuffer) = (&mut self.display, &self.framebuffers[slot as usize]);
         let done = std::thread::scope(|scope| -> Result<_> {
-            let woken = scope.spawn(move || poll::wait_each(&fds, deadline));
+            let woken = scope.spawn(move || poll::wait_each(&fds, limit));
             let commit_ns = clock::now();
             display.commit(framebuffer)?;
             let committed_ns = clock::now();
             let video = poll::ready_now(fds[0]).context("poll of the video node")?;
-            let flipped = display.wait_flip(deadline)?;
+            let flipped = display.wait_flip(limit)?;
             let snapshot = snapshot.then(|| display.snapshot()).transpose()?;
             let woken = woken.join().map_err(|_| anyhow!("a thread failed"))?;
             Ok((commit_ns, committed_ns, video, flipped, snapshot, woken))

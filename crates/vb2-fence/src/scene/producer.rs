@@ -184,12 +184,12 @@ impl Producer {
     /// Whether the buffer has frame `number`, or gets it soon: a block that raised its interrupt too
     /// early is still to write, and to read its input.
     pub fn is_written(&self, slot: u32, number: u32) -> Result<bool> {
-        let deadline = clock::now() + u64::from(3 * self.job_ms + LATE_MS) * MS;
+        let limit = clock::now() + u64::from(3 * self.job_ms + LATE_MS) * MS;
         loop {
             if self.has(slot, number)? {
                 return Ok(true);
             }
-            if clock::now() >= deadline {
+            if clock::now() >= limit {
                 return Ok(false);
             }
             clock::sleep_until(clock::now() + 5 * MS);
@@ -233,17 +233,17 @@ impl Producer {
     }
 
     /// When a job that is started now has to be over.
-    pub fn deadline(&self) -> Ns {
+    pub fn time_limit(&self) -> Ns {
         clock::now() + (u64::from(self.job_ms) + PATIENCE_MS) * MS
     }
 
     /// Makes a picture green, and starts the job that is to replace it by frame `number`. Returns
     /// when the job runs; says when it can have begun at the earliest.
     pub fn start(&mut self, slot: u32, number: u32) -> Result<Ns> {
-        let deadline = self.deadline();
+        let limit = self.time_limit();
         self.pictures[slot as usize].write(&self.before().bytes(self.layout))?;
         if let Some(decoder) = &mut self.decoder {
-            decoder.decode(slot, number, deadline)?;
+            decoder.decode(slot, number, limit)?;
         } else {
             let frame = Picture::frame(self.size, number).bytes(self.layout);
             self.inputs[slot as usize].write(&frame)?;
@@ -263,7 +263,7 @@ impl Producer {
             None => stream.queue(Queue::Output, slot)?,
         }
         match &self.block {
-            Some(block) => block.wait_jobs(jobs + 1, deadline)?,
+            Some(block) => block.wait_jobs(jobs + 1, limit)?,
             // The start of a job has nothing to wait for if the device is idle.
             None => clock::sleep_until(started + 2 * MS),
         }
@@ -280,13 +280,13 @@ impl Producer {
 
     /// Takes the buffers of the job back, which is over; says whether the picture has an error.
     pub fn finish(&mut self, slot: u32) -> Result<bool> {
-        let deadline = self.deadline();
+        let limit = self.time_limit();
         let picture = self.stream.take(Queue::Capture)?;
         let index = picture.index;
         ensure!(index == slot, "buffer {index} came back instead of {slot}");
         self.stream.take(Queue::Output)?;
         if let Some(decoder) = &mut self.decoder {
-            decoder.finish(slot, deadline)?;
+            decoder.finish(slot, limit)?;
         }
         Ok(picture.error)
     }

@@ -30,7 +30,7 @@ const SIZE: Size = Size {
 /// Vertical blanks per second: an emulated machine needs most of the time between two to compose.
 const REFRESH: u32 = 10;
 
-/// How long a job takes if nobody says: much longer than a slow machine needs for flip and snapshot,
+/// How long a job takes by default: much longer than a slow machine needs for flip and snapshot,
 /// and shorter than the watchdog of rockchip-rga allows.
 const JOB_MS: u32 = 1000;
 

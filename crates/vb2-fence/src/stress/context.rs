@@ -197,8 +197,8 @@ impl Contextual<'_> {
         };
         count(&self.counts.waited);
         self.counts.rare().queues.insert(fence.timeline.clone());
-        let deadline = clock::now() + PATIENCE_MS * MS;
-        let woken = poll::wait_each(&[sync_file.as_fd()], deadline).context("poll of a fence")?;
+        let limit = clock::now() + PATIENCE_MS * MS;
+        let woken = poll::wait_each(&[sync_file.as_fd()], limit).context("poll of a fence")?;
         let Some(Some(woken)) = woken.first() else {
             count(&self.counts.stuck);
             return Ok(());

@@ -8,7 +8,7 @@
 //! a buffer that is dequeued. (It does so for a buffer that is queued as well, but not in a request,
 //! as OUTPUT buffers are.)
 //!
-//! A fence that the deadline has ended has no such event beside it. So, as long as nothing better is
+//! A fence that has timed out has no such event beside it. So, as long as nothing better is
 //! known of a queue, a fence belongs to the only file whose driver has a buffer of that number, if
 //! there is one only.
 
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fence_that_the_deadline_ends() {
+    fn a_fence_that_times_out() {
         let mut lines = vec![given("f1"), armed("cap-1"), signalled(5, "cap-1", 0)];
         lines.extend([armed("out-1"), done(0, "f1", 0)]);
         lines.extend(ioctl(7, "f1", 3, false, true));

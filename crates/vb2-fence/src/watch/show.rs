@@ -24,7 +24,7 @@ impl Display {
     pub fn new(json: bool, node: &Node) -> Self {
         let title = format!("{} ({})", node.path.display(), node.driver);
         let terminal = !json && io::stdout().is_terminal() && io::stderr().is_terminal();
-        // Whoever starts something to be watched can wait for this line.
+        // A script that starts a program to be watched can wait for this line.
         if !terminal {
             eprintln!("vb2-fence: watching {title}");
         }

@@ -279,7 +279,7 @@ mod tests {
         ];
         let wakeup = stats(&slept).report(|_| true)[0].wakeup_ms.unwrap();
         assert_eq!((wakeup.count, wakeup.median), (1, 3.0));
-        // Whoever comes later does not sleep, and a time limit is no signal.
+        // A task that comes later does not sleep, and a time limit is no signal.
         let late = [
             armed(10, 1),
             signalled(12, 1, 0),

@@ -129,8 +129,8 @@ fn wait_once(dmabuf: &OwnedFd, sender: &Sender<Wakeup>) -> Result<()> {
     if sync_file::info(&sync_file)?.status != FenceStatus::Pending {
         return Ok(());
     }
-    let deadline = clock::now() + 500 * MS;
-    let woken = poll::wait_each(&[sync_file.as_fd()], deadline)?;
+    let limit = clock::now() + 500 * MS;
+    let woken = poll::wait_each(&[sync_file.as_fd()], limit)?;
     let Some(Some(woken)) = woken.first() else {
         return Ok(());
     };
@@ -141,7 +141,7 @@ fn wait_once(dmabuf: &OwnedFd, sender: &Sender<Wakeup>) -> Result<()> {
         .max_by_key(|fence| fence.timestamp_ns);
     if let Some(fence) = last {
         let took = woken.at_ns.saturating_sub(fence.timestamp_ns);
-        // Nobody listens any more when the watch ends.
+        // The receiver is gone when the watch ends.
         let _ = sender.send(Wakeup {
             queue: fence.timeline,
             took,

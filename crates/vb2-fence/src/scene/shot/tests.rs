@@ -116,7 +116,7 @@ fn a_flip_before_the_fence_is_wrong() {
 fn a_job_that_was_over_is_not_overtaken() {
     assert!(!good_on().is_early());
     assert!(good_off().is_early());
-    // Whoever polls for the job's end hears of it after the display has.
+    // The poll for the job's end returns after the display has flipped.
     let over = Flip {
         in_flight: false,
         scanned_out_ns: END - 80 * MS,
