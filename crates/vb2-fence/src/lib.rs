@@ -6,7 +6,7 @@
 //!
 //! - the kernel's interfaces: the crate [`uapi`];
 //! - data: [`observation`], and [`words`] for it;
-//! - observing: [`observe`] and [`probe::round`] run jobs and judge nothing;
+//! - observing: [`observe`] runs jobs and judges nothing;
 //! - judging: [`judge`] says what is right, and never touches a device;
 //! - showing: [`table`] (release fences off and on, side by side), [`json`];
 //! - the commands: [`report`] is about vim2m, [`list`], [`probe`], [`watch`] and [`stress`] are for

@@ -5,7 +5,6 @@
 mod codec;
 mod decoder;
 pub mod feed;
-pub mod round;
 pub mod show;
 
 use std::path::PathBuf;
@@ -21,6 +20,7 @@ use crate::json::{self, Head};
 use crate::judge::probe::{most, overall, Verdict};
 use crate::list::publishing;
 use crate::observation::Case;
+use crate::observe;
 use uapi::device::{Node, Queue};
 use uapi::heap::{self, Heap};
 use uapi::interrupt::Interrupt;
@@ -231,7 +231,7 @@ fn run_round(run: &Run<'_>, case: Case) -> Result<RoundResult> {
     let mut retries = RETRIES;
     loop {
         run.interrupt.check()?;
-        let seen = round::run(run.feeder.prepare(run.setup, case)?, case)?;
+        let seen = observe::probe::run(run.feeder.prepare(run.setup, case)?, case)?;
         let (verdict, reason) = seen.judge(run.claimed);
         if verdict == Verdict::Unseen && seen.ended_ns.is_some() && retries > 0 {
             retries -= 1;
@@ -278,7 +278,7 @@ mod tests {
             "nothing".into()
         }
 
-        fn prepare(&self, _: &Setup, _: Case) -> Result<round::Prepared> {
+        fn prepare(&self, _: &Setup, _: Case) -> Result<observe::probe::Prepared> {
             bail!("refused")
         }
     }

@@ -12,8 +12,9 @@ use crate::json::{self, Head, Output};
 use crate::judge::report::{judge, score, CaseRuns, Judgement, Line};
 use crate::judge::report::{EARLY_TOLERANCE_MS, NODE_LIMIT_MS};
 use crate::judge::Halves;
-use crate::observation::{Case, RoundResult, TICK_STALL_MS};
-use crate::observe::{self, Observer, LOOK_FRACTION};
+use crate::observation::report::{RoundResult, TICK_STALL_MS};
+use crate::observation::Case;
+use crate::observe::report::{open, Observer, LOOK_FRACTION};
 use crate::table;
 use uapi::device::{Node, Queue};
 use uapi::feature::Switch;
@@ -163,7 +164,7 @@ pub fn run(args: &ReportArgs) -> Result<bool> {
 
 /// Tries what every round needs, so that what is missing here is not taken for a finding.
 fn can_run(node: &Node, heap: &Heap, job_ms: u32) -> Result<()> {
-    let stream = observe::open(&node.path, job_ms)?;
+    let stream = open(&node.path, job_ms)?;
     for plane in stream.format(Queue::Capture)?.plane_fmt {
         heap.allocate(plane.sizeimage as usize)?;
     }

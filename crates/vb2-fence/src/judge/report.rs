@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::observation::{Case, Dequeued, Handle, Round, RoundResult, View};
+use crate::observation::report::{Round, RoundResult, View};
+use crate::observation::{Case, Dequeued, Handle};
 use crate::words::{dequeued, readiness, status, Spread};
 use uapi::clock::ms_between;
 use uapi::poll::{Readiness, Woken};

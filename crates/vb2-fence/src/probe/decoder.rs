@@ -10,8 +10,8 @@ use anyhow::{bail, ensure, Context, Result};
 
 use super::codec::{Codec, KeyPicture};
 use super::feed::{prepare_capture, Feeder, Setup};
-use super::round::{Prepared, Start};
 use crate::observation::Case;
+use crate::observe::probe::{Prepared, Start};
 use uapi::device::Queue;
 use uapi::stateless::{self, Media};
 use uapi::stream::{Stream, Wanted};

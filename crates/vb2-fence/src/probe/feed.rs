@@ -7,8 +7,8 @@ use anyhow::{bail, Context, Result};
 use v4l2r::memory::MemoryType;
 use v4l2r::PixelFormat;
 
-use super::round::{Prepared, Start};
 use crate::observation::{Case, Handle};
+use crate::observe::probe::{Prepared, Start};
 use uapi::device::{job_time_control, Node, Queue};
 use uapi::heap::Heap;
 use uapi::stream::{choose_raw, Stream, Wanted};

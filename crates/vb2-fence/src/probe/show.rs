@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::round::PATIENCE_MS;
 use crate::json::Head;
-use crate::judge::probe::{Seen, Verdict};
+use crate::judge::probe::Verdict;
+use crate::observation::probe::Seen;
 use crate::observation::Case;
+use crate::observe::probe::PATIENCE_MS;
 use crate::words::{dequeued, status};
 use uapi::clock::ms_between;
 use uapi::publishing::Publishing;

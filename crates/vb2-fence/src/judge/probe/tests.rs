@@ -3,9 +3,10 @@
 //! Synthetic jobs: what each verdict needs, and what must not be taken for it.
 
 use super::*;
+use crate::observation::Handle;
 use uapi::clock::MS;
-use uapi::sync_file::Fence;
-use uapi::sync_file::FENCE_DRIVER;
+use uapi::poll::{Readiness, Woken};
+use uapi::sync_file::{Fence, SyncInfo, FENCE_DRIVER};
 
 const START: Ns = 1_000_000 * MS;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Runs one job and looks at its CAPTURE buffer all the while.
+//! One job of a probe: looks at its CAPTURE buffer all the while.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,17 +10,15 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use v4l2r::ioctl::Request;
 
-use crate::judge::probe::{Seen, View};
+use crate::observation::probe::{Seen, View};
 use crate::observation::{Case, Dequeued, Handle};
+use crate::observe::Look;
 use uapi::clock::{self, Ns, MS};
 use uapi::device::Queue;
-use uapi::dmabuf;
-use uapi::poll;
-use uapi::poll::Readiness;
+use uapi::poll::{self, Readiness};
 use uapi::stateless;
 use uapi::stream::Stream;
 use uapi::sync_file;
-use uapi::sync_file::SyncInfo;
 
 /// How long a job may take before the wait is given up.
 pub const PATIENCE_MS: u64 = 15_000;
@@ -75,14 +73,6 @@ struct Watched {
     kept: Option<OwnedFd>,
 }
 
-/// A look that counts only if the video node is not ready afterwards.
-struct Look {
-    at_ns: Ns,
-    dmabuf: Readiness,
-    fences: SyncInfo,
-    sync_file: OwnedFd,
-}
-
 impl Watched {
     fn all(handle: Handle, dmabufs: Vec<OwnedFd>) -> impl Iterator<Item = Self> {
         let planes = dmabufs.into_iter().enumerate();
@@ -93,22 +83,10 @@ impl Watched {
         })
     }
 
-    fn look(&self) -> Result<Look> {
-        let at_ns = clock::now();
-        let dmabuf = poll::ready_now(self.dmabuf.as_fd()).context("poll of the dma-buf")?;
-        let sync_file = dmabuf::export_read_sync_file(&self.dmabuf).context("EXPORT_SYNC_FILE")?;
-        let fences = sync_file::info(&sync_file).context("SYNC_IOC_FILE_INFO")?;
-        Ok(Look {
-            at_ns,
-            dmabuf,
-            fences,
-            sync_file,
-        })
-    }
-
-    fn add(&mut self, look: Look) {
+    /// Takes in a look, which counts only if the video node was not ready after it.
+    fn add(&mut self, at_ns: Ns, look: Look) {
         let before = self.view.pending;
-        self.view.add(look.at_ns, look.dmabuf, &look.fences);
+        self.view.add(at_ns, look.ready, &look.fences);
         if self.view.pending > before {
             self.kept = Some(look.sync_file);
         }
@@ -172,7 +150,10 @@ fn watch(
     while clock::now() < give_up {
         let started_ns = progress.started.load(Ordering::Acquire);
         if started_ns != 0 {
-            let looks: Vec<Look> = watched.iter().map(Watched::look).collect::<Result<_>>()?;
+            let looks = watched
+                .iter()
+                .map(|w| Ok((clock::now(), Look::at(&w.dmabuf)?)));
+            let looks = looks.collect::<Result<Vec<_>>>()?;
             let ready = poll::ready_now(stream.as_fd()).context("poll of the video node")?;
             // Then it is not known what comes first, the look or the end.
             if ready == Readiness::Ready {
@@ -186,8 +167,8 @@ fn watch(
                 }
                 continue;
             }
-            for (watched, look) in watched.iter_mut().zip(looks) {
-                watched.add(look);
+            for (watched, (at_ns, look)) in watched.iter_mut().zip(looks) {
+                watched.add(at_ns, look);
             }
             let fenced = watched.iter().any(|watched| watched.view.pending > 0);
             if !exported && (fenced || clock::now() > started_ns + SECOND_EXPORT_MS * MS) {
