@@ -9,7 +9,7 @@
 #   Suite: report
 #   Suite: selftests PROGRAM [ARGUMENT...]
 #   Suite: modules PROGRAM [ARGUMENT...]    a selftest, on a kernel in which media is modules; the only one
-#   Run-in: ci                   tests/mutants.sh runs it, too
+#   Run-in: ci                   tests/groups/mutants.sh runs it, too
 # shellcheck shell=bash disable=SC2164
 
 # mutant_patches: their files, one per line

@@ -11,7 +11,7 @@ LOGS=$BUILD/logs
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/vb2-release-fences
 
 BINDGEN_VERSION=0.72.1
-VIRTME_VERSION=1.42
+REQUIREMENTS=$ROOT/scripts/requirements.txt
 BASE_TARBALL=/usr/src/linux-source-6.12.tar.xz
 # What the project adds to a kernel tree. A file below them lies there under the same name.
 LINKED_DIRS=(Documentation drivers include rust samples tools)
@@ -65,7 +65,7 @@ um) ARCH_IMAGE=linux ;;
 esac
 
 BINDGEN_HOME=$CACHE/bindgen-$BINDGEN_VERSION
-VENV=$CACHE/venv-$VIRTME_VERSION
+VENV=$CACHE/venv-$(cksum <"$REQUIREMENTS" | cut -d' ' -f1)
 GIVEN_RUSTC=${RUSTC:-}
 GIVEN_LLVM=${LLVM:-}
 # Only what was given is handed down to other scripts, as given.

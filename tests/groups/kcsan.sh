@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash disable=SC2164
+#
+# Data races: the KUnit suites on two processors under KCSAN. A report fails if a function of the
+# project is in one of its stacks, those of the suites among them, which is so for nearly all that
+# they make videobuf2 and dma-buf do. Others are races of the base kernel; they are listed, and so are
+# those of mutexes, which read their owner and their context without a lock, before they take it.
+
+kcsan_configs=()
+for part in vm "vm-$ARCH" release-fences kcsan; do
+	kcsan_configs+=(--config "$ROOT/scripts/configs/$part.config")
+done
+kcsan_run=$BUILD/kunit-kcsan
+kcsan_names=$TEST_LOGS/functions
+
+kcsan_build()
+{
+	"$ROOT/scripts/kernel" --name kcsan "${kcsan_configs[@]}" >"$TEST_LOGS/image"
+}
+
+# kcsan_functions: of the shim and of the suites, by name; of Rust, by what is in the mangled name
+kcsan_functions()
+{
+	local dir=$ROOT/drivers/media/common/videobuf2
+	sed -nE 's/^[a-z][a-z_0-9 ]*[ *]+([a-z_0-9]+)\(.*/\1/p' \
+		"$dir"/videobuf2-release-fence.c "$dir"/tests/*.c | LC_ALL=C sort -u
+	echo '_R.*(release_fence|dma_buf).*'
+	echo '!(__)?ww_mutex_(un)?lock.*'
+	echo '!(__)?mutex_.*'
+}
+
+kcsan_suites()
+{
+	kcsan_functions >"$kcsan_names"
+	grep -qx vb2_buffer_end_release "$kcsan_names"
+	grep -qx pairs_start_job "$kcsan_names"
+	"$ROOT/scripts/kunit" --image "$(<"$TEST_LOGS/image")" --dir "$kcsan_run" --timeout 900 \
+		--races-of "$kcsan_names" 'vb2-*'
+}
+
+# The one race that a suite makes on purpose, taken for one that nobody expects
+kcsan_fails()
+{
+	grep -v 'expected-report-' "$kcsan_run/test.log" >"$TEST_LOGS/unexpected.log"
+	expect 1 "$ROOT/scripts/kernel-log-check" --races-of "$kcsan_names" "$TEST_LOGS/unexpected.log"
+	has "BUG: KCSAN: data-race in write_unmarked"
+}
+
+rm -rf "$kcsan_run"
+check "the kernel builds" kcsan_build
+check "no data race in what the suites do" kcsan_suites
+sed -n '/data races that do not count/,/^kunit: /{/^kunit: /!p}' "$(check_log "no data race in what the suites do")" |
+	sed 's/^/         /'
+check "a data race in a file of the project is a failure" kcsan_fails

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash disable=SC2164
+#
+# With CONFIG_VIDEOBUF2_RELEASE_FENCES=n, videobuf2 and its drivers are the same instructions with
+# the patches of the feature as without them. The series begins with the fixes, which both sides have.
+
+off_targets=(drivers/media/common/videobuf2/ drivers/media/v4l2-core/v4l2-mem2mem.o
+	drivers/media/test-drivers/vim2m.o drivers/media/test-drivers/visl/
+	drivers/media/platform/verisilicon/ drivers/media/platform/rockchip/rga/)
+
+# Messages carry the number of their line: what was inserted above shows there, and is no cost.
+off_lines='-Wno-builtin-macro-redefined -D__LINE__=0'
+
+# off_base_tree DIRECTORY: the tree before the first patch of the feature, the project's files left out
+off_base_tree()
+{
+	local file patch subject first base
+	patch=$(series | awk '/^feature\// && !seen++')
+	subject=$(patch_subject "$PATCHES/$patch")
+	first=$(tgit -C "$TREE" log --format='%H %s' "$(state base)..HEAD" | awk -v subject="$subject" \
+		'$0 == $1 " " subject { print $1 }')
+	[[ -n $subject && -n $first ]] || {
+		echo "the tree has no commit of the first feature patch in patches/series (${patch:-none})"
+		return 1
+	}
+	base=$first^
+	clone_tree "$1"
+	while IFS= read -r file; do
+		rm -f "$1/$file"
+	done <"$STATE/links"
+	while IFS= read -r file; do
+		rm -f "$1/$file"
+		mkdir -p "$1/$(dirname "$file")"
+		tgit -C "$TREE" show "$base:$file" >"$1/$file"
+	done < <(tgit -C "$TREE" diff --name-only "$base" --)
+}
+
+# instructions SOURCE: disassembly with relocations of every object
+instructions()
+{
+	local file
+	cd "$1/obj-off"
+	find "${off_targets[@]}" -name '*.o' | LC_ALL=C sort | while IFS= read -r file; do
+		"${LLVM_PREFIX}llvm-objdump$LLVM_SUFFIX" -dr --no-show-raw-insn "$file"
+	done
+}
+
+# by_function FILE: the same without what only moves when a function before it grows
+by_function()
+{
+	awk '/file format/ { file = $1 }
+		/^[0-9a-f]+ <.*>:$/ { name = $2; next }
+		/\tnop|\tint3/ { next }
+		{
+			sub(/^[ \t]*[0-9a-f]+:[ \t]*/, "")
+			gsub(/0x[0-9a-f]+ </, "<")
+			gsub(/\+0x[0-9a-f]+/, "")
+			print file, name, $0
+		}' "$1"
+}
+
+off_same()
+{
+	local base=$BUILD/base
+	"$ROOT/scripts/kernel" --name off --config "$ROOT/scripts/configs/off.config" --configure
+	grep -q '^CONFIG_VIDEO_VIM2M=y' "$TREE/obj-off/.config"
+	! grep -q '^CONFIG_VIDEOBUF2_RELEASE_FENCES=y' "$TREE/obj-off/.config"
+	with_progress "$TEST_LOGS/patched.txt" '' kmake "$TREE" obj-off -j"$(nproc)" \
+		KCFLAGS="$off_lines" prepare "${off_targets[@]}"
+	off_base_tree "$base"
+	mkdir "$base/obj-off"
+	cp "$TREE/obj-off/.config" "$base/obj-off/.config"
+	with_progress "$TEST_LOGS/base.txt" '' kmake "$base" obj-off -j"$(nproc)" \
+		KCFLAGS="$off_lines" prepare "${off_targets[@]}"
+	(instructions "$TREE") >"$TEST_LOGS/patched.s"
+	(instructions "$base") >"$TEST_LOGS/base.s"
+	(cd "$base/obj-off" && find "${off_targets[@]}" -name '*.o')
+	wc -l "$TEST_LOGS/base.s"
+	(($(wc -l <"$TEST_LOGS/base.s") > 10000))
+	diff -q "$TEST_LOGS/base.s" "$TEST_LOGS/patched.s" || {
+		diff <(by_function "$TEST_LOGS/base.s") <(by_function "$TEST_LOGS/patched.s") \
+			>"$TEST_LOGS/instructions.diff" || [[ $? == 1 ]]
+		echo "instructions that differ (all: $TEST_LOGS/instructions.diff):"
+		grep '^[<>]' "$TEST_LOGS/instructions.diff" | cut -c1-110 | head -n 10
+		return 1
+	}
+	rm -rf "$base"
+}
+
+check_once "with the option off, the same instructions as unpatched" \
+	"$(key off "$(<"$ROOT/scripts/configs/off.config")")-off" off_same

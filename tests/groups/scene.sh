@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash disable=SC2164
+#
+# What a display and other consumers make of pictures that are still being written: rockchip-rga,
+# hantro and vim2m in front of vkms. All of it runs in one machine; the checks are of what it left.
+
+SCENE=$BUILD/vm/scratch/scene
+# How many flips of pictures that are being written; a share with continuous integration
+SCENE_FLIPS=${SCENE_FLIPS:-200}
+scene_flips_on=$SCENE_FLIPS
+scene_flips_off=$((SCENE_FLIPS * 3 / 10))
+scene_flips_broken=20
+
+scene_run()
+{
+	local image
+	"$ROOT/scripts/build-program"
+	image=${SCENE_IMAGE:-$("$ROOT/scripts/kernel")}
+	rm -rf "$SCENE"
+	"$ROOT/scripts/vm" --timeout 2400 --image "$image" -- "$TESTS/guest/scene" \
+		"$BUILD/cargo/release/vb2-fence" "$scene_flips_on" "$scene_flips_off" "$scene_flips_broken"
+}
+
+# scene_part NAME STATUS: what it printed is in $output
+scene_part()
+{
+	expect 0 cat "$SCENE/$1.txt"
+	[[ $(<"$SCENE/$1.status") == "$2" ]] || {
+		echo "$1: status $(<"$SCENE/$1.status"), and not $2"
+		return 1
+	}
+}
+
+# scene_files PRODUCER: what is promised in its directory
+scene_files()
+{
+	local file
+	for file in scene-off.png scene-on.png scene.svg scene.json scene.txt; do
+		[[ -s $SCENE/$1/$file ]] || { echo "no $1/$file"; return 1; }
+	done
+	/usr/bin/python3 -m json.tool "$SCENE/$1/scene.json" >/dev/null
+	/usr/bin/python3 -c 'import sys, xml.dom.minidom as d; d.parse(sys.argv[1])' "$SCENE/$1/scene.svg"
+	expect 0 cat "$SCENE/$1/scene.svg"
+	has "release fences off"
+	has "scanned out"
+}
+
+# scene_count FILE HALF NAME: a number of the JSON
+scene_count()
+{
+	/usr/bin/python3 -c 'import json, sys
+print(json.load(open(sys.argv[1]))[sys.argv[2]][sys.argv[3]])' "$SCENE/$1.json" "$2" "$3"
+}
+
+scene_rga()
+{
+	scene_part scene 0
+	has "RIGHT: without release fences the display shows the old picture, with them the new one"
+	scene_files rga
+	expect 0 "$TESTS/programs/check-png" green "$SCENE/rga/scene-off.png"
+	expect 0 "$TESTS/programs/check-png" frame 2026 "$SCENE/rga/scene-on.png"
+}
+
+# The check of the pixels can fail, and the program's too.
+scene_broken()
+{
+	expect 1 "$TESTS/programs/check-png" green "$SCENE/rga/scene-on.png"
+	expect 1 "$TESTS/programs/check-png" frame 2026 "$SCENE/rga/scene-off.png"
+	expect 1 "$TESTS/programs/check-png" frame 2027 "$SCENE/rga/scene-on.png"
+	scene_part scene-broken 1
+	has "WRONG scanned out, on: not the new picture"
+	expect 1 "$TESTS/programs/check-png" frame 2026 "$SCENE/broken/scene-on.png"
+}
+
+scene_flips()
+{
+	scene_part "flips-$1" "$2"
+	[[ $(scene_count "flips-$1" "$3" frames) == "$4" ]]
+	stale=$(scene_count "flips-$1" "$3" stale)
+	echo "$stale of $4 stale"
+}
+
+scene_flips_are_new()
+{
+	scene_flips on 0 on "$scene_flips_on"
+	((stale == 0))
+}
+
+# Not all: a slow machine can be late.
+scene_flips_are_old()
+{
+	scene_flips off 0 off "$scene_flips_off"
+	((2 * stale > scene_flips_off))
+}
+
+scene_flips_are_broken()
+{
+	scene_flips broken 1 on "$scene_flips_broken"
+	has "WRONG STALE pictures, on"
+	((2 * stale > scene_flips_broken))
+}
+
+scene_vpu()
+{
+	scene_part vpu 0
+	has "RIGHT: without release fences the display shows the old picture, with them the new one"
+	scene_files vpu
+	expect 0 "$TESTS/programs/check-png" green "$SCENE/vpu/scene-off.png"
+	expect 0 "$TESTS/programs/check-png" decoded 2026 "$SCENE/vpu/scene-on.png"
+	expect 1 "$TESTS/programs/check-png" decoded 2026 "$SCENE/vpu/scene-off.png"
+}
+
+scene_vim2m()
+{
+	scene_part vim2m 0
+	has "RIGHT: without release fences the display does not wait for the job, with them it does"
+	scene_files vim2m
+}
+
+scene_consumers()
+{
+	scene_part consumers 0
+	has "picture: POLLIN             READY (stale)                 not ready"
+	has "epoll, 64 dma-bufs"
+	has "21 of 21 lines right"
+	/usr/bin/python3 -m json.tool "$SCENE/consumers.json" >/dev/null
+}
+
+# Both halves at once, whatever the parameter says.
+scene_flips_both()
+{
+	scene_part flips-both 0
+	[[ $(scene_count flips-both on stale) == 0 && $(scene_count flips-both off stale) != 0 ]]
+}
+
+# What is missing is said, and what was changed is put back.
+scene_manners()
+{
+	scene_part without-hardware 2
+	has "/sys/module/rkemu/parameters/enable"
+	[[ $(<"$SCENE/switch") == [1Y] ]]
+	[[ $(<"$SCENE/delay") == 10000 ]]
+}
+
+check "all parts run, and the kernel log has no report" scene_run
+check "vkms shows the old picture without fences, with them the new one" scene_rga
+check "a picture after its interrupt is found out" scene_broken
+check "$scene_flips_on flips with fences, none stale" scene_flips_are_new
+check "$scene_flips_off flips without, stale ones" scene_flips_are_old
+check "flips with and without fences in one run" scene_flips_both
+check "flips to pictures after their interrupt, stale ones" scene_flips_are_broken
+check "hantro before the blitter" scene_vpu
+check "vim2m, by the order only" scene_vim2m
+check "other consumers, without fences and with them" scene_consumers
+check "it says what is missing, and puts back what it changed" scene_manners

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# scripts/vm and the scanner of kernel logs: what they say is what all other checks rely on.
+
+host_tests kernel_log_check
+host_tests vm
