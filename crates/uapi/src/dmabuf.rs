@@ -4,6 +4,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use anyhow::{Context, Result};
 use rustix::io::Errno;
 use rustix::ioctl::{opcode, Opcode, Setter, Updater};
 
@@ -44,7 +45,7 @@ const IMPORT_SYNC_FILE: Opcode = opcode::write::<SyncFile>(b'b', 3);
 /// Takes the fences that an access has to wait for, as they are now, as a sync_file.
 ///
 /// Without any the kernel gives one that has been signalled from the start, called "stub".
-pub fn export_sync_file(dmabuf: impl AsFd, access: Access) -> rustix::io::Result<OwnedFd> {
+pub fn export_sync_file(dmabuf: impl AsFd, access: Access) -> Result<OwnedFd> {
     let mut arg = SyncFile {
         flags: access as u32,
         fd: -1,
@@ -54,22 +55,18 @@ pub fn export_sync_file(dmabuf: impl AsFd, access: Access) -> rustix::io::Result
     let request = unsafe { Updater::<EXPORT_SYNC_FILE, SyncFile>::new(&mut arg) };
     // SAFETY: the request reads and writes `arg` only, and makes a new descriptor. A descriptor of
     // another kind than a dma-buf answers ENOTTY.
-    unsafe { rustix::ioctl::ioctl(dmabuf, request) }?;
+    unsafe { rustix::ioctl::ioctl(dmabuf, request) }.context("EXPORT_SYNC_FILE")?;
     // SAFETY: the ioctl succeeded, so `fd` is a new descriptor that nothing else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(arg.fd) })
 }
 
 /// Takes the fences that a reader has to wait for.
-pub fn export_read_sync_file(dmabuf: impl AsFd) -> rustix::io::Result<OwnedFd> {
+pub fn export_read_sync_file(dmabuf: impl AsFd) -> Result<OwnedFd> {
     export_sync_file(dmabuf, Access::Read)
 }
 
 /// Adds a fence to a dma-buf, as that of an access.
-pub fn import_sync_file(
-    dmabuf: impl AsFd,
-    access: Access,
-    fence: BorrowedFd<'_>,
-) -> rustix::io::Result<()> {
+pub fn import_sync_file(dmabuf: impl AsFd, access: Access, fence: BorrowedFd<'_>) -> Result<()> {
     let arg = SyncFile {
         flags: access as u32,
         fd: fence.as_raw_fd(),
@@ -77,20 +74,20 @@ pub fn import_sync_file(
     // SAFETY: the opcode is DMA_BUF_IOCTL_IMPORT_SYNC_FILE, `SyncFile` has its structure's layout.
     let request = unsafe { Setter::<IMPORT_SYNC_FILE, SyncFile>::new(arg) };
     // SAFETY: the request reads its own argument only.
-    unsafe { rustix::ioctl::ioctl(dmabuf, request) }
+    unsafe { rustix::ioctl::ioctl(dmabuf, request) }.context("IMPORT_SYNC_FILE")
 }
 
 /// Begins an access of the processor: waits for the fences that are in its way.
-pub fn begin(dmabuf: BorrowedFd<'_>, access: Access) -> rustix::io::Result<()> {
+pub fn begin(dmabuf: BorrowedFd<'_>, access: Access) -> Result<()> {
     sync(dmabuf, access as u64)
 }
 
 /// Ends an access of the processor.
-pub fn end(dmabuf: BorrowedFd<'_>, access: Access) -> rustix::io::Result<()> {
+pub fn end(dmabuf: BorrowedFd<'_>, access: Access) -> Result<()> {
     sync(dmabuf, SYNC_END | access as u64)
 }
 
-fn sync(dmabuf: BorrowedFd<'_>, flags: u64) -> rustix::io::Result<()> {
+fn sync(dmabuf: BorrowedFd<'_>, flags: u64) -> Result<()> {
     loop {
         // SAFETY: the opcode is DMA_BUF_IOCTL_SYNC, and `Sync` has the layout of the structure that
         // the kernel reads for it.
@@ -98,7 +95,7 @@ fn sync(dmabuf: BorrowedFd<'_>, flags: u64) -> rustix::io::Result<()> {
         // SAFETY: the request reads its own argument only.
         match unsafe { rustix::ioctl::ioctl(dmabuf, request) } {
             Err(Errno::INTR | Errno::AGAIN) => {}
-            other => return other,
+            other => return other.context("DMA_BUF_IOCTL_SYNC"),
         }
     }
 }
@@ -118,12 +115,10 @@ mod tests {
     fn other_files_are_refused() {
         let file = std::fs::File::open("/dev/null").unwrap();
         let fd = file.as_fd();
-        assert_eq!(export_read_sync_file(fd).unwrap_err(), Errno::NOTTY);
-        assert_eq!(
-            import_sync_file(fd, Access::Write, fd).unwrap_err(),
-            Errno::NOTTY
-        );
-        assert_eq!(begin(fd, Access::Read), Err(Errno::NOTTY));
-        assert_eq!(end(fd, Access::Read), Err(Errno::NOTTY));
+        let err = |result: Result<()>| format!("{:#}", result.unwrap_err());
+        assert!(err(export_read_sync_file(fd).map(drop)).starts_with("EXPORT_SYNC_FILE: "));
+        assert!(err(import_sync_file(fd, Access::Write, fd)).starts_with("IMPORT_SYNC_FILE: "));
+        assert!(err(begin(fd, Access::Read)).starts_with("DMA_BUF_IOCTL_SYNC: "));
+        assert!(err(end(fd, Access::Read)).starts_with("DMA_BUF_IOCTL_SYNC: "));
     }
 }

@@ -237,14 +237,14 @@ impl Display {
 
     /// Waits until the commit has taken effect and its picture was scanned out.
     pub fn wait_flip(&mut self, limit: Ns) -> Result<Flipped> {
-        let woken = poll::wait_each(&[self.card.as_fd()], limit)?;
-        ensure!(woken[0].is_some(), "the flip did not happen");
+        let woken = poll::wait(self.card.as_fd(), limit)?;
+        ensure!(woken.is_some(), "the flip did not happen");
         let event = self.flip_event()?;
         let checksums = self.checksums.as_mut();
         let checksums = checksums.context("a display without checksums, or after its snapshot")?;
         let crc = checksums.wait(event.frame, limit)?;
         Ok(Flipped {
-            woken: woken[0],
+            woken,
             at_ns: event.at_ns,
             crc,
             scanned_out_ns: clock::now(),
@@ -292,8 +292,8 @@ impl Display {
         // SAFETY: the commit succeeded, so this is a new descriptor that nothing else owns.
         let written = unsafe { OwnedFd::from_raw_fd(out_fence) };
         let limit = clock::now() + PATIENCE_MS * MS;
-        let woken = poll::wait_each(&[written.as_fd()], limit)?;
-        ensure!(woken[0].is_some(), "the display did not write back");
+        let woken = poll::wait(written.as_fd(), limit)?;
+        ensure!(woken.is_some(), "the display did not write back");
         self.target.read(&self.card)
     }
 

@@ -4,7 +4,7 @@
 //!
 //! - V4L2: [`device`] and [`queues`] (nodes), [`stream`] (an open node), [`stateless`] (requests and
 //!   controls of decoders), [`feature`] (a driver's switch), [`publishing`] (what sysfs says);
-//! - shared memory and fences: [`dmabuf`], [`mapping`], [`heap`], [`sync_file`];
+//! - shared memory and fences: [`dmabuf`], [`mapping`], [`heap`], [`sync_file`], [`sw_sync`];
 //! - KMS: [`card`], [`kms`], [`framebuffer`], [`crc`] (what was scanned out), [`picture`];
 //! - [`trace`] and [`tracefs`], [`rkemu`] (emulated hardware), [`poll`], [`clock`], [`interrupt`];
 //! - [`hint`]: what a user can do about an error.
@@ -28,6 +28,7 @@ pub mod queues;
 pub mod rkemu;
 pub mod stateless;
 pub mod stream;
+pub mod sw_sync;
 pub mod sync_file;
 pub mod trace;
 pub mod tracefs;

@@ -47,23 +47,23 @@ impl Mapping {
     /// Writes `bytes` at the start, and gets the memory ready for devices.
     pub fn write(&self, bytes: &[u8]) -> Result<()> {
         ensure!(bytes.len() <= self.len, "more bytes than the buffer has");
-        begin(self.as_fd(), Access::Write).context("DMA_BUF_IOCTL_SYNC")?;
+        begin(self.as_fd(), Access::Write)?;
         let to = self.start.as_ptr().cast::<u8>();
         // SAFETY: `to` is the start of `len` mapped bytes, which no reference points to, and
         // `bytes` are not more.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
-        end(self.as_fd(), Access::Write).context("DMA_BUF_IOCTL_SYNC")
+        end(self.as_fd(), Access::Write)
     }
 
     /// Reads the first `len` bytes.
     pub fn read(&self, len: usize) -> Result<Vec<u8>> {
         ensure!(len <= self.len, "more bytes than the buffer has");
         let mut bytes = vec![0; len];
-        begin(self.as_fd(), Access::Read).context("DMA_BUF_IOCTL_SYNC")?;
+        begin(self.as_fd(), Access::Read)?;
         let from = self.start.as_ptr().cast::<u8>();
         // SAFETY: `from` is the start of at least `len` mapped bytes, `bytes` has as many.
         unsafe { std::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), len) };
-        end(self.as_fd(), Access::Read).context("DMA_BUF_IOCTL_SYNC")?;
+        end(self.as_fd(), Access::Read)?;
         Ok(bytes)
     }
 }

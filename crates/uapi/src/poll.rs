@@ -52,6 +52,18 @@ pub fn ready_now(fd: BorrowedFd<'_>) -> rustix::io::Result<Readiness> {
     Ok(readiness(fds[0].revents()).unwrap_or(Readiness::NotReady))
 }
 
+/// Whether poll() says all of `flags` now.
+pub fn says(fd: BorrowedFd<'_>, flags: PollFlags) -> rustix::io::Result<bool> {
+    let mut fds = [PollFd::from_borrowed_fd(fd, flags)];
+    poll_until(&mut fds, 0)?;
+    Ok(fds[0].revents().contains(flags))
+}
+
+/// Waits for one descriptor; `None` if it was not ready by `limit`.
+pub fn wait(fd: BorrowedFd<'_>, limit: Ns) -> rustix::io::Result<Option<Woken>> {
+    Ok(wait_each(&[fd], limit)?.pop().flatten())
+}
+
 /// Waits for all descriptors together; says when each one became ready, `None` for those that
 /// were not by `limit`.
 pub fn wait_each(fds: &[BorrowedFd<'_>], limit: Ns) -> rustix::io::Result<Vec<Option<Woken>>> {
@@ -124,7 +136,9 @@ mod tests {
         assert!(clock::now() >= limit);
         assert_eq!(woken[0], None);
         assert_eq!(woken[1].unwrap().readiness, Readiness::Ready);
-        assert_eq!(wait_each(&[never.as_fd()], 0).unwrap(), [None]);
+        assert_eq!(wait(never.as_fd(), 0).unwrap(), None);
+        assert!(says(ready.as_fd(), PollFlags::IN | PollFlags::OUT).unwrap());
+        assert!(!says(never.as_fd(), PollFlags::IN).unwrap());
     }
 
     /// Whether the one that is written first has a time before the second one is written, if so much

@@ -2,12 +2,14 @@
 
 //! sync_file (<linux/sync_file.h>): fences in the form of a file descriptor.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
+use anyhow::{Context, Result};
 use rustix::ioctl::{opcode, Opcode, Updater};
 use serde::Serialize;
 
 use crate::clock::Ns;
+use crate::dmabuf;
 
 /// The state of a fence, or of several together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -105,7 +107,7 @@ const MERGE: Opcode = opcode::read_write::<RawMerge>(b'>', 3);
 const FILE_INFO: Opcode = opcode::read_write::<RawInfo>(b'>', 4);
 
 /// Asks for the state of a sync_file and of each of its fences.
-pub fn info(sync_file: impl AsFd) -> rustix::io::Result<SyncInfo> {
+pub fn info(sync_file: impl AsFd) -> Result<SyncInfo> {
     let mut fences = Vec::new();
     // Asked without room, the kernel says how many fences there are; that number never changes.
     let count = file_info(&sync_file, &mut fences)?.num_fences;
@@ -114,23 +116,30 @@ pub fn info(sync_file: impl AsFd) -> rustix::io::Result<SyncInfo> {
     Ok(parse(&raw, &fences))
 }
 
+/// The fences that a reader of a dma-buf has to wait for, as a sync_file, and their state.
+pub fn of(dmabuf: impl AsFd) -> Result<(OwnedFd, SyncInfo)> {
+    let sync_file = dmabuf::export_read_sync_file(dmabuf)?;
+    let info = info(&sync_file)?;
+    Ok((sync_file, info))
+}
+
 /// Makes one sync_file of two.
-pub fn merge(one: impl AsFd, two: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
+pub fn merge(one: impl AsFd, two: impl AsFd) -> Result<OwnedFd> {
     let mut arg = RawMerge {
-        fd2: two.as_raw_fd(),
+        fd2: two.as_fd().as_raw_fd(),
         fence: -1,
         ..RawMerge::default()
     };
     // SAFETY: the opcode is SYNC_IOC_MERGE, and `RawMerge` has the layout of its structure.
     let request = unsafe { Updater::<MERGE, RawMerge>::new(&mut arg) };
     // SAFETY: the request reads and writes `arg` only, and makes a new descriptor.
-    unsafe { rustix::ioctl::ioctl(one, request) }?;
+    unsafe { rustix::ioctl::ioctl(one, request) }.context("SYNC_IOC_MERGE")?;
     // SAFETY: the ioctl succeeded, so this is a new descriptor that nothing else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(arg.fence) })
 }
 
 /// `SYNC_IOC_FILE_INFO` with room for `fences`.
-fn file_info(sync_file: impl AsFd, fences: &mut [RawFence]) -> rustix::io::Result<RawInfo> {
+fn file_info(sync_file: impl AsFd, fences: &mut [RawFence]) -> Result<RawInfo> {
     let mut raw = RawInfo {
         num_fences: u32::try_from(fences.len()).unwrap_or(u32::MAX),
         sync_fence_info: fences.as_mut_ptr() as u64,
@@ -141,7 +150,7 @@ fn file_info(sync_file: impl AsFd, fences: &mut [RawFence]) -> rustix::io::Resul
     let request = unsafe { Updater::<FILE_INFO, RawInfo>::new(&mut raw) };
     // SAFETY: the request writes `raw` and at most `num_fences` entries behind `sync_fence_info`,
     // which are `fences`, borrowed mutably until after the call.
-    unsafe { rustix::ioctl::ioctl(sync_file, request) }?;
+    unsafe { rustix::ioctl::ioctl(sync_file, request) }.context("SYNC_IOC_FILE_INFO")?;
     Ok(raw)
 }
 
@@ -241,10 +250,9 @@ mod tests {
     #[test]
     fn other_files_are_refused() {
         let file = std::fs::File::open("/dev/null").unwrap();
-        assert_eq!(info(&file).unwrap_err(), rustix::io::Errno::NOTTY);
-        assert_eq!(
-            merge(&file, file.as_fd()).unwrap_err(),
-            rustix::io::Errno::NOTTY
-        );
+        let err = |result: Result<OwnedFd>| format!("{:#}", result.unwrap_err());
+        assert!(format!("{:#}", info(&file).unwrap_err()).starts_with("SYNC_IOC_FILE_INFO: "));
+        assert!(err(merge(&file, &file)).starts_with("SYNC_IOC_MERGE: "));
+        assert!(err(of(&file).map(|of| of.0)).starts_with("EXPORT_SYNC_FILE: "));
     }
 }

@@ -9,7 +9,6 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, Result};
 
-use uapi::dmabuf;
 use uapi::poll::{self, Readiness};
 use uapi::sync_file::{self, SyncInfo};
 
@@ -28,8 +27,7 @@ impl Look {
     /// Asks a dma-buf.
     pub fn at(dmabuf: &OwnedFd) -> Result<Self> {
         let ready = poll::ready_now(dmabuf.as_fd()).context("poll of the dma-buf")?;
-        let sync_file = dmabuf::export_read_sync_file(dmabuf).context("EXPORT_SYNC_FILE")?;
-        let fences = sync_file::info(&sync_file).context("SYNC_IOC_FILE_INFO")?;
+        let (sync_file, fences) = sync_file::of(dmabuf)?;
         Ok(Self {
             ready,
             fences,

@@ -13,7 +13,7 @@ pub fn valid(codec: u32) -> Vec<Control> {
     match &codec.to_le_bytes() {
         b"MG2S" => mpeg2(),
         b"S264" => h264(),
-        b"VP8F" => vec![Control::Vp8Frame(Box::new(vp8()))],
+        b"VP8F" => vec![Control::vp8_key_frame(SIDE, SIDE, 64, 256)],
         _ => Vec::new(),
     }
 }
@@ -75,23 +75,6 @@ fn h264() -> Vec<Control> {
         Control::H264Pps(Box::default()),
         Control::H264Decode(Box::new(decode)),
     ]
-}
-
-fn vp8() -> bindings::v4l2_ctrl_vp8_frame {
-    let mut frame = bindings::v4l2_ctrl_vp8_frame {
-        width: SIDE,
-        height: SIDE,
-        num_dct_parts: 1,
-        first_part_size: 64,
-        first_part_header_bits: 16,
-        flags: u64::from(bindings::V4L2_VP8_FRAME_FLAG_KEY_FRAME)
-            | u64::from(bindings::V4L2_VP8_FRAME_FLAG_SHOW_FRAME),
-        ..Default::default()
-    };
-    frame.quant.y_ac_qi = 32;
-    frame.coder_state.range = 255;
-    frame.dct_part_sizes[0] = 256;
-    frame
 }
 
 #[cfg(test)]

@@ -28,6 +28,25 @@ pub enum Control {
 }
 
 impl Control {
+    /// A key frame of VP8 with one partition of coefficients; sizes are of the two partitions.
+    pub fn vp8_key_frame(width: u16, height: u16, first_part: u32, coefficients: u32) -> Self {
+        let mut frame = Box::new(bindings::v4l2_ctrl_vp8_frame {
+            width,
+            height,
+            num_dct_parts: 1,
+            first_part_size: first_part,
+            first_part_header_bits: 16,
+            flags: u64::from(
+                bindings::V4L2_VP8_FRAME_FLAG_KEY_FRAME | bindings::V4L2_VP8_FRAME_FLAG_SHOW_FRAME,
+            ),
+            ..Default::default()
+        });
+        frame.quant.y_ac_qi = 32;
+        frame.coder_state.range = 255;
+        frame.dct_part_sizes[0] = coefficients;
+        Self::Vp8Frame(frame)
+    }
+
     /// The kernel's form, which points into this one.
     pub fn raw(&mut self) -> v4l2_ext_control {
         let (id, size, content) = match self {

@@ -66,14 +66,14 @@ impl Client {
         let slot = number % PICTURES;
         self.producer.start(slot, number)?;
         let picture = self.producer.picture(slot);
-        let fences = dmabuf::export_read_sync_file(picture).context("EXPORT_SYNC_FILE")?;
+        let fences = dmabuf::export_read_sync_file(picture)?;
         let message = [u8::try_from(slot)?];
         if !self.waits {
             self.socket.write_all(&message).context("the compositor")?;
         }
         let limit = self.producer.time_limit();
-        let woken = poll::wait_each(&[self.producer.video()], limit)?;
-        let dequeued = woken[0].context("the job does not end")?.at_ns;
+        let woken = poll::wait(self.producer.video(), limit)?;
+        let dequeued = woken.context("the job does not end")?.at_ns;
         if self.waits {
             self.socket.write_all(&message).context("the compositor")?;
         }
@@ -83,9 +83,7 @@ impl Client {
             .context("the compositor")?;
         let shown = Ns::from_ne_bytes(shown);
 
-        let fences = sync_file::info(&fences)
-            .context("SYNC_IOC_FILE_INFO")?
-            .fences;
+        let fences = sync_file::info(&fences)?.fences;
         // What a poll() says comes late on a busy machine, and a flip may be quicker.
         let signalled = fences
             .iter()

@@ -121,7 +121,7 @@ fn compose(
             Wait::Client | Wait::Kernel => {}
             Wait::SyncFile => {
                 let fences = dmabuf::export_read_sync_file(&surface.dmabuf);
-                wait_readable(fences.context("EXPORT_SYNC_FILE")?.as_fd())?;
+                wait_readable(fences?.as_fd())?;
             }
             Wait::DmaBuf => wait_readable(surface.dmabuf.as_fd())?,
         }

@@ -2,16 +2,15 @@
 
 //! Consumers that ask: poll(), and fences as sync_files.
 
-use std::os::fd::AsFd;
-
 use anyhow::Result;
 use rustix::event::PollFlags;
 
-use crate::consumers::fences::{export, info, merge, polls, Timeline};
 use crate::consumers::job::{Half, Lines};
 use crate::judge::Seen;
-use uapi::dmabuf::Access;
-use uapi::sync_file::FenceStatus;
+use uapi::dmabuf::{export_sync_file as export, Access};
+use uapi::poll::says as polls;
+use uapi::sw_sync::Timeline;
+use uapi::sync_file::{info, merge, FenceStatus};
 
 /// Both directions of poll() and of EXPORT_SYNC_FILE, on both buffers of a job.
 pub fn poll_and_export(half: &Half) -> Result<Lines> {
@@ -104,7 +103,7 @@ fn merge_states(half: &Half) -> Result<(Vec<FenceStatus>, usize)> {
     let software = timeline.fence()?;
     let ((merged, mid), job) = half.during(|job| {
         let ours = export(job.picture(), Access::Read)?;
-        let merged = merge(ours.as_fd(), software.as_fd())?;
+        let merged = merge(&ours, &software)?;
         let mid = info(&merged)?;
         Ok((merged, mid))
     })?;

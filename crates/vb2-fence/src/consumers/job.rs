@@ -125,8 +125,8 @@ impl Job {
 
     /// Waits until the job is over.
     pub fn wait(&self) -> Result<()> {
-        let woken = poll::wait_each(&[self.producer.video()], self.producer.time_limit())?;
-        ensure!(woken[0].is_some(), "the job does not end");
+        let woken = poll::wait(self.producer.video(), self.producer.time_limit())?;
+        ensure!(woken.is_some(), "the job does not end");
         Ok(())
     }
 

@@ -5,7 +5,6 @@
 
 pub mod args;
 pub mod asks;
-pub mod fences;
 pub mod job;
 pub mod shares;
 pub mod waits;

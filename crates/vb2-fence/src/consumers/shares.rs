@@ -8,15 +8,16 @@ use anyhow::{ensure, Result};
 use rustix::event::PollFlags;
 use v4l2r::memory::MemoryType;
 
-use crate::consumers::fences::{export, import, info, polls, Timeline};
 use crate::consumers::job::{Half, Job, Lines, SIZE};
 use crate::judge::Seen;
 use crate::scene::node::{find, set_format, PATIENCE_MS};
 use uapi::device::Queue;
-use uapi::dmabuf::Access;
+use uapi::dmabuf::{export_sync_file as export, import_sync_file as import, Access};
 use uapi::poll;
+use uapi::poll::says as polls;
 use uapi::stream::Stream;
-use uapi::sync_file::SyncInfo;
+use uapi::sw_sync::Timeline;
+use uapi::sync_file::{info, SyncInfo};
 
 /// IMPORT_SYNC_FILE: a foreign fence beside ours, signalled later.
 pub fn import_sync_file(half: &Half) -> Result<Lines> {
@@ -89,8 +90,8 @@ pub fn import_into_vim2m(half: &Half) -> Result<Lines> {
     let write_after = polls(job.picture(), PollFlags::OUT)?;
     let runs = poll::ready_now(importer.as_fd())? == poll::Readiness::NotReady;
     let limit = uapi::clock::now() + PATIENCE_MS * uapi::clock::MS;
-    let woken = poll::wait_each(&[importer.as_fd()], limit)?;
-    ensure!(woken[0].is_some(), "vim2m does not end");
+    let woken = poll::wait(importer.as_fd(), limit)?;
+    ensure!(woken.is_some(), "vim2m does not end");
     let flagged = importer.take(Queue::Capture)?.error;
     importer.take(Queue::Output)?;
     let free = polls(job.picture(), PollFlags::OUT)?;

@@ -5,7 +5,6 @@
 use anyhow::{ensure, Context, Result};
 use rustix::event::{epoll, Timespec};
 
-use crate::consumers::fences::{export, info};
 use crate::consumers::job::{Half, Lines, ATTEMPTS, SIZE};
 use crate::judge::Seen;
 use crate::scene::args::ProducerKind;
@@ -16,7 +15,7 @@ use uapi::dmabuf::{self, Access};
 use uapi::kms::Display;
 use uapi::poll;
 use uapi::poll::Readiness;
-use uapi::sync_file::FenceStatus;
+use uapi::sync_file::{self, FenceStatus};
 
 /// Buffers of each queue in the event loop: videobuf2 has no more.
 const BUFFERS: u32 = 32;
@@ -29,14 +28,14 @@ pub fn cpu_access(half: &Half) -> Result<Lines> {
     // Looking means waiting here, so whether the job still runs says how the wait ended.
     let mut producer = Producer::open(ProducerKind::Rga, SIZE, half.job_ms)?;
     producer.start(0, 2)?;
-    let fence = export(producer.picture(0), Access::Read)?;
-    dmabuf::begin(producer.picture(0), Access::Read).context("DMA_BUF_IOCTL_SYNC")?;
-    let signalled = info(&fence)?.status == FenceStatus::Signalled;
+    let fence = dmabuf::export_read_sync_file(producer.picture(0))?;
+    dmabuf::begin(producer.picture(0), Access::Read)?;
+    let signalled = sync_file::info(&fence)?.status == FenceStatus::Signalled;
     let ready = poll::ready_now(producer.video()).context("poll of the video node")?;
     let written = producer.has(0, 2)?;
-    dmabuf::end(producer.picture(0), Access::Read).context("DMA_BUF_IOCTL_SYNC")?;
-    let woken = poll::wait_each(&[producer.video()], producer.time_limit())?;
-    ensure!(woken[0].is_some(), "the job does not end");
+    dmabuf::end(producer.picture(0), Access::Read)?;
+    let woken = poll::wait(producer.video(), producer.time_limit())?;
+    ensure!(woken.is_some(), "the job does not end");
     producer.finish(0)?;
     let seen = match (half.on, written) {
         (true, true) => Seen::judge(signalled, "waits, new picture", "before the signal"),
@@ -110,8 +109,8 @@ pub fn epoll(half: &Half) -> Result<Lines> {
                 left -= 1;
             }
         }
-        let woken = poll::wait_each(&[producer.video()], producer.time_limit())?;
-        ensure!(woken[0].is_some(), "the job does not end");
+        let woken = poll::wait(producer.video(), producer.time_limit())?;
+        ensure!(woken.is_some(), "the job does not end");
         producer.finish(slot)?;
     }
     Ok(vec![("epoll, 64 dma-bufs", judge_epoll(half.on, &wakes))])

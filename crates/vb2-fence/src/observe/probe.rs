@@ -205,8 +205,8 @@ fn end(watched: Vec<Watched>) -> Result<Vec<View>> {
         .map(|(mut watched, woken)| {
             watched.view.end_dmabuf = woken;
             if let Some(kept) = &watched.kept {
-                poll::wait_each(&[kept.as_fd()], give_up).context("wait for the fence")?;
-                let info = sync_file::info(kept).context("SYNC_IOC_FILE_INFO at the end")?;
+                poll::wait(kept.as_fd(), give_up).context("wait for the fence")?;
+                let info = sync_file::info(kept).context("at the end")?;
                 watched.view.kept = Some(info.status);
             }
             Ok(watched.view)

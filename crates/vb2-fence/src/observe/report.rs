@@ -102,8 +102,7 @@ impl Observer<'_> {
                     mid_fences: view.look.fences.clone(),
                     end_dmabuf: woken[0],
                     end_sync_file: woken[1],
-                    end_fences: sync_file::info(&view.look.sync_file)
-                        .context("SYNC_IOC_FILE_INFO at the end")?,
+                    end_fences: sync_file::info(&view.look.sync_file).context("at the end")?,
                 })
             })
             .collect::<Result<_>>()?;

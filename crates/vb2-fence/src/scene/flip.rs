@@ -10,7 +10,6 @@ use serde::Serialize;
 use crate::scene::args::ProducerKind;
 use crate::scene::{node::PICTURES, producer::Producer};
 use uapi::clock::{self, Ns};
-use uapi::dmabuf;
 use uapi::framebuffer::Framebuffer;
 use uapi::kms::Display;
 use uapi::picture::{Picture, Shown, Size};
@@ -120,8 +119,7 @@ impl Stage {
         let started_ns = self.producer.start(slot, number)?;
         let limit = self.producer.time_limit();
         let picture = self.producer.picture(slot);
-        let sync_file = dmabuf::export_read_sync_file(picture).context("EXPORT_SYNC_FILE")?;
-        let fence_at_commit = sync_file::info(&sync_file).context("SYNC_IOC_FILE_INFO")?;
+        let (sync_file, fence_at_commit) = sync_file::of(picture)?;
 
         // The thread that polls starts before the commit: on a slow machine that takes long.
         let fds = [self.producer.video(), picture, sync_file.as_fd()];
@@ -144,7 +142,7 @@ impl Stage {
             woken.iter().all(Option::is_some),
             "the end of frame {number} did not come: {woken:?} (video node, dma-buf, sync_file)"
         );
-        let fence_at_end = sync_file::info(&sync_file).context("SYNC_IOC_FILE_INFO at the end")?;
+        let fence_at_end = sync_file::info(&sync_file).context("at the end")?;
         let flagged = self.producer.finish(slot)?;
         Ok(Flip {
             number,

@@ -14,7 +14,6 @@ use v4l2r::memory::MemoryType;
 use crate::probe::feed::{Raw, Setup};
 use uapi::clock::{self, ms_between, Ns, MS};
 use uapi::device::Queue;
-use uapi::dmabuf;
 use uapi::poll;
 use uapi::stream::Stream;
 use uapi::sync_file;
@@ -144,7 +143,7 @@ impl Contextual<'_> {
                 anyhow::ensure!(now < limit, "{underway} buffers did not come back");
             }
             let stopping = give_up.is_some();
-            poll::wait_each(&[stream.as_fd()], now + WAIT_MS * MS).context("poll of the node")?;
+            poll::wait(stream.as_fd(), now + WAIT_MS * MS).context("poll of the node")?;
             while let Some(buffer) = stream.dequeue(Queue::Output)? {
                 if !stopping {
                     stream.queue(Queue::Output, buffer.index)?;
@@ -189,8 +188,7 @@ impl Contextual<'_> {
     fn consume_one(&self, streams: &Streams, index: u32, dmabuf: &OwnedFd) -> Result<()> {
         let turn = streams.turn(index)?;
         let before = turn.load(Ordering::Acquire);
-        let sync_file = dmabuf::export_read_sync_file(dmabuf).context("EXPORT_SYNC_FILE")?;
-        let info = sync_file::info(&sync_file).context("SYNC_IOC_FILE_INFO")?;
+        let (sync_file, info) = sync_file::of(dmabuf)?;
         let ours = info.ours().next();
         let Some(fence) = ours.filter(|fence| fence.status == FenceStatus::Pending) else {
             return Ok(());
@@ -198,12 +196,12 @@ impl Contextual<'_> {
         count(&self.counts.waited);
         self.counts.rare().queues.insert(fence.timeline.clone());
         let limit = clock::now() + PATIENCE_MS * MS;
-        let woken = poll::wait_each(&[sync_file.as_fd()], limit).context("poll of a fence")?;
-        let Some(Some(woken)) = woken.first() else {
+        let woken = poll::wait(sync_file.as_fd(), limit).context("poll of a fence")?;
+        let Some(woken) = woken else {
             count(&self.counts.stuck);
             return Ok(());
         };
-        let info = sync_file::info(&sync_file).context("SYNC_IOC_FILE_INFO")?;
+        let info = sync_file::info(&sync_file)?;
         if let Some(fence) = info.ours().next() {
             let mut rare = self.counts.rare();
             let took = ms_between(fence.timestamp_ns, woken.at_ns);

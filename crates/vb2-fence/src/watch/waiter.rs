@@ -130,8 +130,8 @@ fn wait_once(dmabuf: &OwnedFd, sender: &Sender<Wakeup>) -> Result<()> {
         return Ok(());
     }
     let limit = clock::now() + 500 * MS;
-    let woken = poll::wait_each(&[sync_file.as_fd()], limit)?;
-    let Some(Some(woken)) = woken.first() else {
+    let woken = poll::wait(sync_file.as_fd(), limit)?;
+    let Some(woken) = woken else {
         return Ok(());
     };
     let last = sync_file::info(&sync_file)?

@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Fences that go in and out of dma-bufs, and fences of our own (sw_sync).
+//! sw_sync: fences that a program signals itself, for tests.
 
 use std::fs::{File, OpenOptions};
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 
 use anyhow::{Context, Result};
-use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::ioctl::{opcode, Opcode, Setter, Updater};
-
-use uapi::dmabuf::{self, Access};
-use uapi::sync_file;
-use uapi::sync_file::SyncInfo;
 
 /// Where fences of our own come from.
 const SW_SYNC: &str = "/sys/kernel/debug/sync/sw_sync";
@@ -29,34 +24,6 @@ struct CreateFence {
 const CREATE_FENCE: Opcode = opcode::read_write::<CreateFence>(b'W', 0);
 /// `SW_SYNC_IOC_INC`.
 const INC: Opcode = opcode::write::<u32>(b'W', 1);
-
-/// Takes what stands in the way of an access, as it is now.
-pub fn export(dmabuf: BorrowedFd<'_>, access: Access) -> Result<OwnedFd> {
-    dmabuf::export_sync_file(dmabuf, access).context("EXPORT_SYNC_FILE")
-}
-
-/// Adds a fence to a dma-buf, as that of an access.
-pub fn import(dmabuf: BorrowedFd<'_>, access: Access, fence: BorrowedFd<'_>) -> Result<()> {
-    dmabuf::import_sync_file(dmabuf, access, fence).context("IMPORT_SYNC_FILE")
-}
-
-/// Makes one sync_file of two.
-pub fn merge(one: BorrowedFd<'_>, two: BorrowedFd<'_>) -> Result<OwnedFd> {
-    sync_file::merge(one, two).context("SYNC_IOC_MERGE")
-}
-
-/// What is known of a sync_file.
-pub fn info(fence: &OwnedFd) -> Result<SyncInfo> {
-    sync_file::info(fence).context("SYNC_IOC_FILE_INFO")
-}
-
-/// Whether poll() says all of `flags` now.
-pub fn polls(fd: BorrowedFd<'_>, flags: PollFlags) -> Result<bool> {
-    let mut fds = [PollFd::from_borrowed_fd(fd, flags)];
-    let now = Timespec::default();
-    rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, Some(&now))).context("poll")?;
-    Ok(fds[0].revents().contains(flags))
-}
 
 /// A timeline of our own: a fence on it is signalled when we say so, or, with an error, when it is
 /// dropped.
@@ -105,14 +72,5 @@ mod tests {
     fn opcodes_are_the_kernels() {
         assert_eq!(CREATE_FENCE, 0xc028_5700);
         assert_eq!(INC, 0x4004_5701);
-    }
-
-    #[test]
-    fn other_files_are_refused() {
-        let file = File::open("/dev/null").unwrap();
-        assert!(export(file.as_fd(), Access::Read).is_err());
-        assert!(import(file.as_fd(), Access::Write, file.as_fd()).is_err());
-        assert!(merge(file.as_fd(), file.as_fd()).is_err());
-        assert!(polls(file.as_fd(), PollFlags::IN).unwrap());
     }
 }
