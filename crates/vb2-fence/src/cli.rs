@@ -27,7 +27,7 @@ pub enum Command {
     /// Run jobs on a device and say what a consumer of its buffers saw.
     #[command(long_about = probe::LONG)]
     Probe(probe::ProbeArgs),
-    /// Watch the fences of a device while other programs use it.
+    /// Watch the fences of a device while another program uses it.
     #[command(long_about = watch::LONG)]
     Watch(watch::WatchArgs),
     /// Run many jobs at once, with consumers that wait for their buffers.
