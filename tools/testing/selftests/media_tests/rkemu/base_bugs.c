@@ -20,7 +20,7 @@
 
 #include <linux/media.h>
 
-#include "rkemu_jobs.h"
+#include "jobs.h"
 
 /* What other processes leave in memory, and how much of it. */
 #define MARK		0xa7
@@ -69,12 +69,12 @@ static int request(void)
 {
 	int media, request, node;
 
-	node = open_node(&rkemu_vpu, &media);
+	node = open_node(&device_vpu, &media);
 	if (node < 0)
 		return node;
 	if (ioctl(media, MEDIA_IOC_REQUEST_ALLOC, &request))
 		return -errno;
-	if (rkemu_bind(&rkemu_vpu, false))
+	if (device_bind(&device_vpu, false))
 		return -EBUSY;
 	close(media);
 	close(node);
@@ -86,11 +86,11 @@ static int request(void)
 
 static const struct bug {
 	const char *name;
-	const struct rkemu_dev *dev;
+	const struct test_device *dev;
 	int (*show)(void);
 } bugs[] = {
-	{ "memory", &rkemu_vpu, memory },
-	{ "request", &rkemu_vpu, request },
+	{ "memory", &device_vpu, memory },
+	{ "request", &device_vpu, request },
 };
 
 int main(int argc, char **argv)
@@ -107,7 +107,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: base_bugs memory|request\n");
 		return 2;
 	}
-	reason = rkemu_start(bug->dev);
+	reason = device_start(bug->dev);
 	if (reason) {
 		fprintf(stderr, "base_bugs: %s\n", reason);
 		return 2;
@@ -115,7 +115,7 @@ int main(int argc, char **argv)
 	ret = bug->show();
 	if (ret)
 		fprintf(stderr, "base_bugs: %s: not seen: %s\n", bug->name, strerror(-ret));
-	rkemu_bind(bug->dev, true);
+	device_bind(bug->dev, true);
 	rkemu_enable(false);
 	return ret ? 1 : 0;
 }

@@ -11,8 +11,8 @@
 #include <sys/ioctl.h>
 
 #include "kselftest_harness.h"
-#include "rkemu_counts.h"
-#include "rkemu_jobs.h"
+#include "fence_trace.h"
+#include "jobs.h"
 
 /* Large enough that drawing takes longer than a look at it; vim2m has no larger ones. */
 #define WIDTH		640
@@ -28,13 +28,13 @@ FIXTURE(drawing) {
 
 FIXTURE_VARIANT(drawing) {
 	const struct job_kind *kind;
-	const struct rkemu_dev *dev;
+	const struct test_device *dev;
 	bool flips;
 };
 
 FIXTURE_VARIANT_ADD(drawing, vim2m) {
 	.kind = &job_vim2m,
-	.dev = &rkemu_vim2m,
+	.dev = &device_vim2m,
 	/* Pixel by pixel, which takes longer. */
 	.flips = true,
 };
@@ -42,7 +42,7 @@ FIXTURE_VARIANT_ADD(drawing, vim2m) {
 FIXTURE_VARIANT_ADD(drawing, visl) {
 	.kind = &job_visl,
 	/* Has no parameters that a test could look for. */
-	.dev = &rkemu_vpu,
+	.dev = &device_vpu,
 };
 
 static int set_job_time(const struct job_kind *kind, unsigned int ms)
@@ -70,7 +70,7 @@ FIXTURE_SETUP(drawing)
 	self->kind = *variant->kind;
 	self->kind.width = WIDTH;
 	self->kind.height = HEIGHT;
-	missing = rkemu_start(variant->dev);
+	missing = device_start(variant->dev);
 	if (missing)
 		SKIP(return, "%s", missing);
 	ASSERT_EQ(0, set_job_time(&self->kind, JOB_MS));
@@ -89,7 +89,7 @@ FIXTURE_TEARDOWN(drawing)
 	EXPECT_EQ(counts.armed, counts.signalled);
 	EXPECT_EQ(0, set_job_time(&self->kind, 0));
 	if (variant->flips)
-		EXPECT_EQ(0, rkemu_defaults(self->kind.dev));
+		EXPECT_EQ(0, device_defaults(self->kind.dev));
 }
 
 /* Both drivers draw before this is over. */

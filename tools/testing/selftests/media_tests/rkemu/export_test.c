@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "kselftest_harness.h"
-#include "rkemu_held.h"
-#include "rkemu_jobs.h"
+#include "consumer.h"
+#include "jobs.h"
 
 /*
  * A job runs for so long that its fences are seen before its end, and a third of what the watchdogs
@@ -43,13 +43,13 @@ FIXTURE_VARIANT_ADD(export, vim2m) {
 
 FIXTURE_SETUP(export)
 {
-	const char *missing = rkemu_start(variant->kind->dev);
+	const char *missing = device_start(variant->kind->dev);
 	enum m2m_side side;
 
 	if (missing)
 		SKIP(return, "%s", missing);
 	jobs_init(&self->jobs);
-	ASSERT_EQ(0, rkemu_defaults(variant->kind->dev));
+	ASSERT_EQ(0, device_defaults(variant->kind->dev));
 	ASSERT_EQ(0, job_time_set(variant->kind->dev, JOB_MS));
 	ASSERT_EQ(0, jobs_open_idle(&self->jobs, variant->kind));
 	for (side = M2M_OUTPUT; side <= M2M_CAPTURE; side++) {
@@ -61,7 +61,7 @@ FIXTURE_SETUP(export)
 FIXTURE_TEARDOWN(export)
 {
 	jobs_close(&self->jobs);
-	EXPECT_EQ(0, rkemu_defaults(variant->kind->dev));
+	EXPECT_EQ(0, device_defaults(variant->kind->dev));
 }
 
 /* Exports of all buffers, and a job that publishes to them. */

@@ -11,11 +11,12 @@
  */
 
 #include "kselftest_harness.h"
+#include "alloc_ops.h"
+#include "consumer.h"
 #include "counts.h"
-#include "rkemu_counts.h"
-#include "rkemu_fail.h"
-#include "rkemu_held.h"
-#include "rkemu_ops.h"
+#include "fail_nth.h"
+#include "fence_trace.h"
+#include "kmemleak.h"
 
 /* More than any of the operations allocates. */
 #define MANY		500
@@ -121,7 +122,7 @@ TEST_F_TIMEOUT(begin, kmemleak, CASE_S)
 /* visl itself has nothing to start. */
 static const char *start(struct stage *stage, const struct job_kind *kind)
 {
-	const char *missing = rkemu_start(kind == &job_visl ? &rkemu_vpu : kind->dev);
+	const char *missing = device_start(kind == &job_visl ? &device_vpu : kind->dev);
 
 	if (!missing)
 		missing = fail_start();
@@ -167,14 +168,14 @@ FIXTURE_SETUP(prepare)
 	if (missing)
 		SKIP(return, "%s", missing);
 	self->stage.memory = V4L2_MEMORY_MMAP;
-	ASSERT_EQ(0, rkemu_defaults(variant->kind->dev));
+	ASSERT_EQ(0, device_defaults(variant->kind->dev));
 	ASSERT_EQ(0, job_time_set(variant->kind->dev, OP_JOB_MS));
 }
 
 FIXTURE_TEARDOWN(prepare)
 {
 	fail_stop();
-	EXPECT_EQ(0, rkemu_defaults(variant->kind->dev));
+	EXPECT_EQ(0, device_defaults(variant->kind->dev));
 }
 
 /* And what comes after that. */
@@ -249,14 +250,14 @@ FIXTURE_SETUP(stream)
 		SKIP(return, "%s", missing);
 	self->stage.memory = variant->memory;
 	self->stage.heap = variant->heap;
-	ASSERT_EQ(0, rkemu_defaults(variant->kind->dev));
+	ASSERT_EQ(0, device_defaults(variant->kind->dev));
 	ASSERT_EQ(0, job_time_set(variant->kind->dev, OP_JOB_MS));
 }
 
 FIXTURE_TEARDOWN(stream)
 {
 	fail_stop();
-	EXPECT_EQ(0, rkemu_defaults(variant->kind->dev));
+	EXPECT_EQ(0, device_defaults(variant->kind->dev));
 }
 
 TEST_F_TIMEOUT(prepare, open, SWEEP_S)
@@ -346,7 +347,7 @@ FIXTURE_SETUP(visl)
 FIXTURE_TEARDOWN(visl)
 {
 	fail_stop();
-	EXPECT_EQ(0, rkemu_defaults(&rkemu_vpu));
+	EXPECT_EQ(0, device_defaults(&device_vpu));
 }
 
 TEST_F_TIMEOUT(visl, prepare_buf, SWEEP_S)
@@ -391,7 +392,7 @@ FIXTURE_SETUP(visl_prepare)
 FIXTURE_TEARDOWN(visl_prepare)
 {
 	fail_stop();
-	EXPECT_EQ(0, rkemu_defaults(&rkemu_vpu));
+	EXPECT_EQ(0, device_defaults(&device_vpu));
 }
 
 TEST_F_TIMEOUT(visl_prepare, reqbufs, SWEEP_S)

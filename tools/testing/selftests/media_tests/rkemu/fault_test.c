@@ -10,16 +10,16 @@
 #include <linux/dma-buf.h>
 
 #include "kselftest_harness.h"
-#include "rkemu_jobs.h"
+#include "jobs.h"
 
 /* The drivers' watchdogs: long where something else is to come first. */
 #define WATCHDOG_MS		1000
 #define LONG_WATCHDOG_MS	4000
-#define DEADLINE_MS		500
+#define TIMEOUT_MS		500
 #define LONG_US			300000
 
 FIXTURE(fault) {
-	const struct rkemu_dev *dev;
+	const struct test_device *dev;
 	struct jobs jobs;
 	struct fences fences;
 };
@@ -42,14 +42,14 @@ FIXTURE_VARIANT_ADD(fault, vp8) {
 
 FIXTURE_SETUP(fault)
 {
-	const char *missing = rkemu_start(variant->kind->dev);
+	const char *missing = device_start(variant->kind->dev);
 
 	if (missing)
 		SKIP(return, "%s", missing);
 	self->dev = variant->kind->dev;
 	fences_init(&self->fences);
 	jobs_init(&self->jobs);
-	ASSERT_EQ(0, rkemu_defaults(self->dev));
+	ASSERT_EQ(0, device_defaults(self->dev));
 	ASSERT_EQ(0, jobs_open(&self->jobs, variant->kind));
 }
 
@@ -57,7 +57,7 @@ FIXTURE_TEARDOWN(fault)
 {
 	fences_close(&self->fences);
 	jobs_close(&self->jobs);
-	EXPECT_EQ(0, rkemu_defaults(self->dev));
+	EXPECT_EQ(0, device_defaults(self->dev));
 }
 
 /* Starts job @n on blank buffers, and keeps both fences of it, which are pending. */
@@ -120,13 +120,13 @@ TEST_F_TIMEOUT(fault, never_completes_with_another, CASE_S)
 }
 
 /* videobuf2's own deadline comes first, then the driver's watchdog: the fence ends once. */
-TEST_F_TIMEOUT(fault, deadline_then_watchdog, CASE_S)
+TEST_F_TIMEOUT(fault, timeout_then_watchdog, CASE_S)
 {
 	long long begin;
 	int ret;
 
 	ASSERT_EQ(0, watchdog_set(self->dev, LONG_WATCHDOG_MS));
-	ASSERT_EQ(0, deadline_set(DEADLINE_MS));
+	ASSERT_EQ(0, timeout_set(TIMEOUT_MS));
 	ASSERT_EQ(0, fault_set(self->dev, "never-completes", 1));
 	begin = now_ms();
 	start(_metadata, &self->jobs, &self->fences, 1);
@@ -143,7 +143,7 @@ TEST_F_TIMEOUT(fault, deadline_then_watchdog, CASE_S)
 	EXPECT_EQ(-EIO, ret);
 	EXPECT_EQ(-ETIMEDOUT, fences_wait(&self->fences, 0));
 
-	ASSERT_EQ(0, deadline_set(10000));
+	ASSERT_EQ(0, timeout_set(10000));
 	good_jobs(_metadata, &self->jobs, &self->fences, 2);
 }
 
@@ -151,29 +151,29 @@ TEST_F_TIMEOUT(fault, deadline_then_watchdog, CASE_S)
 TEST_F_TIMEOUT(fault, deadline_then_end, CASE_S)
 {
 	ASSERT_EQ(0, watchdog_set(self->dev, 30000));
-	ASSERT_EQ(0, deadline_set(DEADLINE_MS));
-	ASSERT_EQ(0, knob_set(self->dev, "delay_us", 3 * DEADLINE_MS * 1000));
+	ASSERT_EQ(0, timeout_set(TIMEOUT_MS));
+	ASSERT_EQ(0, knob_set(self->dev, "delay_us", 3 * TIMEOUT_MS * 1000));
 	start(_metadata, &self->jobs, &self->fences, 1);
 	EXPECT_EQ(-ETIMEDOUT, fences_wait(&self->fences, SOON_MS));
 	EXPECT_EQ(0, job_end(&self->jobs, 0, 1, SOON_MS));
 	EXPECT_TRUE(job_shows(&self->jobs, 0, 1));
 	EXPECT_EQ(-ETIMEDOUT, fences_wait(&self->fences, 0));
 
-	ASSERT_EQ(0, deadline_set(10000));
+	ASSERT_EQ(0, timeout_set(10000));
 	good_jobs(_metadata, &self->jobs, &self->fences, 2);
 }
 
 TEST_F_TIMEOUT(fault, deadline_then_streamoff, CASE_S)
 {
 	ASSERT_EQ(0, watchdog_set(self->dev, LONG_WATCHDOG_MS));
-	ASSERT_EQ(0, deadline_set(DEADLINE_MS));
+	ASSERT_EQ(0, timeout_set(TIMEOUT_MS));
 	ASSERT_EQ(0, fault_set(self->dev, "never-completes", 1));
 	start(_metadata, &self->jobs, &self->fences, 1);
 	EXPECT_EQ(-ETIMEDOUT, fences_wait(&self->fences, SOON_MS));
 	EXPECT_EQ(0, jobs_stop(&self->jobs));
 	EXPECT_EQ(-ETIMEDOUT, fences_wait(&self->fences, 0));
 
-	ASSERT_EQ(0, deadline_set(10000));
+	ASSERT_EQ(0, timeout_set(10000));
 	ASSERT_EQ(0, jobs_go(&self->jobs));
 	good_jobs(_metadata, &self->jobs, &self->fences, 2);
 }

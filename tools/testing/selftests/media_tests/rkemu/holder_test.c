@@ -27,8 +27,9 @@
 #include <linux/sync_file.h>
 
 #include "kselftest_harness.h"
-#include "rkemu_counts.h"
-#include "rkemu_held.h"
+#include "consumer.h"
+#include "fence_trace.h"
+#include "unprivileged.h"
 
 /* Jobs that are there to be looked at, and others. */
 #define LONG_JOB_US	1500000
@@ -44,7 +45,7 @@
  * @foreign: a fence of it, which is never signalled unless the timeline goes
  */
 FIXTURE(holder) {
-	const struct rkemu_dev *dev;
+	const struct test_device *dev;
 	struct jobs file;
 	int timeline;
 	int foreign;
@@ -64,7 +65,7 @@ FIXTURE_VARIANT_ADD(holder, h264) {
 
 FIXTURE_SETUP(holder)
 {
-	const char *missing = rkemu_start(variant->kind->dev);
+	const char *missing = device_start(variant->kind->dev);
 
 	if (missing)
 		SKIP(return, "%s", missing);
@@ -75,7 +76,7 @@ FIXTURE_SETUP(holder)
 		SKIP(return, "no " SW_SYNC ": CONFIG_SW_SYNC=y is needed");
 	self->foreign = sw_sync_fence(self->timeline, 1);
 	ASSERT_LE(0, self->foreign);
-	ASSERT_EQ(0, rkemu_defaults(self->dev));
+	ASSERT_EQ(0, device_defaults(self->dev));
 	ASSERT_EQ(0, fence_counts_start());
 	ASSERT_EQ(0, jobs_open(&self->file, variant->kind));
 }
@@ -87,7 +88,7 @@ FIXTURE_TEARDOWN(holder)
 	close_fd(&self->foreign);
 	close_fd(&self->timeline);
 	jobs_close(&self->file);
-	EXPECT_EQ(0, rkemu_defaults(self->dev));
+	EXPECT_EQ(0, device_defaults(self->dev));
 	/* Whatever others did, the producer's fences have ended, and are gone. */
 	EXPECT_EQ(0, fence_counts_end(&counts));
 	EXPECT_LT(0, counts.armed);
@@ -246,7 +247,7 @@ TEST_F_TIMEOUT(holder, busy_without_rights, CASE_S)
 		children[i] = fork();
 		ASSERT_LE(0, children[i]);
 		if (!children[i]) {
-			if (become_nobody() || prctl(PR_SET_PDEATHSIG, SIGKILL))
+			if (drop_rights() || prctl(PR_SET_PDEATHSIG, SIGKILL))
 				_exit(1);
 			be_busy(busy);
 			_exit(0);

@@ -19,8 +19,9 @@
 #include <linux/dma-buf.h>
 
 #include "kselftest_harness.h"
+#include "consumer.h"
 #include "counts.h"
-#include "rkemu_held.h"
+#include "fence_trace.h"
 
 /* A job ends by itself, but not before the first way out is taken. */
 #define DELAY_MS	400
@@ -180,7 +181,7 @@ FIXTURE_VARIANT_ADD(lifetime, vim2m) {
 
 FIXTURE_SETUP(lifetime)
 {
-	const char *missing = rkemu_start(variant->kind->dev);
+	const char *missing = device_start(variant->kind->dev);
 
 	if (missing)
 		SKIP(return, "%s", missing);
@@ -189,7 +190,7 @@ FIXTURE_SETUP(lifetime)
 	self->stage.bound = true;
 	jobs_init(&self->stage.file);
 	held_init(&self->stage.held);
-	ASSERT_EQ(0, rkemu_defaults(variant->kind->dev));
+	ASSERT_EQ(0, device_defaults(variant->kind->dev));
 	ASSERT_EQ(0, job_time_set(variant->kind->dev, DELAY_MS));
 	self->stage.dmabufs = dmabuf_count();
 	ASSERT_LE(0, self->stage.dmabufs);
@@ -198,7 +199,7 @@ FIXTURE_SETUP(lifetime)
 
 FIXTURE_TEARDOWN(lifetime)
 {
-	EXPECT_EQ(0, rkemu_defaults(variant->kind->dev));
+	EXPECT_EQ(0, device_defaults(variant->kind->dev));
 }
 
 static int remove_buffer(struct jobs *jobs, unsigned int index)
@@ -237,7 +238,7 @@ static int take_way(struct stage *stage, enum way way, int *expected)
 		return ret ? ret : ret2;
 	case UNBIND:
 		stage->bound = false;
-		return rkemu_bind(stage->kind->dev, false);
+		return device_bind(stage->kind->dev, false);
 	case CLOSE:
 		jobs_close_node(&stage->file);
 		stage->streaming = false;
@@ -269,7 +270,7 @@ static const char too_slow[] = "the job is over too early";
 
 static int start_jobs(struct stage *stage)
 {
-	const struct rkemu_dev *dev = stage->kind->dev;
+	const struct test_device *dev = stage->kind->dev;
 	const long started = dev->block ? knob_get(dev, "jobs") : 0;
 	int ret;
 
@@ -349,7 +350,7 @@ static const char *run_order(struct stage *stage, const struct order *order,
 	for (; gone < HELD_PARTS; gone++)
 		held_drop(&stage->held, letting_go->parts[gone]);
 	held_init(&stage->held);
-	if (!stage->bound && rkemu_bind(stage->kind->dev, true))
+	if (!stage->bound && device_bind(stage->kind->dev, true))
 		return "the driver does not come back";
 	stage->bound = true;
 	if (!wrong && dmabuf_count() != stage->dmabufs)

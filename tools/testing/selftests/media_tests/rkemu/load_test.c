@@ -19,9 +19,12 @@
 #include <linux/dma-buf.h>
 
 #include "kselftest_harness.h"
+#include "consumer.h"
 #include "counts.h"
-#include "rkemu_counts.h"
-#include "rkemu_held.h"
+#include "fence_trace.h"
+#include "kmemleak.h"
+#include "lockdep.h"
+#include "memory_use.h"
 
 #define JOBS		200
 #define MAX_CONTEXTS	32
@@ -388,7 +391,7 @@ FIXTURE_VARIANT_ADD(load, mixed_32) { .mixture = &mixed, .contexts = 32 };
 FIXTURE_SETUP(load)
 {
 	const char *const jobs = getenv(variant->mixture->jobs);
-	const char *reason = rkemu_start(&rkemu_rga);
+	const char *reason = device_start(&device_rga);
 	struct load *load = &self->load;
 	unsigned int i;
 
@@ -401,8 +404,8 @@ FIXTURE_SETUP(load)
 		load->all[i].load = load;
 		jobs_init(&load->all[i].jobs);
 	}
-	ASSERT_EQ(0, knob_set(&rkemu_rga, "delay_us", JOB_US));
-	ASSERT_EQ(0, knob_set(&rkemu_vpu, "delay_us", JOB_US));
+	ASSERT_EQ(0, knob_set(&device_rga, "delay_us", JOB_US));
+	ASSERT_EQ(0, knob_set(&device_vpu, "delay_us", JOB_US));
 	ASSERT_EQ(0, write_text(VISL_TIME, VISL_TIME_MS));
 	/* What is made once and kept: stacks of threads, what lockdep notes, KASAN's shadow. */
 	ASSERT_EQ(0, play_until_seen(load, variant->mixture));

@@ -19,9 +19,11 @@
 #include <unistd.h>
 
 #include "kselftest_harness.h"
+#include "consumer.h"
 #include "counts.h"
-#include "rkemu_held.h"
-#include "rkemu_modules.h"
+#include "fence_trace.h"
+#include "modules.h"
+#include "removal_orders.h"
 
 /* A job ends by itself, but not before the first step is taken. */
 #define JOB_MS		600
@@ -186,7 +188,7 @@ static int take_step(struct stage *stage, enum step step)
 	if (step == FREE)
 		return free_buffers(&stage->file);
 	if (step == UNBIND)
-		return rkemu_bind(stage->kind->dev, false);
+		return device_bind(stage->kind->dev, false);
 	jobs_close_node(&stage->file);
 	return 0;
 }
@@ -248,25 +250,6 @@ static const char *remove_all(const struct stage *stage, unsigned int done)
 	return NULL;
 }
 
-static int good_frame(struct stage *stage)
-{
-	struct fences fences;
-	int ret;
-
-	fences_init(&fences);
-	ret = jobs_open(&stage->file, stage->kind);
-	ret = ret ? ret : job_start(&stage->file, 0, 1);
-	ret = ret ? ret : fences_take(&stage->file, 0, &fences);
-	ret = ret ? ret : job_end(&stage->file, 0, 1, SOON_MS);
-	if (!ret && !job_shows(&stage->file, 0, 1))
-		ret = -EILSEQ;
-	if (!ret && fences_wait(&fences, SOON_MS) != 1)
-		ret = -ETIME;
-	fences_close(&fences);
-	jobs_close(&stage->file);
-	return ret;
-}
-
 static const char too_slow[] = "the job is over too early";
 
 static const char *run_order(struct stage *stage, const struct order *order)
@@ -294,12 +277,12 @@ static const char *run_order(struct stage *stage, const struct order *order)
 		printf("# %s\n", module);
 		wrong = "with nothing held, a module stays";
 	}
-	if (module_load(stage->modules[DRIVER]) || rkemu_bind(stage->kind->dev, true))
+	if (module_load(stage->modules[DRIVER]) || device_bind(stage->kind->dev, true))
 		return "the driver cannot be loaded again";
 	if (!wrong && job_time_set(stage->kind->dev, 1))
 		wrong = "the device does not come back";
-	if (!wrong && good_frame(stage))
-		wrong = "the first frame after it is not right";
+	if (!wrong)
+		wrong = device_works(stage->kind, 1);
 	if (!wrong && dmabuf_count() != stage->dmabufs)
 		wrong = "dma-bufs are left";
 	return wrong;
@@ -390,7 +373,7 @@ FIXTURE_SETUP(orders)
 	const char *const allocators[] = {
 		"videobuf2_dma_sg", "videobuf2_dma_contig", "videobuf2_vmalloc",
 	};
-	const char *missing = rkemu_start(variant->kind->dev);
+	const char *missing = device_start(variant->kind->dev);
 	unsigned int i;
 
 	if (missing)
@@ -409,7 +392,7 @@ FIXTURE_SETUP(orders)
 			[COMMON] = "videobuf2_common",
 		},
 	};
-	ASSERT_EQ(0, rkemu_defaults(variant->kind->dev));
+	ASSERT_EQ(0, device_defaults(variant->kind->dev));
 	/* No other users of these modules. */
 	for (i = 0; i < ARRAY_COUNT(drivers); i++)
 		if (strcmp(drivers[i], variant->driver) && is_module(drivers[i]))
@@ -427,7 +410,7 @@ FIXTURE_TEARDOWN(orders)
 
 	for (i = 0; i < ARRAY_COUNT(drivers); i++)
 		EXPECT_EQ(0, module_load(drivers[i]));
-	EXPECT_EQ(0, rkemu_defaults(variant->kind->dev));
+	EXPECT_EQ(0, device_defaults(variant->kind->dev));
 }
 
 TEST_F_TIMEOUT(orders, nothing, ORDERS_S)

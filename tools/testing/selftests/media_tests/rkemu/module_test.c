@@ -7,8 +7,8 @@
 #include <errno.h>
 
 #include "kselftest_harness.h"
-#include "rkemu_jobs.h"
-#include "rkemu_modules.h"
+#include "jobs.h"
+#include "modules.h"
 
 /* A job ends by itself, but not before the way out is taken. */
 #define DELAY_MS	600
@@ -18,7 +18,7 @@
  * @fences: of that job
  */
 FIXTURE(module) {
-	const struct rkemu_dev *dev;
+	const struct test_device *dev;
 	struct jobs file;
 	struct fences fences;
 };
@@ -40,8 +40,8 @@ FIXTURE_VARIANT_ADD(module, h264) {
 
 FIXTURE_SETUP(module)
 {
-	const struct rkemu_dev *dev = variant->kind->dev;
-	const char *missing = rkemu_start(dev);
+	const struct test_device *dev = variant->kind->dev;
+	const char *missing = device_start(dev);
 	long started;
 
 	if (missing)
@@ -51,7 +51,7 @@ FIXTURE_SETUP(module)
 	self->dev = dev;
 	fences_init(&self->fences);
 	jobs_init(&self->file);
-	ASSERT_EQ(0, rkemu_defaults(dev));
+	ASSERT_EQ(0, device_defaults(dev));
 	ASSERT_EQ(0, knob_set(dev, "delay_us", DELAY_MS * 1000));
 	ASSERT_EQ(0, jobs_open(&self->file, variant->kind));
 	ASSERT_EQ(0, job_blank(&self->file, 0));
@@ -67,17 +67,13 @@ FIXTURE_TEARDOWN(module)
 {
 	jobs_close(&self->file);
 	fences_close(&self->fences);
-	EXPECT_EQ(0, rkemu_defaults(self->dev));
+	EXPECT_EQ(0, device_defaults(self->dev));
 }
 
 static void works(struct __test_metadata *_metadata, const struct job_kind *kind)
 {
-	struct jobs jobs;
-
 	ASSERT_EQ(0, knob_set(kind->dev, "delay_us", 1000));
-	ASSERT_EQ(0, jobs_open(&jobs, kind));
-	EXPECT_EQ(0, job_run(&jobs, 0, 10));
-	jobs_close(&jobs);
+	EXPECT_EQ(0, device_does_jobs(kind, 10));
 }
 
 /* An open file keeps the driver, and the job goes on. */

@@ -10,11 +10,12 @@
 #include <linux/dma-buf.h>
 
 #include "kselftest_harness.h"
-#include "rkemu_jobs.h"
+#include "jobs.h"
 
 /* For jobs that a test looks at more than once. */
 #define LONG_US		600000
 #define MAX_DELAY_US	40000
+#define DEFAULT_FRAMES	100
 
 /*
  * @frames: jobs that were run
@@ -28,8 +29,17 @@ struct counts {
 	unsigned int frames, mid, early, stale, old, wrong;
 };
 
+/* How many frames a case takes: RKEMU_FRAMES of the environment. */
+static unsigned int frame_count(void)
+{
+	const char *text = getenv("RKEMU_FRAMES");
+	int frames = text ? atoi(text) : 0;
+
+	return frames > 0 ? frames : DEFAULT_FRAMES;
+}
+
 FIXTURE(pixels) {
-	const struct rkemu_dev *dev;
+	const struct test_device *dev;
 	struct jobs jobs;
 	struct jobs other;
 };
@@ -56,21 +66,21 @@ FIXTURE_VARIANT_ADD(pixels, vp8) {
 
 FIXTURE_SETUP(pixels)
 {
-	const char *missing = rkemu_start(variant->kind->dev);
+	const char *missing = device_start(variant->kind->dev);
 
 	if (missing)
 		SKIP(return, "%s", missing);
 	self->dev = variant->kind->dev;
 	jobs_init(&self->jobs);
 	jobs_init(&self->other);
-	ASSERT_EQ(0, rkemu_defaults(self->dev));
+	ASSERT_EQ(0, device_defaults(self->dev));
 }
 
 FIXTURE_TEARDOWN(pixels)
 {
 	jobs_close(&self->jobs);
 	jobs_close(&self->other);
-	EXPECT_EQ(0, rkemu_defaults(self->dev));
+	EXPECT_EQ(0, device_defaults(self->dev));
 }
 
 /* The picture may come after the job's end, if that is what goes wrong. */
@@ -101,7 +111,7 @@ static void look(struct jobs *jobs, __u32 n, struct counts *counts)
 static int ask_frame(struct jobs *jobs, __u32 n, struct counts *counts)
 {
 	const int picture = job_picture(jobs, 0)->dmabuf;
-	const struct rkemu_dev *dev = jobs->kind->dev;
+	const struct test_device *dev = jobs->kind->dev;
 	const long completed = knob_get(dev, "completed");
 	int ret, ready;
 	bool mid;
@@ -201,7 +211,7 @@ TEST_F_TIMEOUT(pixels, on_with_early_interrupt, CASE_S)
 /* Everything that a consumer of the picture can ask. */
 TEST_F_TIMEOUT(pixels, picture_fence, CASE_S)
 {
-	const struct rkemu_dev *dev = self->dev;
+	const struct test_device *dev = self->dev;
 	int picture, read, write, later;
 	long completed;
 
@@ -241,7 +251,7 @@ TEST_F_TIMEOUT(pixels, picture_fence, CASE_S)
 /* DMA_BUF_IOCTL_SYNC, that is what comes before a look at the pixels, waits for the fence. */
 TEST_F_TIMEOUT(pixels, sync_waits, CASE_S)
 {
-	const struct rkemu_dev *dev = self->dev;
+	const struct test_device *dev = self->dev;
 	long completed;
 	int picture;
 
@@ -262,7 +272,7 @@ TEST_F_TIMEOUT(pixels, sync_waits, CASE_S)
 /* The device reads its input: others may read it too, but whoever wants to write has to wait. */
 TEST_F_TIMEOUT(pixels, input_fence, CASE_S)
 {
-	const struct rkemu_dev *dev = self->dev;
+	const struct test_device *dev = self->dev;
 	int input, read, write;
 	long completed;
 
@@ -290,7 +300,7 @@ TEST_F_TIMEOUT(pixels, input_fence, CASE_S)
 /* Buffers that wait for the device have no fence: it would not end before the user does more. */
 TEST_F_TIMEOUT(pixels, queued_without_fence, CASE_S)
 {
-	const struct rkemu_dev *dev = self->dev;
+	const struct test_device *dev = self->dev;
 	long jobs;
 
 	ASSERT_EQ(0, jobs_open(&self->jobs, variant->kind));
@@ -313,7 +323,7 @@ TEST_F_TIMEOUT(pixels, queued_without_fence, CASE_S)
 TEST_F_TIMEOUT(pixels, two_files, CASE_S)
 {
 	const unsigned int rounds = 20;
-	const struct rkemu_dev *dev = self->dev;
+	const struct test_device *dev = self->dev;
 	struct jobs *one = &self->jobs, *two = &self->other;
 	unsigned int mid = 0;
 	__u32 n;

@@ -10,7 +10,7 @@
 #include <linux/dma-buf.h>
 
 #include "kselftest_harness.h"
-#include "rkemu_jobs.h"
+#include "jobs.h"
 
 #define LONG_US	600000
 
@@ -39,7 +39,7 @@ FIXTURE_VARIANT_ADD(planes, imported) {
 
 FIXTURE_SETUP(planes)
 {
-	const char *missing = rkemu_start(&rkemu_rga);
+	const char *missing = device_start(&device_rga);
 	unsigned int i;
 
 	if (missing)
@@ -49,8 +49,8 @@ FIXTURE_SETUP(planes)
 		self->fences.picture[i] = -1;
 		self->fences.input[i] = -1;
 	}
-	ASSERT_EQ(0, rkemu_defaults(&rkemu_rga));
-	ASSERT_EQ(0, knob_set(&rkemu_rga, "delay_us", LONG_US));
+	ASSERT_EQ(0, device_defaults(&device_rga));
+	ASSERT_EQ(0, knob_set(&device_rga, "delay_us", LONG_US));
 }
 
 FIXTURE_TEARDOWN(planes)
@@ -62,7 +62,7 @@ FIXTURE_TEARDOWN(planes)
 		close_fd(&self->fences.input[i]);
 	}
 	jobs_close(&self->jobs);
-	EXPECT_EQ(0, rkemu_defaults(&rkemu_rga));
+	EXPECT_EQ(0, device_defaults(&device_rga));
 }
 
 /* Has job 1 running, into a blank picture. */
@@ -112,12 +112,12 @@ static void ended(struct __test_metadata *_metadata, const struct plane_fences *
 
 TEST_F_TIMEOUT(planes, all_wait, CASE_S)
 {
-	const long completed = knob_get(&rkemu_rga, "completed");
+	const long completed = knob_get(&device_rga, "completed");
 	struct jobs *jobs = &self->jobs;
 
 	start(_metadata, jobs, variant->buffers);
 	take(_metadata, jobs, &self->fences);
-	ASSERT_EQ(completed, knob_get(&rkemu_rga, "completed"));
+	ASSERT_EQ(completed, knob_get(&device_rga, "completed"));
 	/* The second plane of both tells that the whole job is done. */
 	EXPECT_EQ(1, dmabuf_ready(job_plane(jobs, M2M_CAPTURE, 0, 1)->dmabuf, POLLIN, SOON_MS));
 	EXPECT_TRUE(job_shows(jobs, 0, 1));
@@ -129,16 +129,16 @@ TEST_F_TIMEOUT(planes, all_wait, CASE_S)
 
 TEST_F_TIMEOUT(planes, off, CASE_S)
 {
-	const long completed = knob_get(&rkemu_rga, "completed");
+	const long completed = knob_get(&device_rga, "completed");
 	struct jobs *jobs = &self->jobs;
 	unsigned int i;
 
-	ASSERT_EQ(0, fences_set(&rkemu_rga, false));
+	ASSERT_EQ(0, fences_set(&device_rga, false));
 	start(_metadata, jobs, variant->buffers);
 	for (i = 0; i < M2M_PLANES; i++)
 		EXPECT_EQ(1, dmabuf_ready(job_plane(jobs, M2M_CAPTURE, 0, i)->dmabuf, POLLIN, 0));
 	EXPECT_TRUE(job_shows(jobs, 0, 0));
-	ASSERT_EQ(completed, knob_get(&rkemu_rga, "completed"));
+	ASSERT_EQ(completed, knob_get(&device_rga, "completed"));
 	EXPECT_EQ(0, job_end(jobs, 0, 1, SOON_MS));
 	EXPECT_TRUE(job_shows(jobs, 0, 1));
 }
@@ -147,7 +147,7 @@ TEST_F_TIMEOUT(planes, error, CASE_S)
 {
 	struct jobs *jobs = &self->jobs;
 
-	ASSERT_EQ(0, fault_set(&rkemu_rga, "error", 1));
+	ASSERT_EQ(0, fault_set(&device_rga, "error", 1));
 	start(_metadata, jobs, variant->buffers);
 	take(_metadata, jobs, &self->fences);
 	EXPECT_EQ(-EIO, fence_wait(self->fences.picture[1], SOON_MS));

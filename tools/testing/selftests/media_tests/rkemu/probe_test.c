@@ -14,9 +14,10 @@
 
 #include "kselftest_harness.h"
 #include "counts.h"
-#include "rkemu_counts.h"
-#include "rkemu_fail.h"
-#include "rkemu_jobs.h"
+#include "fail_nth.h"
+#include "fence_trace.h"
+#include "jobs.h"
+#include "kmemleak.h"
 
 /* More than any of the drivers allocates. */
 #define MANY		2000
@@ -44,7 +45,7 @@ FIXTURE_VARIANT_ADD(probe, h264) {
 FIXTURE_SETUP(probe)
 {
 	const char *const stride = getenv("PROBE_STRIDE");
-	const char *missing = rkemu_start(variant->kind->dev);
+	const char *missing = device_start(variant->kind->dev);
 
 	if (!missing)
 		missing = fail_start();
@@ -52,56 +53,37 @@ FIXTURE_SETUP(probe)
 		SKIP(return, "%s", missing);
 	self->stride = stride ? atoi(stride) : 1;
 	ASSERT_LT(0, self->stride);
-	ASSERT_EQ(0, rkemu_defaults(variant->kind->dev));
+	ASSERT_EQ(0, device_defaults(variant->kind->dev));
 }
 
 FIXTURE_TEARDOWN(probe)
 {
 	fail_stop();
-	EXPECT_EQ(0, rkemu_defaults(variant->kind->dev));
+	EXPECT_EQ(0, device_defaults(variant->kind->dev));
 	EXPECT_EQ(0, write_text(CLOCKS_FAIL, "N"));
 	EXPECT_EQ(0, write_text(RESETS_FAIL, "N"));
-}
-
-/* A job, and whether its fences, if it has any, end. */
-static const char *works(const struct job_kind *kind, unsigned int n)
-{
-	const char *wrong = NULL;
-	struct fences fences;
-	struct jobs jobs;
-
-	fences_init(&fences);
-	if (jobs_open(&jobs, kind) || job_start(&jobs, 0, n) || fences_take(&jobs, 0, &fences))
-		wrong = "no job can be started";
-	else if (job_end(&jobs, 0, n, SOON_MS) || !job_shows(&jobs, 0, n))
-		wrong = "the job fails, or its picture is not right";
-	else if (fences_wait(&fences, SOON_MS) != 1)
-		wrong = "the fences do not end";
-	fences_close(&fences);
-	jobs_close(&jobs);
-	return wrong;
 }
 
 /* Binds, the @nth allocation fails. */
 static const char *try_bind(const struct job_kind *kind, unsigned int nth, int *ret, bool *hit)
 {
-	const struct rkemu_dev *dev = kind->dev;
+	const struct test_device *dev = kind->dev;
 	int ended;
 
-	if (rkemu_bind(dev, false))
+	if (device_bind(dev, false))
 		return "the driver cannot be unbound";
 	if (fail_begin(nth))
 		return "fail-nth does not work";
-	*ret = rkemu_bind(dev, true);
+	*ret = device_bind(dev, true);
 	ended = fail_end();
 	if (ended < 0)
 		return "fail-nth does not work";
 	*hit = ended;
 	if (*ret && !*hit)
 		return "it fails by itself";
-	if (*ret && rkemu_bind(dev, true))
+	if (*ret && device_bind(dev, true))
 		return "it fails once more, with memory";
-	return works(kind, nth);
+	return device_works(kind, nth);
 }
 
 /* For whoever looks at the kernel's log: the report that comes now is one that is known. */
@@ -163,18 +145,18 @@ TEST_F_TIMEOUT(probe, memory, SWEEP_S)
 static void dependence(struct __test_metadata *_metadata, const struct job_kind *kind,
 		       const char *knob, bool needed)
 {
-	ASSERT_EQ(0, rkemu_bind(kind->dev, false));
+	ASSERT_EQ(0, device_bind(kind->dev, false));
 	ASSERT_EQ(0, write_text(knob, "Y"));
-	EXPECT_EQ(needed ? -EIO : 0, rkemu_bind(kind->dev, true));
+	EXPECT_EQ(needed ? -EIO : 0, device_bind(kind->dev, true));
 	ASSERT_EQ(0, write_text(knob, "N"));
 	/* The PM core does not try again to resume a device that once could not be resumed. */
 	if (kind == &job_rga && needed) {
-		EXPECT_EQ(-EINVAL, rkemu_bind(kind->dev, true));
+		EXPECT_EQ(-EINVAL, device_bind(kind->dev, true));
 		ASSERT_EQ(0, rkemu_enable(false));
 		ASSERT_EQ(0, rkemu_enable(true));
 	}
-	ASSERT_EQ(0, rkemu_bind(kind->dev, true));
-	EXPECT_EQ(NULL, works(kind, 1));
+	ASSERT_EQ(0, device_bind(kind->dev, true));
+	EXPECT_EQ(NULL, device_works(kind, 1));
 }
 
 TEST_F_TIMEOUT(probe, clocks, CASE_S)

@@ -11,7 +11,7 @@
 #include <linux/dma-buf.h>
 
 #include "kselftest_harness.h"
-#include "rkemu_jobs.h"
+#include "jobs.h"
 
 #define WATCHDOG_MS	1000
 /* A job ends by itself, but not before the way out is taken. */
@@ -24,7 +24,7 @@
  * @started: jobs that the device had started before
  */
 FIXTURE(removal) {
-	const struct rkemu_dev *dev;
+	const struct test_device *dev;
 	struct jobs file;
 	struct jobs other;
 	struct fences fences;
@@ -61,8 +61,8 @@ FIXTURE_VARIANT_ADD(removal, vp8_hangs) {
 
 FIXTURE_SETUP(removal)
 {
-	const char *missing = rkemu_start(variant->kind->dev);
-	const struct rkemu_dev *dev = variant->kind->dev;
+	const char *missing = device_start(variant->kind->dev);
+	const struct test_device *dev = variant->kind->dev;
 
 	if (missing)
 		SKIP(return, "%s", missing);
@@ -70,7 +70,7 @@ FIXTURE_SETUP(removal)
 	fences_init(&self->fences);
 	jobs_init(&self->file);
 	jobs_init(&self->other);
-	ASSERT_EQ(0, rkemu_defaults(dev));
+	ASSERT_EQ(0, device_defaults(dev));
 	ASSERT_EQ(0, watchdog_set(dev, WATCHDOG_MS));
 	ASSERT_EQ(0, knob_set(dev, "delay_us", DELAY_MS * 1000));
 	if (variant->hangs)
@@ -93,7 +93,7 @@ FIXTURE_TEARDOWN(removal)
 	jobs_close(&self->file);
 	jobs_close(&self->other);
 	fences_close(&self->fences);
-	EXPECT_EQ(0, rkemu_defaults(self->dev));
+	EXPECT_EQ(0, device_defaults(self->dev));
 }
 
 /*
@@ -126,15 +126,9 @@ static void ended(struct __test_metadata *_metadata, struct jobs *jobs,
 /* A file that is opened now works as if nothing had been. */
 static void works(struct __test_metadata *_metadata, const struct job_kind *kind)
 {
-	struct jobs jobs;
-	unsigned int slot;
-
 	ASSERT_EQ(0, fault_set(kind->dev, "none", 0));
 	ASSERT_EQ(0, knob_set(kind->dev, "delay_us", 1000));
-	ASSERT_EQ(0, jobs_open(&jobs, kind));
-	for (slot = 0; slot < JOB_SLOTS; slot++)
-		EXPECT_EQ(0, job_run(&jobs, slot, 10 + slot));
-	jobs_close(&jobs);
+	EXPECT_EQ(0, device_does_jobs(kind, 10));
 }
 
 static void is_gone(struct __test_metadata *_metadata, struct jobs *jobs)
@@ -208,7 +202,7 @@ TEST_F_TIMEOUT(removal, close_waiting, CASE_S)
 
 TEST_F_TIMEOUT(removal, unbind, CASE_S)
 {
-	ASSERT_EQ(0, rkemu_bind(self->dev, false));
+	ASSERT_EQ(0, device_bind(self->dev, false));
 	ended(_metadata, &self->file, &self->fences, variant->hangs);
 	is_gone(_metadata, &self->file);
 	is_gone(_metadata, &self->other);
@@ -220,15 +214,15 @@ TEST_F_TIMEOUT(removal, unbind, CASE_S)
 	jobs_close(&self->file);
 	EXPECT_NE(0, fences_wait(&self->fences, 0));
 
-	ASSERT_EQ(0, rkemu_bind(self->dev, true));
+	ASSERT_EQ(0, device_bind(self->dev, true));
 	works(_metadata, variant->kind);
 }
 
 /* The driver is there again before the files of its former life are closed. */
 TEST_F_TIMEOUT(removal, unbind_and_bind, CASE_S)
 {
-	ASSERT_EQ(0, rkemu_bind(self->dev, false));
-	ASSERT_EQ(0, rkemu_bind(self->dev, true));
+	ASSERT_EQ(0, device_bind(self->dev, false));
+	ASSERT_EQ(0, device_bind(self->dev, true));
 	works(_metadata, variant->kind);
 	is_gone(_metadata, &self->file);
 	ended(_metadata, &self->file, &self->fences, variant->hangs);

@@ -14,7 +14,7 @@
 #include <linux/media.h>
 
 #include "kselftest_harness.h"
-#include "rkemu_jobs.h"
+#include "jobs.h"
 
 /* How long two threads race with one another: where that is not safe they need a part of it. */
 #define RACE_MS	15000
@@ -51,7 +51,7 @@ FIXTURE_VARIANT_ADD(request, vim2m) {
 
 FIXTURE_SETUP(request)
 {
-	const char *reason = rkemu_start(&rkemu_vpu);
+	const char *reason = device_start(&device_vpu);
 
 	jobs_init(&self->jobs);
 	jobs_init(&self->other);
@@ -149,7 +149,7 @@ FIXTURE(race) {
 
 FIXTURE_SETUP(race)
 {
-	const char *reason = rkemu_start(&rkemu_vpu);
+	const char *reason = device_start(&device_vpu);
 	struct m2m *m2m = &self->jobs.m2m;
 
 	jobs_init(&self->jobs);

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "kselftest_harness.h"
-#include "rkemu_jobs.h"
+#include "jobs.h"
 
 /* How many jobs there are beside S_FMT. */
 #define JOBS	100
@@ -38,7 +38,7 @@ FIXTURE_VARIANT_ADD(resized, vp8) {
 
 FIXTURE_SETUP(resized)
 {
-	const char *missing = rkemu_start(&rkemu_vpu);
+	const char *missing = device_start(&device_vpu);
 
 	jobs_init(&self->jobs);
 	if (missing)
@@ -48,7 +48,7 @@ FIXTURE_SETUP(resized)
 FIXTURE_TEARDOWN(resized)
 {
 	jobs_close(&self->jobs);
-	EXPECT_EQ(0, rkemu_defaults(&rkemu_vpu));
+	EXPECT_EQ(0, device_defaults(&device_vpu));
 }
 
 /* The size changes in the middle of a bitstream, and is what it was when the lock is free. */

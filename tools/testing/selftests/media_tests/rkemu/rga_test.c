@@ -11,7 +11,7 @@
 #include <linux/dma-buf.h>
 
 #include "kselftest_harness.h"
-#include "rkemu_jobs.h"
+#include "jobs.h"
 
 #define LONG_US	600000
 
@@ -21,19 +21,19 @@ FIXTURE(rga) {
 
 FIXTURE_SETUP(rga)
 {
-	const char *missing = rkemu_start(&rkemu_rga);
+	const char *missing = device_start(&device_rga);
 
 	if (missing)
 		SKIP(return, "%s", missing);
 	jobs_init(&self->jobs);
-	ASSERT_EQ(0, rkemu_defaults(&rkemu_rga));
-	ASSERT_EQ(0, knob_set(&rkemu_rga, "delay_us", LONG_US));
+	ASSERT_EQ(0, device_defaults(&device_rga));
+	ASSERT_EQ(0, knob_set(&device_rga, "delay_us", LONG_US));
 }
 
 FIXTURE_TEARDOWN(rga)
 {
 	jobs_close(&self->jobs);
-	EXPECT_EQ(0, rkemu_defaults(&rkemu_rga));
+	EXPECT_EQ(0, device_defaults(&device_rga));
 }
 
 static void open_with_heap(struct __test_metadata *_metadata, struct jobs *jobs,
@@ -52,7 +52,7 @@ static void open_with_heap(struct __test_metadata *_metadata, struct jobs *jobs,
 /* Pictures into buffers of the system's dma-heap: whoever shares them sees the fence. */
 TEST_F_TIMEOUT(rga, imported_picture, CASE_S)
 {
-	const long completed = knob_get(&rkemu_rga, "completed");
+	const long completed = knob_get(&device_rga, "completed");
 	struct jobs *jobs = &self->jobs;
 	int picture, fence;
 
@@ -63,7 +63,7 @@ TEST_F_TIMEOUT(rga, imported_picture, CASE_S)
 	EXPECT_EQ(0, dmabuf_ready(picture, POLLIN, 0));
 	fence = dmabuf_fence(picture, DMA_BUF_SYNC_READ);
 	EXPECT_EQ(0, fence_status(fence));
-	ASSERT_EQ(completed, knob_get(&rkemu_rga, "completed"));
+	ASSERT_EQ(completed, knob_get(&device_rga, "completed"));
 	EXPECT_EQ(1, dmabuf_ready(picture, POLLIN, SOON_MS));
 	EXPECT_TRUE(job_shows(jobs, 0, 1));
 	EXPECT_EQ(1, fence_wait(fence, SOON_MS));
@@ -73,23 +73,23 @@ TEST_F_TIMEOUT(rga, imported_picture, CASE_S)
 
 TEST_F_TIMEOUT(rga, imported_picture_off, CASE_S)
 {
-	const long completed = knob_get(&rkemu_rga, "completed");
+	const long completed = knob_get(&device_rga, "completed");
 	struct jobs *jobs = &self->jobs;
 
-	ASSERT_EQ(0, fences_set(&rkemu_rga, false));
+	ASSERT_EQ(0, fences_set(&device_rga, false));
 	open_with_heap(_metadata, jobs, M2M_CAPTURE);
 	ASSERT_EQ(0, job_blank(jobs, 0));
 	ASSERT_EQ(0, job_start(jobs, 0, 1));
 	EXPECT_EQ(1, dmabuf_ready(job_picture(jobs, 0)->dmabuf, POLLIN, 0));
 	EXPECT_TRUE(job_shows(jobs, 0, 0));
-	ASSERT_EQ(completed, knob_get(&rkemu_rga, "completed"));
+	ASSERT_EQ(completed, knob_get(&device_rga, "completed"));
 	EXPECT_EQ(0, job_end(jobs, 0, 1, SOON_MS));
 	EXPECT_TRUE(job_shows(jobs, 0, 1));
 }
 
 TEST_F_TIMEOUT(rga, imported_input, CASE_S)
 {
-	const long completed = knob_get(&rkemu_rga, "completed");
+	const long completed = knob_get(&device_rga, "completed");
 	struct jobs *jobs = &self->jobs;
 	int input;
 
@@ -98,7 +98,7 @@ TEST_F_TIMEOUT(rga, imported_input, CASE_S)
 	ASSERT_EQ(0, job_start(jobs, 0, 1));
 	EXPECT_EQ(1, dmabuf_ready(input, POLLIN, 0));
 	EXPECT_EQ(0, dmabuf_ready(input, POLLOUT, 0));
-	ASSERT_EQ(completed, knob_get(&rkemu_rga, "completed"));
+	ASSERT_EQ(completed, knob_get(&device_rga, "completed"));
 	EXPECT_EQ(1, dmabuf_ready(input, POLLOUT, SOON_MS));
 	EXPECT_EQ(0, job_end(jobs, 0, 1, SOON_MS));
 	EXPECT_TRUE(job_shows(jobs, 0, 1));
@@ -111,7 +111,7 @@ TEST_F_TIMEOUT(rga, imported_picture_error, CASE_S)
 	int fence;
 
 	open_with_heap(_metadata, jobs, M2M_CAPTURE);
-	ASSERT_EQ(0, fault_set(&rkemu_rga, "error", 1));
+	ASSERT_EQ(0, fault_set(&device_rga, "error", 1));
 	ASSERT_EQ(0, job_start(jobs, 0, 1));
 	fence = dmabuf_fence(job_picture(jobs, 0)->dmabuf, DMA_BUF_SYNC_READ);
 	EXPECT_EQ(0, fence_status(fence));
@@ -125,13 +125,10 @@ static void enlarge(struct __test_metadata *_metadata, struct m2m_buffer *buffer
 {
 	const size_t size = 3 * buffer->size;
 
-	munmap(buffer->data, buffer->size);
-	close_fd(&buffer->dmabuf);
+	m2m_buffer_drop(buffer);
 	buffer->dmabuf = heap_alloc(size);
 	ASSERT_LE(0, buffer->dmabuf);
-	buffer->data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, buffer->dmabuf, 0);
-	ASSERT_NE(MAP_FAILED, buffer->data);
-	buffer->size = size;
+	ASSERT_EQ(0, m2m_buffer_map(buffer));
 }
 
 TEST_F_TIMEOUT(rga, larger_memory, CASE_S)
@@ -173,10 +170,10 @@ TEST_F_TIMEOUT(rga, formats_of_16_bits, CASE_S)
 	};
 	unsigned int i;
 
-	ASSERT_EQ(0, knob_set(&rkemu_rga, "delay_us", 1000));
+	ASSERT_EQ(0, knob_set(&device_rga, "delay_us", 1000));
 	for (i = 0; i < ARRAY_COUNT(formats); i++) {
 		const struct job_kind kind = {
-			.dev = &rkemu_rga,
+			.dev = &device_rga,
 			.input = formats[i],
 			.picture = formats[i],
 			.width = 64,
@@ -211,7 +208,7 @@ TEST_F_TIMEOUT(rga, chain, CASE_S)
 	ASSERT_EQ(0, jobs_go(&next));
 
 	ASSERT_EQ(0, job_run(jobs, 0, 1));
-	started = knob_get(&rkemu_rga, "jobs");
+	started = knob_get(&device_rga, "jobs");
 	fd = dup(job_picture(jobs, 0)->dmabuf);
 	ASSERT_LE(0, fd);
 	close_fd(&job_input(&next, 0)->dmabuf);
@@ -233,7 +230,7 @@ TEST_F_TIMEOUT(rga, chain, CASE_S)
 /* Exports of a picture, made before the job and in it, with one access mode and with another. */
 TEST_F_TIMEOUT(rga, several_exports, CASE_S)
 {
-	const long completed = knob_get(&rkemu_rga, "completed");
+	const long completed = knob_get(&device_rga, "completed");
 	struct jobs *jobs = &self->jobs;
 	int fds[5], fences[5];
 	unsigned int i;
@@ -251,7 +248,7 @@ TEST_F_TIMEOUT(rga, several_exports, CASE_S)
 		fences[i] = dmabuf_fence(fds[i], DMA_BUF_SYNC_READ);
 		EXPECT_EQ(0, fence_status(fences[i]));
 	}
-	ASSERT_EQ(completed, knob_get(&rkemu_rga, "completed"));
+	ASSERT_EQ(completed, knob_get(&device_rga, "completed"));
 
 	for (i = 0; i < ARRAY_COUNT(fds); i++) {
 		EXPECT_EQ(1, dmabuf_ready(fds[i], POLLIN | POLLOUT, SOON_MS));
@@ -268,23 +265,20 @@ TEST_F_TIMEOUT(rga, several_exports, CASE_S)
 /* Buffers that are not exported before the job, and those that are not any more. */
 TEST_F_TIMEOUT(rga, late_export, CASE_S)
 {
-	const long completed = knob_get(&rkemu_rga, "completed");
+	const long completed = knob_get(&device_rga, "completed");
 	struct jobs *jobs = &self->jobs;
 	struct m2m_buffer *picture;
 
 	ASSERT_EQ(0, jobs_open(jobs, &job_rga));
 	picture = job_picture(jobs, 0);
-	munmap(picture->data, picture->size);
-	picture->data = NULL;
-	close_fd(&picture->dmabuf);
+	m2m_buffer_drop(picture);
 
 	ASSERT_EQ(0, job_start(jobs, 0, 1));
 	picture->dmabuf = m2m_export(&jobs->m2m, M2M_CAPTURE, 0, O_RDWR);
 	EXPECT_EQ(0, dmabuf_ready(picture->dmabuf, POLLIN, 0));
-	ASSERT_EQ(completed, knob_get(&rkemu_rga, "completed"));
+	ASSERT_EQ(completed, knob_get(&device_rga, "completed"));
 	EXPECT_EQ(1, dmabuf_ready(picture->dmabuf, POLLIN, SOON_MS));
-	picture->data = mmap(NULL, picture->size, PROT_READ, MAP_SHARED, picture->dmabuf, 0);
-	ASSERT_NE(MAP_FAILED, picture->data);
+	ASSERT_EQ(0, m2m_buffer_map(picture));
 	EXPECT_TRUE(job_shows(jobs, 0, 1));
 	EXPECT_EQ(0, job_end(jobs, 0, 1, SOON_MS));
 }
@@ -292,16 +286,16 @@ TEST_F_TIMEOUT(rga, late_export, CASE_S)
 /* An interrupt without a status does not end a job that runs. */
 TEST_F_TIMEOUT(rga, interrupt_in_a_job, CASE_S)
 {
-	const long completed = knob_get(&rkemu_rga, "completed");
+	const long completed = knob_get(&device_rga, "completed");
 	struct jobs *jobs = &self->jobs;
 	int picture;
 
 	ASSERT_EQ(0, jobs_open(jobs, &job_rga));
 	picture = job_picture(jobs, 0)->dmabuf;
 	ASSERT_EQ(0, job_start(jobs, 0, 1));
-	ASSERT_EQ(0, knob_set(&rkemu_rga, "raise", 1));
+	ASSERT_EQ(0, knob_set(&device_rga, "raise", 1));
 	EXPECT_EQ(0, dmabuf_ready(picture, POLLIN, 0));
-	ASSERT_EQ(completed, knob_get(&rkemu_rga, "completed"));
+	ASSERT_EQ(completed, knob_get(&device_rga, "completed"));
 	EXPECT_EQ(1, dmabuf_ready(picture, POLLIN, SOON_MS));
 	EXPECT_TRUE(job_shows(jobs, 0, 1));
 	EXPECT_EQ(0, job_end(jobs, 0, 1, SOON_MS));

@@ -23,7 +23,8 @@
 #include <linux/sync_file.h>
 
 #include "kselftest_harness.h"
-#include "rkemu_held.h"
+#include "consumer.h"
+#include "unprivileged.h"
 
 #define TRACE		"/sys/kernel/tracing/instances/rkemu_names"
 /* Jobs that are there to be looked at. */
@@ -31,7 +32,7 @@
 
 /* @file: streaming, without jobs */
 FIXTURE(rights) {
-	const struct rkemu_dev *dev;
+	const struct test_device *dev;
 	struct jobs file;
 };
 
@@ -49,7 +50,7 @@ FIXTURE_VARIANT_ADD(rights, h264) {
 
 FIXTURE_SETUP(rights)
 {
-	const char *missing = rkemu_start(variant->kind->dev);
+	const char *missing = device_start(variant->kind->dev);
 
 	if (missing)
 		SKIP(return, "%s", missing);
@@ -57,18 +58,18 @@ FIXTURE_SETUP(rights)
 	jobs_init(&self->file);
 	if (access(SW_SYNC, F_OK))
 		SKIP(return, "no " SW_SYNC ": CONFIG_SW_SYNC=y is needed");
-	ASSERT_EQ(0, rkemu_defaults(self->dev));
+	ASSERT_EQ(0, device_defaults(self->dev));
 	ASSERT_EQ(0, jobs_open(&self->file, variant->kind));
 }
 
 FIXTURE_TEARDOWN(rights)
 {
 	jobs_close(&self->file);
-	EXPECT_EQ(0, rkemu_defaults(self->dev));
+	EXPECT_EQ(0, device_defaults(self->dev));
 }
 
 /* Files that decide about fences: a user who may write one can arm, delay or end them. */
-enum { NODE, NODE_FD, MEDIA, MEDIA_FD, DEADLINE_MS, FENCES, UNBIND, PATHS };
+enum { NODE, NODE_FD, MEDIA, MEDIA_FD, TIMEOUT_MS, FENCES, UNBIND, PATHS };
 
 static const char *const path_names[PATHS] = {
 	"the node", "the node by its descriptor", "the media device",
@@ -89,14 +90,14 @@ static int link_paths(char fd_path[128], char path[128], int fd)
 
 static int find_paths(struct paths *paths, struct jobs *file)
 {
-	const struct rkemu_dev *dev = file->kind->dev;
+	const struct test_device *dev = file->kind->dev;
 	int ret;
 
 	memset(paths, 0, sizeof(*paths));
 	ret = link_paths(paths->path[NODE_FD], paths->path[NODE], file->m2m.fd);
 	if (!ret && file->m2m.media >= 0)
 		ret = link_paths(paths->path[MEDIA_FD], paths->path[MEDIA], file->m2m.media);
-	snprintf(paths->path[DEADLINE_MS], 128, "%s", DEADLINE);
+	snprintf(paths->path[TIMEOUT_MS], 128, "%s", FENCE_TIMEOUT);
 	snprintf(paths->path[FENCES], 128, "/sys/module/%s/parameters/release_fences", dev->module);
 	snprintf(paths->path[UNBIND], 128, "/sys/bus/platform/drivers/%s/unbind", dev->driver);
 	return ret;
@@ -112,7 +113,7 @@ static const char *open_all(const struct paths *paths, bool allowed)
 
 		if (!paths->path[i][0])
 			continue;
-		fd = open(paths->path[i], i < DEADLINE_MS ? O_RDWR | O_NONBLOCK : O_WRONLY);
+		fd = open(paths->path[i], i < TIMEOUT_MS ? O_RDWR | O_NONBLOCK : O_WRONLY);
 		if (fd < 0 ? allowed || errno != EACCES : !allowed)
 			return path_names[i];
 		close_fd(&fd);
@@ -167,7 +168,7 @@ static const char *try_delays(int dmabuf, int next, int fence)
 /* A process without rights does what it can, and is stopped then with all that it has. */
 static void be_nobody(const struct paths *paths, const int dmabufs[2], int fence)
 {
-	const char *wrong = become_nobody() ? "no other user" : NULL;
+	const char *wrong = drop_rights() ? "no other user" : NULL;
 
 	wrong = wrong ? wrong : open_all(paths, false);
 	wrong = wrong ? wrong : try_signals(dmabufs[0], fence);

@@ -9,7 +9,7 @@
 #include <sys/ioctl.h>
 
 #include "kselftest_harness.h"
-#include "rkemu_jobs.h"
+#include "jobs.h"
 
 /*
  * A job runs for so long that its fences are seen before its end, and a third of what the watchdogs
@@ -43,13 +43,13 @@ FIXTURE_VARIANT_ADD(starting, vim2m) {
 
 FIXTURE_SETUP(starting)
 {
-	const char *missing = rkemu_start(variant->kind->dev);
+	const char *missing = device_start(variant->kind->dev);
 
 	if (missing)
 		SKIP(return, "%s", missing);
 	fences_init(&self->fences);
 	jobs_init(&self->jobs);
-	ASSERT_EQ(0, rkemu_defaults(variant->kind->dev));
+	ASSERT_EQ(0, device_defaults(variant->kind->dev));
 	ASSERT_EQ(0, job_time_set(variant->kind->dev, JOB_MS));
 	ASSERT_EQ(0, jobs_open(&self->jobs, variant->kind));
 }
@@ -58,7 +58,7 @@ FIXTURE_TEARDOWN(starting)
 {
 	fences_close(&self->fences);
 	jobs_close(&self->jobs);
-	EXPECT_EQ(0, rkemu_defaults(variant->kind->dev));
+	EXPECT_EQ(0, device_defaults(variant->kind->dev));
 }
 
 static bool is_ready(struct jobs *jobs, unsigned int slot)
@@ -111,12 +111,12 @@ FIXTURE_VARIANT_ADD(next, h264) {
 
 FIXTURE_SETUP(next)
 {
-	const char *missing = rkemu_start(variant->kind->dev);
+	const char *missing = device_start(variant->kind->dev);
 
 	if (missing)
 		SKIP(return, "%s", missing);
 	jobs_init(&self->jobs);
-	ASSERT_EQ(0, rkemu_defaults(variant->kind->dev));
+	ASSERT_EQ(0, device_defaults(variant->kind->dev));
 	ASSERT_EQ(0, job_time_set(variant->kind->dev, NEXT_MS));
 	ASSERT_EQ(0, jobs_open(&self->jobs, variant->kind));
 }
@@ -124,13 +124,13 @@ FIXTURE_SETUP(next)
 FIXTURE_TEARDOWN(next)
 {
 	jobs_close(&self->jobs);
-	EXPECT_EQ(0, rkemu_defaults(variant->kind->dev));
+	EXPECT_EQ(0, device_defaults(variant->kind->dev));
 }
 
 /* Once the device has begun to write, its fences are there. */
 TEST_F_TIMEOUT(next, has_fences, CASE_S)
 {
-	const struct rkemu_dev *dev = variant->kind->dev;
+	const struct test_device *dev = variant->kind->dev;
 	struct jobs *jobs = &self->jobs;
 	unsigned int mid = 0;
 	__u32 n;
@@ -163,12 +163,12 @@ FIXTURE(clock) {
 
 FIXTURE_SETUP(clock)
 {
-	const char *missing = rkemu_start(&rkemu_vpu);
+	const char *missing = device_start(&device_vpu);
 
 	if (missing)
 		SKIP(return, "%s", missing);
 	jobs_init(&self->jobs);
-	ASSERT_EQ(0, rkemu_defaults(&rkemu_vpu));
+	ASSERT_EQ(0, device_defaults(&device_vpu));
 	ASSERT_EQ(0, jobs_open(&self->jobs, &job_h264));
 }
 
@@ -176,7 +176,7 @@ FIXTURE_TEARDOWN(clock)
 {
 	EXPECT_EQ(0, write_text(CLOCKS_FAIL, "N"));
 	jobs_close(&self->jobs);
-	EXPECT_EQ(0, rkemu_defaults(&rkemu_vpu));
+	EXPECT_EQ(0, device_defaults(&device_vpu));
 }
 
 TEST_F_TIMEOUT(clock, fails, CASE_S)
@@ -197,20 +197,20 @@ FIXTURE(vim2m) {
 
 FIXTURE_SETUP(vim2m)
 {
-	const char *missing = rkemu_start(&rkemu_vim2m);
+	const char *missing = device_start(&device_vim2m);
 
 	if (missing)
 		SKIP(return, "%s", missing);
 	jobs_init(&self->jobs);
-	ASSERT_EQ(0, rkemu_defaults(&rkemu_vim2m));
-	ASSERT_EQ(0, job_time_set(&rkemu_vim2m, JOB_MS));
+	ASSERT_EQ(0, device_defaults(&device_vim2m));
+	ASSERT_EQ(0, job_time_set(&device_vim2m, JOB_MS));
 	ASSERT_EQ(0, jobs_open(&self->jobs, &job_vim2m));
 }
 
 FIXTURE_TEARDOWN(vim2m)
 {
 	jobs_close(&self->jobs);
-	EXPECT_EQ(0, rkemu_defaults(&rkemu_vim2m));
+	EXPECT_EQ(0, device_defaults(&device_vim2m));
 }
 
 /* A buffer that the driver refuses is nothing that a job waits for. */

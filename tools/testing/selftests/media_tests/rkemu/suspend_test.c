@@ -13,7 +13,7 @@
 #include <linux/dma-buf.h>
 
 #include "kselftest_harness.h"
-#include "rkemu_jobs.h"
+#include "jobs.h"
 
 #define STATE		"/sys/power/state"
 #define FAILED_DEV	"/sys/power/suspend_stats/last_failed_dev"
@@ -23,7 +23,7 @@
 #define DELAY_MS	500
 
 FIXTURE(suspend) {
-	const struct rkemu_dev *dev;
+	const struct test_device *dev;
 	struct jobs jobs;
 	struct fences fences;
 };
@@ -70,7 +70,7 @@ static int suspend_and_resume(void)
 
 FIXTURE_SETUP(suspend)
 {
-	const char *missing = rkemu_start(variant->kind->dev);
+	const char *missing = device_start(variant->kind->dev);
 
 	if (missing)
 		SKIP(return, "%s", missing);
@@ -81,7 +81,7 @@ FIXTURE_SETUP(suspend)
 	self->dev = variant->kind->dev;
 	fences_init(&self->fences);
 	jobs_init(&self->jobs);
-	ASSERT_EQ(0, rkemu_defaults(self->dev));
+	ASSERT_EQ(0, device_defaults(self->dev));
 	ASSERT_EQ(0, watchdog_set(self->dev, WATCHDOG_MS));
 	ASSERT_EQ(0, knob_set(self->dev, "delay_us", DELAY_MS * 1000));
 	ASSERT_EQ(0, jobs_open(&self->jobs, variant->kind));
@@ -91,7 +91,7 @@ FIXTURE_TEARDOWN(suspend)
 {
 	jobs_close(&self->jobs);
 	fences_close(&self->fences);
-	EXPECT_EQ(0, rkemu_defaults(self->dev));
+	EXPECT_EQ(0, device_defaults(self->dev));
 }
 
 /* Starts job 1, leaves jobs 2 and 3 waiting. */

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "kselftest_harness.h"
-#include "rkemu_held.h"
+#include "consumer.h"
 
 /* A step of a timeline signals so many fences, of a point each. */
 #define POINTS		32

@@ -11,10 +11,11 @@
 #include <unistd.h>
 
 #include "kselftest_harness.h"
+#include "alloc_ops.h"
 #include "counts.h"
-#include "rkemu_counts.h"
-#include "rkemu_fail.h"
-#include "rkemu_ops.h"
+#include "fail_nth.h"
+#include "fence_trace.h"
+#include "kmemleak.h"
 
 /* How often buffers come and go beside S_FMT. */
 #define ROUNDS	50
@@ -28,7 +29,7 @@ FIXTURE(visl) {
 
 FIXTURE_SETUP(visl)
 {
-	const char *missing = rkemu_start(&rkemu_vpu);
+	const char *missing = device_start(&device_vpu);
 
 	if (missing)
 		SKIP(return, "%s", missing);
@@ -36,7 +37,7 @@ FIXTURE_SETUP(visl)
 
 FIXTURE_TEARDOWN(visl)
 {
-	EXPECT_EQ(0, rkemu_defaults(&rkemu_vpu));
+	EXPECT_EQ(0, device_defaults(&device_vpu));
 }
 
 /* What a codec's controls are by themselves is enough for visl, which decodes nothing. */
@@ -166,7 +167,7 @@ FIXTURE(visl_nomem) {
 
 FIXTURE_SETUP(visl_nomem)
 {
-	const char *missing = rkemu_start(&rkemu_vpu);
+	const char *missing = device_start(&device_vpu);
 
 	missing = missing ? missing : fail_start();
 	if (missing)
@@ -190,7 +191,7 @@ FIXTURE_TEARDOWN(visl_nomem)
 	EXPECT_EQ(counts.armed, counts.signalled);
 	EXPECT_EQ(counts.made, counts.gone);
 	EXPECT_EQ(0, kmemleak_count(SUITE_FAULTS));
-	EXPECT_EQ(0, rkemu_defaults(&rkemu_vpu));
+	EXPECT_EQ(0, device_defaults(&device_vpu));
 }
 
 /* A file that is opened can do jobs, or open() says that it cannot. */

@@ -16,7 +16,7 @@
 #include <linux/media.h>
 
 #include "kselftest_harness.h"
-#include "rkemu_jobs.h"
+#include "jobs.h"
 
 #define LONG_US	600000
 /* How many requests are closed while their video node is, and how often. */
@@ -47,18 +47,18 @@ FIXTURE_VARIANT_ADD(codec, vp8) {
 
 FIXTURE_SETUP(codec)
 {
-	const char *missing = rkemu_start(&rkemu_vpu);
+	const char *missing = device_start(&device_vpu);
 
 	if (missing)
 		SKIP(return, "%s", missing);
 	jobs_init(&self->jobs);
-	ASSERT_EQ(0, rkemu_defaults(&rkemu_vpu));
+	ASSERT_EQ(0, device_defaults(&device_vpu));
 }
 
 FIXTURE_TEARDOWN(codec)
 {
 	jobs_close(&self->jobs);
-	EXPECT_EQ(0, rkemu_defaults(&rkemu_vpu));
+	EXPECT_EQ(0, device_defaults(&device_vpu));
 }
 
 /* Step by step, and the picture names the frame. */
@@ -72,15 +72,15 @@ TEST_F_TIMEOUT(codec, single_steps, CASE_S)
 	ASSERT_EQ(0, m2m_alloc(&jobs->m2m, M2M_CAPTURE, JOB_SLOTS));
 	ASSERT_EQ(0, jobs_go(jobs));
 	for (slot = 0; slot < JOB_SLOTS; slot++) {
-		const __u32 frame = knob_get(&rkemu_vpu, "frame");
-		const long completed = knob_get(&rkemu_vpu, "completed");
+		const __u32 frame = knob_get(&device_vpu, "frame");
+		const long completed = knob_get(&device_vpu, "completed");
 
 		ASSERT_EQ(0, job_blank(jobs, slot));
 		ASSERT_EQ(0, job_queue_picture(jobs, slot));
-		EXPECT_EQ(completed, knob_get(&rkemu_vpu, "completed"));
+		EXPECT_EQ(completed, knob_get(&device_vpu, "completed"));
 		ASSERT_EQ(0, job_queue_input(jobs, slot, 1 + slot, 1 + slot, 0));
 		ASSERT_EQ(0, job_end(jobs, slot, 1 + slot, SOON_MS));
-		EXPECT_EQ(completed + 1, knob_get(&rkemu_vpu, "completed"));
+		EXPECT_EQ(completed + 1, knob_get(&device_vpu, "completed"));
 		EXPECT_TRUE(job_shows(jobs, slot, 1 + slot));
 		EXPECT_EQ(frame, vpu_frame(variant->kind, job_picture(jobs, slot)->data));
 	}
@@ -93,10 +93,10 @@ TEST_F_TIMEOUT(codec, single_steps, CASE_S)
 TEST_F_TIMEOUT(codec, queued_ahead, CASE_S)
 {
 	struct jobs *jobs = &self->jobs;
-	const long started = knob_get(&rkemu_vpu, "jobs");
+	const long started = knob_get(&device_vpu, "jobs");
 	unsigned int slot;
 
-	ASSERT_EQ(0, knob_set(&rkemu_vpu, "delay_us", LONG_US));
+	ASSERT_EQ(0, knob_set(&device_vpu, "delay_us", LONG_US));
 	ASSERT_EQ(0, jobs_open(jobs, variant->kind));
 	for (slot = 0; slot < JOB_SLOTS; slot++) {
 		ASSERT_EQ(0, job_blank(jobs, slot));
@@ -105,9 +105,9 @@ TEST_F_TIMEOUT(codec, queued_ahead, CASE_S)
 	for (slot = 0; slot < JOB_SLOTS; slot++) {
 		const int picture = job_picture(jobs, slot)->dmabuf;
 
-		ASSERT_TRUE(knob_reaches(&rkemu_vpu, "jobs", started + slot + 1, SOON_MS));
+		ASSERT_TRUE(knob_reaches(&device_vpu, "jobs", started + slot + 1, SOON_MS));
 		EXPECT_EQ(0, dmabuf_ready(picture, POLLIN, 0));
-		ASSERT_EQ(started + slot + 1, knob_get(&rkemu_vpu, "jobs"));
+		ASSERT_EQ(started + slot + 1, knob_get(&device_vpu, "jobs"));
 		EXPECT_EQ(1, dmabuf_ready(picture, POLLIN, SOON_MS));
 		EXPECT_TRUE(job_shows(jobs, slot, 1 + slot));
 		EXPECT_EQ(0, job_end(jobs, slot, 1 + slot, SOON_MS));
@@ -120,13 +120,13 @@ FIXTURE(held) {
 
 FIXTURE_SETUP(held)
 {
-	const char *missing = rkemu_start(&rkemu_vpu);
+	const char *missing = device_start(&device_vpu);
 
 	if (missing)
 		SKIP(return, "%s", missing);
 	jobs_init(&self->jobs);
-	ASSERT_EQ(0, rkemu_defaults(&rkemu_vpu));
-	ASSERT_EQ(0, knob_set(&rkemu_vpu, "delay_us", LONG_US));
+	ASSERT_EQ(0, device_defaults(&device_vpu));
+	ASSERT_EQ(0, knob_set(&device_vpu, "delay_us", LONG_US));
 	ASSERT_EQ(0, jobs_open(&self->jobs, &job_h264));
 	ASSERT_EQ(0, job_blank(&self->jobs, 0));
 	ASSERT_EQ(0, job_queue_picture(&self->jobs, 0));
@@ -135,7 +135,7 @@ FIXTURE_SETUP(held)
 FIXTURE_TEARDOWN(held)
 {
 	jobs_close(&self->jobs);
-	EXPECT_EQ(0, rkemu_defaults(&rkemu_vpu));
+	EXPECT_EQ(0, device_defaults(&device_vpu));
 }
 
 /*
@@ -146,8 +146,8 @@ static void slice(struct __test_metadata *_metadata, struct jobs *jobs, unsigned
 {
 	const int picture = job_picture(jobs, 0)->dmabuf;
 	const int input = job_input(jobs, slot)->dmabuf;
-	const long completed = knob_get(&rkemu_vpu, "completed");
-	const long started = knob_get(&rkemu_vpu, "jobs");
+	const long completed = knob_get(&device_vpu, "completed");
+	const long started = knob_get(&device_vpu, "jobs");
 	int fence;
 
 	ASSERT_EQ(0, job_queue_input(jobs, slot, n, STAMP, V4L2_BUF_FLAG_M2M_HOLD_CAPTURE_BUF));
@@ -158,7 +158,7 @@ static void slice(struct __test_metadata *_metadata, struct jobs *jobs, unsigned
 	close(fence);
 	/* The slice itself is what the job ends. */
 	EXPECT_EQ(0, dmabuf_ready(input, POLLOUT, 0));
-	ASSERT_EQ(completed, knob_get(&rkemu_vpu, "completed"));
+	ASSERT_EQ(completed, knob_get(&device_vpu, "completed"));
 
 	EXPECT_EQ(1, dmabuf_ready(input, POLLOUT, SOON_MS));
 	EXPECT_EQ(0, job_end_input(jobs, slot, STAMP, SOON_MS));
@@ -171,8 +171,8 @@ static void last_slice(struct __test_metadata *_metadata, struct jobs *jobs, uns
 		       __u32 n)
 {
 	const int picture = job_picture(jobs, 0)->dmabuf;
-	const long completed = knob_get(&rkemu_vpu, "completed");
-	const long started = knob_get(&rkemu_vpu, "jobs");
+	const long completed = knob_get(&device_vpu, "completed");
+	const long started = knob_get(&device_vpu, "jobs");
 	int fence;
 
 	ASSERT_EQ(0, job_queue_input(jobs, slot, n, STAMP, 0));
@@ -180,7 +180,7 @@ static void last_slice(struct __test_metadata *_metadata, struct jobs *jobs, uns
 	EXPECT_EQ(0, dmabuf_ready(picture, POLLIN, 0));
 	fence = dmabuf_fence(picture, DMA_BUF_SYNC_READ);
 	EXPECT_EQ(0, fence_status(fence));
-	ASSERT_EQ(completed, knob_get(&rkemu_vpu, "completed"));
+	ASSERT_EQ(completed, knob_get(&device_vpu, "completed"));
 
 	EXPECT_EQ(1, fence_wait(fence, SOON_MS));
 	EXPECT_TRUE(job_shows(jobs, 0, n));
@@ -250,9 +250,9 @@ TEST_F_TIMEOUT(held, last_slice_hangs, CASE_S)
 	int fence;
 
 	slice(_metadata, jobs, 0, 1);
-	ASSERT_EQ(0, watchdog_set(&rkemu_vpu, 1000));
-	ASSERT_EQ(0, fault_set(&rkemu_vpu, "never-completes", 1));
-	started = knob_get(&rkemu_vpu, "jobs");
+	ASSERT_EQ(0, watchdog_set(&device_vpu, 1000));
+	ASSERT_EQ(0, fault_set(&device_vpu, "never-completes", 1));
+	started = knob_get(&device_vpu, "jobs");
 	ASSERT_EQ(0, job_queue_input(jobs, 1, 2, STAMP, 0));
 	ASSERT_EQ(0, job_begun(jobs, started));
 	fence = dmabuf_fence(job_picture(jobs, 0)->dmabuf, DMA_BUF_SYNC_READ);
@@ -283,7 +283,7 @@ FIXTURE_VARIANT_ADD(waiting, visl) {
 
 FIXTURE_SETUP(waiting)
 {
-	const char *reason = rkemu_start(&rkemu_vpu);
+	const char *reason = device_start(&device_vpu);
 
 	jobs_init(&self->jobs);
 	if (reason)

@@ -3,12 +3,12 @@
  * Tests on the emulated media blocks of the RK3566: what others hold of a job's buffers and fences,
  * and what the kernel says of it. What returns an int returns a negative error if it fails.
  */
-#ifndef RKEMU_HELD_H
-#define RKEMU_HELD_H
+#ifndef MEDIA_TESTS_CONSUMER_H
+#define MEDIA_TESTS_CONSUMER_H
 
 #include <sys/ioctl.h>
 
-#include "rkemu_jobs.h"
+#include "jobs.h"
 
 enum held_part { HELD_FENCES, HELD_MERGED, HELD_DMABUFS, HELD_FRAMEBUFFER, HELD_PARTS };
 
@@ -18,7 +18,8 @@ enum held_part { HELD_FENCES, HELD_MERGED, HELD_DMABUFS, HELD_FRAMEBUFFER, HELD_
  * @merged: both of them, SYNC_IOC_MERGE
  * @picture: another descriptor of the picture's dma-buf, and a mapping
  * @input: of the input's
- * @card: the display that has the picture as framebuffer @framebuffer
+ * @card: a display
+ * @framebuffer: the picture, as a framebuffer of @card; 0 if it has none
  * @ended: what the fences said when they were seen to have ended; 0 before
  */
 struct held {
@@ -45,43 +46,5 @@ const char *held_use(struct held *held, bool must_end);
 
 /* The node of a DRM driver, by its name. */
 int open_card(const char *driver);
-
-/* Timelines that user space signals, or not. Their driver has no header for user space. */
-#define SW_SYNC			"/sys/kernel/debug/sync/sw_sync"
-
-struct sw_sync_create_fence_data {
-	__u32 value;
-	char name[32];
-	__s32 fence;
-};
-
-#define SW_SYNC_IOC_CREATE_FENCE	_IOWR('W', 0, struct sw_sync_create_fence_data)
-#define SW_SYNC_IOC_INC			_IOW('W', 1, __u32)
-
-/* A sync_file with a fence that ends when the timeline is at @value. */
-int sw_sync_fence(int timeline, unsigned int value);
-/* DMA_BUF_IOCTL_IMPORT_SYNC_FILE, as of somebody who writes. */
-int dmabuf_import(int dmabuf, int fence);
-
-#define BUFINFO			"/sys/kernel/debug/dma_buf/bufinfo"
-/* Number of dma-bufs there, which are all read for it. */
-long dmabuf_count(void);
-
-/* From now on, the trace of dma_fence is kept apart. */
-int fence_trace_start(void);
-/**
- * struct fence_events - of videobuf2's fences since then
- * @made: how many fences
- * @left: how many of them
- * @waits: that ended
- */
-struct fence_events {
-	long made;
-	long left;
-	long waits;
-};
-
-/* -EPROTO: a fence was freed before it was signalled, or an event lacks its timeline's name. */
-int fence_trace_end(struct fence_events *events);
 
 #endif

@@ -1,21 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Tests on the emulated media blocks of the RK3566: modules that come and go. They are loaded by
- * modprobe, whose options are MODPROBE_OPTIONS of the environment.
+ * The orders in which a driver, its modules and its files can go away.
  */
-#ifndef RKEMU_MODULES_H
-#define RKEMU_MODULES_H
+#ifndef MEDIA_TESTS_REMOVAL_ORDERS_H
+#define MEDIA_TESTS_REMOVAL_ORDERS_H
 
 #include <stdbool.h>
 
 #define BIT(n)		(1U << (n))
-
-/* The error is that of delete_module(2): -EAGAIN if the module is in use. */
-int module_remove(const char *name);
-/* With all that it needs. 0 if it is there. */
-int module_load(const char *name);
-/* Whether it is loaded, and not built in. */
-bool is_module(const char *name);
 
 /* What goes away: first the modules, then what else a program or root can do. */
 enum step {

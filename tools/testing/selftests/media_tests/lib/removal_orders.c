@@ -1,37 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests on the emulated media blocks of the RK3566: modules that come and go.
+ * The orders in which a driver, its modules and its files can go away.
  */
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include "rkemu_modules.h"
-
-int module_remove(const char *name)
-{
-	return syscall(SYS_delete_module, name, O_NONBLOCK) ? -errno : 0;
-}
-
-int module_load(const char *name)
-{
-	char command[64];
-
-	snprintf(command, sizeof(command), "modprobe %s", name);
-	return system(command);
-}
-
-bool is_module(const char *name)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/sys/module/%s/initstate", name);
-	return !access(path, F_OK);
-}
+#include "removal_orders.h"
 
 /* Which other modules have to go before one can. */
 static const unsigned int users[MODULES] = {

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "rkemu_jobs.h"
+#include "jobs.h"
 
 #define WIDTH		128
 #define HEIGHT		96
@@ -211,50 +211,33 @@ static bool vpu_shows(const struct job_kind *kind, const __u8 *data, __u32 n)
 	return true;
 }
 
+/* What all kinds of decoder jobs have in common. */
+#define DECODER_JOB(_dev, _input, _controls)	\
+	.dev = (_dev),				\
+	.input = (_input),			\
+	.controls = (_controls),		\
+	.picture = V4L2_PIX_FMT_NV12,		\
+	.width = WIDTH,				\
+	.height = HEIGHT,			\
+	.bytes = BITSTREAM,			\
+	.fill = vpu_fill
+
 const struct job_kind job_h264 = {
-	.dev = &rkemu_vpu,
-	.input = V4L2_PIX_FMT_H264_SLICE,
-	.picture = V4L2_PIX_FMT_NV12,
-	.width = WIDTH,
-	.height = HEIGHT,
-	.bytes = BITSTREAM,
-	.controls = h264_controls,
-	.fill = vpu_fill,
+	DECODER_JOB(&device_vpu, V4L2_PIX_FMT_H264_SLICE, h264_controls),
 	.shows = vpu_shows,
 };
 
 const struct job_kind job_mpeg2 = {
-	.dev = &rkemu_vpu,
-	.input = V4L2_PIX_FMT_MPEG2_SLICE,
-	.picture = V4L2_PIX_FMT_NV12,
-	.width = WIDTH,
-	.height = HEIGHT,
-	.bytes = BITSTREAM,
-	.controls = mpeg2_controls,
-	.fill = vpu_fill,
+	DECODER_JOB(&device_vpu, V4L2_PIX_FMT_MPEG2_SLICE, mpeg2_controls),
 	.shows = vpu_shows,
 };
 
 const struct job_kind job_vp8 = {
-	.dev = &rkemu_vpu,
-	.input = V4L2_PIX_FMT_VP8_FRAME,
-	.picture = V4L2_PIX_FMT_NV12,
-	.width = WIDTH,
-	.height = HEIGHT,
-	.bytes = BITSTREAM,
+	DECODER_JOB(&device_vpu, V4L2_PIX_FMT_VP8_FRAME, vp8_controls),
 	.header = VP8_HEADER + VP8_FIRST_PART,
-	.controls = vp8_controls,
-	.fill = vpu_fill,
 	.shows = vpu_shows,
 };
 
 const struct job_kind job_visl = {
-	.dev = &rkemu_visl,
-	.input = V4L2_PIX_FMT_H264_SLICE,
-	.picture = V4L2_PIX_FMT_NV12,
-	.width = WIDTH,
-	.height = HEIGHT,
-	.bytes = BITSTREAM,
-	.controls = h264_controls,
-	.fill = vpu_fill,
+	DECODER_JOB(&device_visl, V4L2_PIX_FMT_H264_SLICE, h264_controls),
 };

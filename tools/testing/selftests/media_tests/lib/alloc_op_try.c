@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "rkemu_counts.h"
-#include "rkemu_fail.h"
-#include "rkemu_ops.h"
+#include "fence_trace.h"
+#include "fail_nth.h"
+#include "alloc_ops.h"
 
 /* What was wrong with the job in JOB_SLOT; @end is what job_end() has said of it. */
 static int job_wrong(struct stage *stage, const struct fences *fences, int end)

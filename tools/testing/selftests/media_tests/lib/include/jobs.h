@@ -3,10 +3,10 @@
  * Tests on the emulated media blocks of the RK3566: jobs of either block, each with a number that
  * its picture shows. What returns an int returns a negative error if it fails.
  */
-#ifndef RKEMU_JOBS_H
-#define RKEMU_JOBS_H
+#ifndef MEDIA_TESTS_JOBS_H
+#define MEDIA_TESTS_JOBS_H
 
-#include "rkemu_m2m.h"
+#include "m2m.h"
 
 #define JOB_SLOTS	M2M_BUFFERS
 /* Frames of VP8 refer to the picture of the job with this number and timestamp, if it is there. */
@@ -29,7 +29,7 @@ struct jobs;
  * @shows: whether a picture is that of job @n, and all of it; of two planes, the first one
  */
 struct job_kind {
-	const struct rkemu_dev *dev;
+	const struct test_device *dev;
 	__u32 input;
 	__u32 picture;
 	unsigned int width;
@@ -150,6 +150,14 @@ void fences_close(struct fences *fences);
 
 /* Starts a job, and waits for its end. 0 only if the right picture came. */
 int job_run(struct jobs *jobs, unsigned int slot, __u32 n);
+
+/*
+ * A file that is opened now does job @n, with the right picture and with fences that end. NULL, or
+ * what was wrong.
+ */
+const char *device_works(const struct job_kind *kind, __u32 n);
+/* The same for each slot, whether the jobs have fences or not. 0, or the first error. */
+int device_does_jobs(const struct job_kind *kind, __u32 n);
 
 /* S_EXT_CTRLS of a request. */
 int set_controls(int fd, int request, struct v4l2_ext_control *list, unsigned int count);

@@ -3,8 +3,8 @@
  * Tests on the emulated media blocks of the RK3566: allocations of the kernel that fail, one at a
  * time. See Documentation/fault-injection/fault-injection.rst, fail-nth.
  */
-#ifndef RKEMU_FAIL_H
-#define RKEMU_FAIL_H
+#ifndef MEDIA_TESTS_FAIL_NTH_H
+#define MEDIA_TESTS_FAIL_NTH_H
 
 #include <stdbool.h>
 

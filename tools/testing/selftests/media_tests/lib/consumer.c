@@ -20,9 +20,7 @@
 #include <linux/dma-buf.h>
 #include <linux/sync_file.h>
 
-#include "rkemu_held.h"
-
-#define TRACE		"/sys/kernel/tracing/instances/rkemu"
+#include "consumer.h"
 
 /* A framebuffer that any picture has room for. */
 #define FB_SIDE		16
@@ -58,20 +56,6 @@ int open_card(const char *driver)
 	return -ENODEV;
 }
 
-int sw_sync_fence(int timeline, unsigned int value)
-{
-	struct sw_sync_create_fence_data data = { .value = value, .name = "foreign" };
-
-	return ioctl(timeline, SW_SYNC_IOC_CREATE_FENCE, &data) ? -errno : data.fence;
-}
-
-int dmabuf_import(int dmabuf, int fence)
-{
-	struct dma_buf_import_sync_file import = { .flags = DMA_BUF_SYNC_RW, .fd = fence };
-
-	return ioctl(dmabuf, DMA_BUF_IOCTL_IMPORT_SYNC_FILE, &import) ? -errno : 0;
-}
-
 static int take_framebuffer(struct held *held, int dmabuf)
 {
 	struct drm_prime_handle prime = { .fd = dmabuf };
@@ -102,16 +86,8 @@ static int take_framebuffer(struct held *held, int dmabuf)
 
 static int take_dmabuf(struct m2m_buffer *held, const struct m2m_buffer *buffer)
 {
-	held->size = buffer->size;
 	held->dmabuf = fcntl(buffer->dmabuf, F_DUPFD_CLOEXEC, 0);
-	if (held->dmabuf < 0)
-		return -errno;
-	held->data = mmap(NULL, held->size, PROT_READ | PROT_WRITE, MAP_SHARED, held->dmabuf, 0);
-	if (held->data == MAP_FAILED) {
-		held->data = NULL;
-		return -errno;
-	}
-	return 0;
+	return held->dmabuf < 0 ? -errno : m2m_buffer_map(held);
 }
 
 int held_take(struct held *held, struct jobs *jobs, unsigned int slot)
@@ -130,14 +106,6 @@ int held_take(struct held *held, struct jobs *jobs, unsigned int slot)
 	return ret ? ret : take_framebuffer(held, held->picture.dmabuf);
 }
 
-static void drop_dmabuf(struct m2m_buffer *held)
-{
-	if (held->data)
-		munmap(held->data, held->size);
-	held->data = NULL;
-	close_fd(&held->dmabuf);
-}
-
 void held_drop(struct held *held, enum held_part part)
 {
 	switch (part) {
@@ -148,8 +116,8 @@ void held_drop(struct held *held, enum held_part part)
 		close_fd(&held->merged);
 		break;
 	case HELD_DMABUFS:
-		drop_dmabuf(&held->picture);
-		drop_dmabuf(&held->input);
+		m2m_buffer_drop(&held->picture);
+		m2m_buffer_drop(&held->input);
 		break;
 	case HELD_FRAMEBUFFER:
 		if (held->framebuffer)
@@ -300,59 +268,3 @@ const char *held_use(struct held *held, bool must_end)
 	return wrong;
 }
 
-long dmabuf_count(void)
-{
-	FILE *file = fopen(BUFINFO, "re");
-	long count = -EINVAL;
-	char line[256];
-
-	if (!file)
-		return -errno;
-	while (fgets(line, sizeof(line), file))
-		sscanf(line, "Total %ld objects", &count);
-	fclose(file);
-	return count;
-}
-
-/*
- * All events of dma_fence, since each of them reads the names of driver and timeline, whatever has
- * gone away by then. The filter is asked after that.
- */
-int fence_trace_start(void)
-{
-	int ret;
-
-	rmdir(TRACE);
-	if (mkdir(TRACE, 0700))
-		return -errno;
-	ret = write_text(TRACE "/buffer_size_kb", "8192");
-	ret = ret ? ret : write_text(TRACE "/events/dma_fence/filter", "driver == \"videobuf2\"");
-	return ret ? ret : write_text(TRACE "/events/dma_fence/enable", "1");
-}
-
-int fence_trace_end(struct fence_events *events)
-{
-	FILE *file = fopen(TRACE "/trace", "re");
-	long signalled = 0, gone = 0, nameless = 0;
-	char line[512];
-
-	if (!file)
-		return -errno;
-	*events = (struct fence_events){};
-	while (fgets(line, sizeof(line), file)) {
-		if (!strstr(line, "driver=videobuf2"))
-			continue;
-		events->made += !!strstr(line, "dma_fence_init:");
-		signalled += !!strstr(line, "dma_fence_signaled:");
-		gone += !!strstr(line, "dma_fence_destroy:");
-		events->waits += !!strstr(line, "dma_fence_wait_end:");
-		nameless += !!strstr(line, "timeline= ");
-	}
-	fclose(file);
-	events->left = events->made - gone;
-	printf("# events of fences: %ld made, %ld signalled, %ld freed, %ld waits; %ld nameless\n",
-	       events->made, signalled, gone, events->waits, nameless);
-	if (rmdir(TRACE))
-		return -errno;
-	return signalled < gone || nameless ? -EPROTO : 0;
-}

@@ -11,7 +11,7 @@
 #include <linux/dma-buf.h>
 #include <linux/media.h>
 
-#include "rkemu_jobs.h"
+#include "jobs.h"
 
 #define BLANK	0x55
 
@@ -68,7 +68,7 @@ static bool picture_shows(const struct job_kind *kind, const __u8 *data, __u32 n
 }
 
 const struct job_kind job_rga = {
-	.dev = &rkemu_rga,
+	.dev = &device_rga,
 	.input = V4L2_PIX_FMT_ABGR32,
 	.picture = V4L2_PIX_FMT_ABGR32,
 	.width = 64,
@@ -79,7 +79,7 @@ const struct job_kind job_rga = {
 };
 
 const struct job_kind job_rga_planes = {
-	.dev = &rkemu_rga,
+	.dev = &device_rga,
 	.input = V4L2_PIX_FMT_NV12M,
 	.picture = V4L2_PIX_FMT_NV12M,
 	.width = 64,
@@ -90,7 +90,7 @@ const struct job_kind job_rga_planes = {
 };
 
 const struct job_kind job_vim2m = {
-	.dev = &rkemu_vim2m,
+	.dev = &device_vim2m,
 	.input = V4L2_PIX_FMT_RGB565,
 	.picture = V4L2_PIX_FMT_RGB565,
 	.width = 64,
@@ -402,5 +402,35 @@ int job_run(struct jobs *jobs, unsigned int slot, __u32 n)
 	ret = ret ? ret : job_end(jobs, slot, n, SOON_MS);
 	if (!ret && !job_shows(jobs, slot, n))
 		ret = -EILSEQ;
+	return ret;
+}
+
+const char *device_works(const struct job_kind *kind, __u32 n)
+{
+	const char *wrong = NULL;
+	struct fences fences;
+	struct jobs jobs;
+
+	fences_init(&fences);
+	if (jobs_open(&jobs, kind) || job_start(&jobs, 0, n) || fences_take(&jobs, 0, &fences))
+		wrong = "no job can be started";
+	else if (job_end(&jobs, 0, n, SOON_MS) || !job_shows(&jobs, 0, n))
+		wrong = "the job fails, or its picture is not right";
+	else if (fences_wait(&fences, SOON_MS) != 1)
+		wrong = "the fences do not end";
+	fences_close(&fences);
+	jobs_close(&jobs);
+	return wrong;
+}
+
+int device_does_jobs(const struct job_kind *kind, __u32 n)
+{
+	struct jobs jobs;
+	unsigned int slot;
+	int ret = jobs_open(&jobs, kind);
+
+	for (slot = 0; slot < JOB_SLOTS && !ret; slot++)
+		ret = job_run(&jobs, slot, n + slot);
+	jobs_close(&jobs);
 	return ret;
 }

@@ -23,21 +23,18 @@
 #include <linux/sync_file.h>
 #include <linux/videodev2.h>
 
-#include "rkemu_util.h"
+#include "device.h"
 
 #define ENABLE		"/sys/module/rkemu/parameters/enable"
 #define DRIVERS		"/sys/bus/platform/drivers"
-/* An unprivileged user and group. */
-#define NOBODY		65534
 
 /* As the block and the drivers have them. */
 #define DEFAULT_DELAY_US	10000
 #define DEFAULT_TRANSTIME_MS	40
 #define DEFAULT_WATCHDOG_MS	2000
-#define DEFAULT_DEADLINE_MS	10000
-#define DEFAULT_FRAMES		100
+#define DEFAULT_TIMEOUT_MS	10000
 
-const struct rkemu_dev rkemu_rga = {
+const struct test_device device_rga = {
 	.block = "rga",
 	.device = "7f001000.rga",
 	.driver = "rockchip-rga",
@@ -46,88 +43,30 @@ const struct rkemu_dev rkemu_rga = {
 	.aborts = true,
 };
 
-const struct rkemu_dev rkemu_vpu = {
+const struct test_device device_vpu = {
 	.block = "vpu",
 	.device = "7f000000.video-codec",
 	.driver = "hantro-vpu",
 	.module = "hantro_vpu",
 };
 
-const struct rkemu_dev rkemu_visl = {
+const struct test_device device_visl = {
 	.device = "visl.0",
 	.driver = "visl",
 };
 
-const struct rkemu_dev rkemu_vim2m = {
+const struct test_device device_vim2m = {
 	.device = "vim2m.0",
 	.driver = "vim2m",
 	.module = "vim2m",
 };
 
-int become_nobody(void)
-{
-	if (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||
-	    setresuid(NOBODY, NOBODY, NOBODY))
-		return -errno;
-	return 0;
-}
-
-int write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	int ret = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		ret = -errno;
-	close(fd);
-	return ret;
-}
-
-int read_text(const char *path, char *text, size_t size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t len;
-	int ret = 0;
-
-	if (fd < 0)
-		return -errno;
-	len = read(fd, text, size - 1);
-	if (len < 0)
-		ret = -errno;
-	text[len < 0 ? 0 : len] = '\0';
-	close(fd);
-	return ret;
-}
-
-long long now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
-
-void sleep_ms(unsigned int ms)
-{
-	usleep(ms * 1000);
-}
-
-unsigned int frame_count(void)
-{
-	const char *text = getenv("RKEMU_FRAMES");
-	int frames = text ? atoi(text) : 0;
-
-	return frames > 0 ? frames : DEFAULT_FRAMES;
-}
-
-static void knob_path(const struct rkemu_dev *dev, const char *knob, char *path)
+static void knob_path(const struct test_device *dev, const char *knob, char *path)
 {
 	snprintf(path, PATH_MAX, "/sys/kernel/debug/rkemu/%s/%s", dev->block, knob);
 }
 
-long knob_get(const struct rkemu_dev *dev, const char *knob)
+long knob_get(const struct test_device *dev, const char *knob)
 {
 	char path[PATH_MAX], text[32];
 	int ret;
@@ -137,7 +76,7 @@ long knob_get(const struct rkemu_dev *dev, const char *knob)
 	return ret ? ret : atol(text);
 }
 
-static int knob_write(const struct rkemu_dev *dev, const char *knob, const char *text)
+static int knob_write(const struct test_device *dev, const char *knob, const char *text)
 {
 	char path[PATH_MAX];
 
@@ -145,7 +84,7 @@ static int knob_write(const struct rkemu_dev *dev, const char *knob, const char 
 	return write_text(path, text);
 }
 
-int knob_set(const struct rkemu_dev *dev, const char *knob, unsigned int value)
+int knob_set(const struct test_device *dev, const char *knob, unsigned int value)
 {
 	char text[16];
 
@@ -153,7 +92,7 @@ int knob_set(const struct rkemu_dev *dev, const char *knob, unsigned int value)
 	return knob_write(dev, knob, text);
 }
 
-bool knob_reaches(const struct rkemu_dev *dev, const char *knob, long value, int ms)
+bool knob_reaches(const struct test_device *dev, const char *knob, long value, int ms)
 {
 	long long end = now_ms() + ms;
 
@@ -165,14 +104,14 @@ bool knob_reaches(const struct rkemu_dev *dev, const char *knob, long value, int
 	return true;
 }
 
-int fault_set(const struct rkemu_dev *dev, const char *fault, unsigned int jobs)
+int fault_set(const struct test_device *dev, const char *fault, unsigned int jobs)
 {
 	int ret = knob_set(dev, "fault_jobs", jobs);
 
 	return ret ? ret : knob_write(dev, "fault", fault);
 }
 
-static int param_set(const struct rkemu_dev *dev, const char *param, unsigned int value)
+static int param_set(const struct test_device *dev, const char *param, unsigned int value)
 {
 	char path[PATH_MAX], text[16];
 
@@ -181,28 +120,28 @@ static int param_set(const struct rkemu_dev *dev, const char *param, unsigned in
 	return write_text(path, text);
 }
 
-int fences_set(const struct rkemu_dev *dev, bool on)
+int fences_set(const struct test_device *dev, bool on)
 {
 	return param_set(dev, "release_fences", on);
 }
 
-int watchdog_set(const struct rkemu_dev *dev, unsigned int ms)
+int watchdog_set(const struct test_device *dev, unsigned int ms)
 {
 	return param_set(dev, "watchdog_ms", ms);
 }
 
-int job_time_set(const struct rkemu_dev *dev, unsigned int ms)
+int job_time_set(const struct test_device *dev, unsigned int ms)
 {
 	return dev->block ? knob_set(dev, "delay_us", ms * 1000) :
 			    param_set(dev, "default_transtime", ms);
 }
 
-int deadline_set(unsigned int ms)
+int timeout_set(unsigned int ms)
 {
 	char text[16];
 
 	snprintf(text, sizeof(text), "%u", ms);
-	return write_text(DEADLINE, text);
+	return write_text(FENCE_TIMEOUT, text);
 }
 
 int rkemu_enable(bool on)
@@ -210,7 +149,7 @@ int rkemu_enable(bool on)
 	return write_text(ENABLE, on ? "1" : "0");
 }
 
-static bool is_bound(const struct rkemu_dev *dev)
+static bool is_bound(const struct test_device *dev)
 {
 	char path[PATH_MAX];
 
@@ -218,7 +157,7 @@ static bool is_bound(const struct rkemu_dev *dev)
 	return !access(path, F_OK);
 }
 
-int rkemu_bind(const struct rkemu_dev *dev, bool on)
+int device_bind(const struct test_device *dev, bool on)
 {
 	char path[PATH_MAX];
 
@@ -228,25 +167,25 @@ int rkemu_bind(const struct rkemu_dev *dev, bool on)
 	return write_text(path, dev->device);
 }
 
-int rkemu_defaults(const struct rkemu_dev *dev)
+int device_defaults(const struct test_device *dev)
 {
 	int ret;
 
 	if (!dev->block) {
 		ret = job_time_set(dev, DEFAULT_TRANSTIME_MS);
 		ret = ret ? ret : fences_set(dev, true);
-		return ret ? ret : deadline_set(DEFAULT_DEADLINE_MS);
+		return ret ? ret : timeout_set(DEFAULT_TIMEOUT_MS);
 	}
 	ret = rkemu_enable(true);
 	ret = ret ? ret : fault_set(dev, "none", 0);
 	ret = ret ? ret : knob_set(dev, "delay_us", DEFAULT_DELAY_US);
 	ret = ret ? ret : fences_set(dev, true);
 	ret = ret ? ret : watchdog_set(dev, DEFAULT_WATCHDOG_MS);
-	ret = ret ? ret : deadline_set(DEFAULT_DEADLINE_MS);
-	return ret ? ret : rkemu_bind(dev, true);
+	ret = ret ? ret : timeout_set(DEFAULT_TIMEOUT_MS);
+	return ret ? ret : device_bind(dev, true);
 }
 
-const char *rkemu_start(const struct rkemu_dev *dev)
+const char *device_start(const struct test_device *dev)
 {
 	static char reason[PATH_MAX];
 	char path[PATH_MAX];
@@ -254,7 +193,7 @@ const char *rkemu_start(const struct rkemu_dev *dev)
 
 	if (dev->block && access(ENABLE, F_OK))
 		return "no emulated block: CONFIG_VIDEO_RKEMU is needed, and the module loaded";
-	if (access(DEADLINE, F_OK))
+	if (access(FENCE_TIMEOUT, F_OK))
 		return "no release fences: CONFIG_VIDEOBUF2_RELEASE_FENCES is needed";
 	snprintf(path, sizeof(path), "/sys/module/%s/parameters/release_fences", dev->module);
 	if (access(path, F_OK)) {
@@ -296,7 +235,7 @@ static void __attribute__((destructor)) give_blocks_back(void)
 }
 
 /* Both nodes belong to the device of the driver, as sysfs has it. */
-static int open_class(const struct rkemu_dev *dev, const char *pattern, int flags)
+static int open_class(const struct test_device *dev, const char *pattern, int flags)
 {
 	char path[PATH_MAX];
 	int fd = -ENODEV;
@@ -314,7 +253,7 @@ static int open_class(const struct rkemu_dev *dev, const char *pattern, int flag
 }
 
 /* Nodes in /dev may come later than the device, and then once more with other rights. */
-static int open_class_soon(const struct rkemu_dev *dev, const char *pattern, int flags)
+static int open_class_soon(const struct test_device *dev, const char *pattern, int flags)
 {
 	long long end = now_ms() + SOON_MS;
 	int fd;
@@ -328,7 +267,7 @@ static int open_class_soon(const struct rkemu_dev *dev, const char *pattern, int
 	return fd;
 }
 
-int open_node(const struct rkemu_dev *dev, int *media)
+int open_node(const struct test_device *dev, int *media)
 {
 	struct v4l2_capability cap = {};
 	int fd, ret = 0;
@@ -350,99 +289,3 @@ int open_node(const struct rkemu_dev *dev, int *media)
 	return ret ? ret : fd;
 }
 
-int dmabuf_ready(int dmabuf, short events, int ms)
-{
-	const short each[] = { POLLIN, POLLOUT };
-	unsigned int i;
-
-	/* For both at once, poll() would wait until there is one. */
-	for (i = 0; i < ARRAY_COUNT(each); i++) {
-		struct pollfd pollfd = { .fd = dmabuf, .events = events & each[i] };
-
-		if (!pollfd.events)
-			continue;
-		if (poll(&pollfd, 1, ms) < 0)
-			return -errno;
-		if (pollfd.revents & (POLLERR | POLLNVAL))
-			return -EBADF;
-		if (!pollfd.revents)
-			return 0;
-	}
-	return 1;
-}
-
-int dmabuf_fence(int dmabuf, unsigned int flags)
-{
-	struct dma_buf_export_sync_file export = { .flags = flags, .fd = -1 };
-
-	return ioctl(dmabuf, DMA_BUF_IOCTL_EXPORT_SYNC_FILE, &export) ? -errno : export.fd;
-}
-
-static int dmabuf_sync(int dmabuf, unsigned int flags)
-{
-	struct dma_buf_sync sync = { .flags = flags };
-	int ret;
-
-	do {
-		ret = ioctl(dmabuf, DMA_BUF_IOCTL_SYNC, &sync) ? -errno : 0;
-	} while (ret == -EINTR || ret == -EAGAIN);
-	return ret;
-}
-
-int dmabuf_begin(int dmabuf, unsigned int flags)
-{
-	return dmabuf_sync(dmabuf, DMA_BUF_SYNC_START | flags);
-}
-
-int dmabuf_end(int dmabuf, unsigned int flags)
-{
-	return dmabuf_sync(dmabuf, DMA_BUF_SYNC_END | flags);
-}
-
-int heap_alloc(unsigned int size)
-{
-	struct dma_heap_allocation_data data = { .len = size, .fd_flags = O_RDWR | O_CLOEXEC };
-	int heap = open("/dev/dma_heap/system", O_RDONLY | O_CLOEXEC);
-	int ret;
-
-	if (heap < 0)
-		return -errno;
-	ret = ioctl(heap, DMA_HEAP_IOCTL_ALLOC, &data) ? -errno : (int)data.fd;
-	close(heap);
-	return ret;
-}
-
-int fence_status(int fence)
-{
-	struct sync_file_info info = {};
-
-	return ioctl(fence, SYNC_IOC_FILE_INFO, &info) ? NO_STATUS : info.status;
-}
-
-int fence_wait(int fence, int ms)
-{
-	struct pollfd pollfd = { .fd = fence, .events = POLLIN };
-
-	if (poll(&pollfd, 1, ms) < 0)
-		return NO_STATUS;
-	return fence_status(fence);
-}
-
-bool has_address(const char *text)
-{
-	const char *decimal = "0123456789";
-	const char *hex = "0123456789abcdef";
-
-	for (; *text; text++)
-		if ((!strncmp(text, "ffff", 4) && strspn(text, hex) >= 12) ||
-		    (!strncmp(text, "1844", 4) && strspn(text, decimal) >= 20))
-			return true;
-	return false;
-}
-
-void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}

@@ -6,14 +6,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <linux/dma-buf.h>
 
-#include "rkemu_counts.h"
-#include "rkemu_fail.h"
-#include "rkemu_ops.h"
+#include "fence_trace.h"
+#include "fail_nth.h"
+#include "alloc_ops.h"
 
 static int get_buffers(struct stage *stage, enum m2m_side side)
 {
@@ -31,8 +30,7 @@ static int get_buffers(struct stage *stage, enum m2m_side side)
 		struct m2m_buffer *buffer = &m2m->queues[side].buffers[i];
 		struct m2m_buffer *given = &stage->donor.m2m.queues[side].buffers[i];
 
-		munmap(buffer->data, buffer->size);
-		close_fd(&buffer->dmabuf);
+		m2m_buffer_drop(buffer);
 		*buffer = *given;
 		given->data = NULL;
 		given->dmabuf = -1;

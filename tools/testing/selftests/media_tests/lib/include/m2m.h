@@ -4,15 +4,15 @@
  *
  * What returns an int returns a negative error if it fails, unless it says otherwise.
  */
-#ifndef RKEMU_M2M_H
-#define RKEMU_M2M_H
+#ifndef MEDIA_TESTS_M2M_H
+#define MEDIA_TESTS_M2M_H
 
 #include <stddef.h>
 
 #include <linux/types.h>
 #include <linux/videodev2.h>
 
-#include "rkemu_util.h"
+#include "device.h"
 
 #define M2M_BUFFERS	3
 /* Of a buffer, at most. */
@@ -76,9 +76,14 @@ struct m2m_qbuf {
 	int request;
 };
 
+/* Maps the dma-buf, all of it. */
+int m2m_buffer_map(struct m2m_buffer *buffer);
+/* Unmaps and closes it, if it is there. */
+void m2m_buffer_drop(struct m2m_buffer *buffer);
+
 /* Before anything else: m2m_close() of what was never opened does nothing. */
 void m2m_init(struct m2m *m2m);
-int m2m_open(struct m2m *m2m, const struct rkemu_dev *dev, bool media);
+int m2m_open(struct m2m *m2m, const struct test_device *dev, bool media);
 /* In this order: the descriptor of the video node; then dma-bufs and mappings, which outlive it. */
 void m2m_close_node(struct m2m *m2m);
 void m2m_close(struct m2m *m2m);

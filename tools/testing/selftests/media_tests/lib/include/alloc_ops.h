@@ -2,10 +2,10 @@
 /*
  * Tests on the emulated media blocks of the RK3566: operations of a program that need memory.
  */
-#ifndef RKEMU_OPS_H
-#define RKEMU_OPS_H
+#ifndef MEDIA_TESTS_ALLOC_OPS_H
+#define MEDIA_TESTS_ALLOC_OPS_H
 
-#include "rkemu_jobs.h"
+#include "jobs.h"
 
 /* The job of an operation, and those around it. */
 #define JOB_SLOT	0

@@ -13,8 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "rkemu_fail.h"
-#include "rkemu_util.h"
+#include "fail_nth.h"
+#include "array_count.h"
+#include "dmabuf.h"
+#include "text_file.h"
 
 #define DEBUGFS		"/sys/kernel/debug/"
 #define CACHE_FILTER	DEBUGFS "failslab/cache-filter"

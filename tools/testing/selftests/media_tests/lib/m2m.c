@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "rkemu_m2m.h"
+#include "m2m.h"
 
 static int xioctl(int fd, unsigned long request, void *arg)
 {
@@ -58,7 +58,7 @@ void m2m_init(struct m2m *m2m)
 	init_queue(&m2m->queues[M2M_CAPTURE]);
 }
 
-int m2m_open(struct m2m *m2m, const struct rkemu_dev *dev, bool media)
+int m2m_open(struct m2m *m2m, const struct test_device *dev, bool media)
 {
 	struct v4l2_capability cap = {};
 	int ret;
@@ -78,7 +78,7 @@ void m2m_close_node(struct m2m *m2m)
 	close_fd(&m2m->fd);
 }
 
-static void drop_buffer(struct m2m_buffer *buffer)
+void m2m_buffer_drop(struct m2m_buffer *buffer)
 {
 	if (buffer->data)
 		munmap(buffer->data, buffer->size);
@@ -92,8 +92,8 @@ void m2m_drop_buffers(struct m2m *m2m, enum m2m_side side)
 	unsigned int i;
 
 	for (i = 0; i < M2M_BUFFERS; i++) {
-		drop_buffer(&queue->buffers[i]);
-		drop_buffer(&queue->seconds[i]);
+		m2m_buffer_drop(&queue->buffers[i]);
+		m2m_buffer_drop(&queue->seconds[i]);
 	}
 	queue->count = 0;
 }
@@ -205,7 +205,7 @@ int m2m_export(struct m2m *m2m, enum m2m_side side, unsigned int index, int flag
 	return export_plane(m2m, side, index, 0, flags);
 }
 
-static int map_buffer(struct m2m_buffer *buffer)
+int m2m_buffer_map(struct m2m_buffer *buffer)
 {
 	off_t size = lseek(buffer->dmabuf, 0, SEEK_END);
 	void *data;
@@ -231,7 +231,7 @@ static int add_plane(struct m2m *m2m, enum m2m_side side, unsigned int index, un
 	if (fd < 0)
 		return fd;
 	buffer->dmabuf = fd;
-	return map_buffer(buffer);
+	return m2m_buffer_map(buffer);
 }
 
 static int add_buffer(struct m2m *m2m, enum m2m_side side, unsigned int index)
