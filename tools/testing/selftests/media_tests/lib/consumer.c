@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests on the emulated media blocks of the RK3566: what others hold of a job's buffers and fences.
+ * Tests on the emulated media blocks of the RK3566: what consumers hold of a job's buffers and
+ * fences.
  */
 
 #include <errno.h>
@@ -131,8 +132,8 @@ void held_drop(struct held *held, enum held_part part)
 }
 
 /*
- * Whose fences a sync_file has. Of fences that have ended a merge makes one of nobody, which the
- * kernel calls a stub.
+ * Checks the drivers and timelines of the fences of a sync_file. Of fences that have ended a merge
+ * makes a stub, which has no driver of its own.
  */
 static const char *use_names(int fence, unsigned int count, bool stub)
 {
@@ -198,7 +199,7 @@ static const char *use_dmabuf(const struct m2m_buffer *held, bool must_end)
 		return "the dma-buf is not ready";
 	if (dmabuf_begin(held->dmabuf, DMA_BUF_SYNC_RW))
 		return "DMA_BUF_IOCTL_SYNC fails";
-	/* Memory that was freed is seen by KASAN only if somebody looks. */
+	/* Accesses the memory: only then can KASAN report that it was freed. */
 	held->data[0] ^= 1;
 	held->data[held->size - 1] ^= 1;
 	held->data[0] ^= 1;

@@ -217,7 +217,7 @@ const char *device_start(const struct test_device *dev)
 	return NULL;
 }
 
-/* Whoever runs the tests gets the blocks back as they were: the tests themselves end by _exit(). */
+/* At the end of the program the blocks are as they were before: the cases end by _exit(). */
 static pid_t first_process;
 
 static void __attribute__((constructor)) remember_blocks(void)

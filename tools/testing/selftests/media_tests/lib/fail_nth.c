@@ -99,7 +99,7 @@ const char *fail_start(void)
 
 	/* Otherwise it does not matter what the caches say, and there is nothing to put back. */
 	if (!read_text(CACHE_FILTER, filter, sizeof(filter)) && filter[0] == 'Y')
-		return "somebody else lets caches fail: " CACHE_FILTER " is on";
+		return "caches are made to fail already: " CACHE_FILTER " is on";
 	for (i = 0; i < ARRAY_COUNT(settings); i++) {
 		if (!write_text(settings[i].file, settings[i].value))
 			continue;

@@ -86,7 +86,7 @@ static int count_objects(struct memory *memory)
 
 /*
  * vfree() gives back pages at once, but the addresses, and KASAN's notes on them, much later: when
- * somebody needs it to be so. The write protection of a socket's filter does.
+ * something needs it to be so. The write protection of a socket's filter does.
  */
 static int purge_addresses(void)
 {

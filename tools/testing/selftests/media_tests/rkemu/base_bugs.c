@@ -37,7 +37,7 @@ static int dirty_memory(void)
 	return munmap(data, DIRTY_BYTES) ? -errno : 0;
 }
 
-/* The memory of a new buffer, before anybody has written to it. */
+/* The memory of a new buffer that was not written to yet. */
 static int memory(void)
 {
 	const struct m2m_buffer *buffer;

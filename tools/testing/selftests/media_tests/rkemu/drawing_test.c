@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of drivers that draw their pictures with the processor, vim2m and visl: nobody sees a new
- * picture, or a part of it, before its fence.
+ * Tests of drivers that draw their pictures with the processor, vim2m and visl: no part of a
+ * new picture is seen before its fence.
  */
 
 #include <errno.h>

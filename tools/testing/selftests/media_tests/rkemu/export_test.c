@@ -143,7 +143,7 @@ TEST_F_TIMEOUT(export, no_descriptor_left, CASE_S)
 	still_works(_metadata, &self->jobs);
 }
 
-/* Memory of somebody else is not the device's to export. */
+/* An imported buffer cannot be exported. */
 TEST_F_TIMEOUT(export, imported, CASE_S)
 {
 	struct m2m *m2m = &self->jobs.m2m;

@@ -29,7 +29,7 @@
 
 /*
  * Whether the operation fails if it has no memory. What arms the fences of a job can be done
- * without, but QBUF takes memory for them before. A worker has nobody to tell. Of the drivers,
+ * without, but QBUF takes memory for them before. A worker returns no error. Of the drivers,
  * hantro alone allocates when streaming starts.
  */
 static bool needs_memory(const struct stage *stage, const struct op *op)

@@ -119,7 +119,7 @@ TEST_F_TIMEOUT(fault, never_completes_with_another, CASE_S)
 	good_jobs(_metadata, &self->jobs, &self->fences, 3);
 }
 
-/* videobuf2's own deadline comes first, then the driver's watchdog: the fence ends once. */
+/* videobuf2's own timeout comes first, then the driver's watchdog: the fence ends once. */
 TEST_F_TIMEOUT(fault, timeout_then_watchdog, CASE_S)
 {
 	long long begin;
@@ -147,8 +147,8 @@ TEST_F_TIMEOUT(fault, timeout_then_watchdog, CASE_S)
 	good_jobs(_metadata, &self->jobs, &self->fences, 2);
 }
 
-/* A deadline is that of a fence: a job that is late, but ends well, does so after it. */
-TEST_F_TIMEOUT(fault, deadline_then_end, CASE_S)
+/* The timeout ends the fence only: a job that is late, but ends well, does so after it. */
+TEST_F_TIMEOUT(fault, timeout_then_end, CASE_S)
 {
 	ASSERT_EQ(0, watchdog_set(self->dev, 30000));
 	ASSERT_EQ(0, timeout_set(TIMEOUT_MS));
@@ -163,7 +163,7 @@ TEST_F_TIMEOUT(fault, deadline_then_end, CASE_S)
 	good_jobs(_metadata, &self->jobs, &self->fences, 2);
 }
 
-TEST_F_TIMEOUT(fault, deadline_then_streamoff, CASE_S)
+TEST_F_TIMEOUT(fault, timeout_then_streamoff, CASE_S)
 {
 	ASSERT_EQ(0, watchdog_set(self->dev, LONG_WATCHDOG_MS));
 	ASSERT_EQ(0, timeout_set(TIMEOUT_MS));
@@ -209,7 +209,7 @@ TEST_F_TIMEOUT(fault, interrupt_twice, CASE_S)
 
 		ASSERT_EQ(0, job_blank(&self->jobs, 0));
 		ASSERT_EQ(0, job_run(&self->jobs, 0, n));
-		/* Nobody can tell that one from the end of the next job, if it comes that late. */
+		/* A driver cannot tell it from the end of the next job, if it comes that late. */
 		ASSERT_TRUE(knob_reaches(self->dev, "interrupts", interrupts + 2, SOON_MS));
 		sleep_ms(10);
 	}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests on the emulated media blocks of the RK3566: what those can do to the producer who hold no
- * more than descriptors of its dma-bufs and fences. The producer goes on.
+ * Tests on the emulated media blocks of the RK3566: what a consumer can do to the producer that
+ * holds no more than descriptors of its dma-bufs and fences. The producer goes on.
  */
 
 #define _GNU_SOURCE
@@ -111,11 +111,11 @@ static void goes_on(struct __test_metadata *_metadata, struct jobs *jobs, __u32 
 	EXPECT_GT(end, now_ms());
 	/* Nor did it do without: of the picture and of the input. */
 	EXPECT_EQ(armed + 2, fences_armed());
-	/* Not job_shows(), which waits for everybody's fences. */
+	/* Not job_shows(), which waits for the fences of all drivers. */
 	EXPECT_TRUE(jobs->kind->shows(jobs->kind, job_picture(jobs, 0)->data, n));
 }
 
-/* Somebody adds a fence that nobody signals: readers wait for it, the producer does not. */
+/* A consumer adds a fence that is never signalled: readers wait for it, the producer does not. */
 TEST_F_TIMEOUT(holder, never_signalled, CASE_S)
 {
 	const int picture = job_picture(&self->file, 0)->dmabuf;
@@ -165,12 +165,12 @@ TEST_F_TIMEOUT(holder, many_fences, CASE_S)
 /*
  * @buffers: of the producer
  * @foreign: a fence that has ended
- * @nobody: without rights, also to debugfs
+ * @unprivileged: without rights, also to debugfs
  */
 struct busy {
 	const struct m2m_buffer *buffers[2];
 	int foreign;
-	bool nobody;
+	bool unprivileged;
 	atomic_bool stop;
 	unsigned long done;
 	int error;
@@ -192,8 +192,8 @@ static void *be_busy(void *data)
 			busy->error = errno;
 		if (dmabuf_import(dmabuf, fence) || dmabuf_import(dmabuf, busy->foreign))
 			busy->error = errno;
-		if ((dmabuf_count() < 0) != busy->nobody)
-			busy->error = busy->nobody ? EPERM : errno;
+		if ((dmabuf_count() < 0) != busy->unprivileged)
+			busy->error = busy->unprivileged ? EPERM : errno;
 		/* Gone while its callback may be waiting for the fence. */
 		close(epoll);
 		close(fence);
@@ -239,7 +239,7 @@ TEST_F_TIMEOUT(holder, busy_without_rights, CASE_S)
 	ASSERT_NE(MAP_FAILED, busy);
 	busy->buffers[0] = job_picture(&self->file, 0);
 	busy->buffers[1] = job_input(&self->file, 0);
-	busy->nobody = true;
+	busy->unprivileged = true;
 	ASSERT_EQ(0, ioctl(self->timeline, SW_SYNC_IOC_INC, &one));
 	busy->foreign = self->foreign;
 	ASSERT_EQ(0, knob_set(self->dev, "delay_us", 20000));
@@ -265,7 +265,7 @@ TEST_F_TIMEOUT(holder, busy_without_rights, CASE_S)
 	munmap(busy, sizeof(*busy));
 }
 
-/* A dma-buf has its memory as long as somebody has a descriptor. */
+/* A dma-buf has its memory as long as there is a descriptor. */
 TEST_F_TIMEOUT(holder, never_lets_go, CASE_S)
 {
 	const long before = dmabuf_count();
@@ -335,7 +335,7 @@ TEST_F_TIMEOUT(holder, keeps_sync_files, CASE_S)
 	fences_close(&closed);
 }
 
-/* 0 if vgem holds the buffer from now on; -EBUSY if somebody else does, or vgem itself. */
+/* 0 if vgem holds the buffer from now on; -EBUSY if another driver does, or vgem itself. */
 static int vgem_hold(int vgem, __u32 handle)
 {
 	struct drm_vgem_fence_attach attach = { .handle = handle, .flags = VGEM_FENCE_WRITE };
@@ -391,7 +391,7 @@ TEST_F_TIMEOUT(holder, held_by_another_driver, CASE_S)
 	close(vgem);
 }
 
-/* Names are what all holders of a sync_file may read: whose it is, and no more. */
+/* Names are what all holders of a sync_file may read: driver and queue, and no more. */
 TEST_F_TIMEOUT(holder, names, CASE_S)
 {
 	struct sync_fence_info infos[2] = {};

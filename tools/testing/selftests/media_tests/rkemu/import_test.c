@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of pictures in memory of others whose QBUF is refused.
+ * Tests of imported pictures whose QBUF is refused.
  */
 
 #include <errno.h>

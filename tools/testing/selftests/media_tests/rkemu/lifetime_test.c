@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Tests on the emulated media blocks of the RK3566, and on vim2m: in the middle of a job,
- * everything goes away in every order, while others hold what they took of the job and let it go,
- * too: after all of that, or in between.
+ * everything goes away in every order, while consumers hold what they took of the job and let it
+ * go, too: after all of that, or in between.
  *
  * The orders are generated. Each one is met once, with the next order of letting go; with
  * RKEMU_LIFETIMES=24 each one is met with each of these. In between, the next of all ways to put
@@ -331,7 +331,7 @@ static const char *run_order(struct stage *stage, const struct order *order,
 	} else {
 		waits = !pthread_create(&stage->waiter, NULL, wait_for_picture, stage);
 		if (!waits && !wrong)
-			wrong = "nobody can wait for the job";
+			wrong = "the thread that waits for the job cannot be made";
 	}
 	for (i = 0; i < order->count && !wrong; i++) {
 		wrong = let_go(stage, letting_go, &gone, i, must_end);
@@ -444,7 +444,7 @@ TEST_F_TIMEOUT(lifetime, all_orders, ORDERS_S)
 	/* Picture and input of the job that ran in each. */
 	EXPECT_LE(4 * orders.count * drops, events.made);
 	EXPECT_EQ(0, events.left);
-	/* Of those who waited meanwhile; some may have come too late for that. */
+	/* Of the threads that waited meanwhile; some may have come too late for that. */
 	EXPECT_LT(0, events.waits);
 }
 

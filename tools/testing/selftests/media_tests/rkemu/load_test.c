@@ -243,7 +243,7 @@ static int run(struct load *load)
 	return ret;
 }
 
-/* A mistake, to see that it is found: the dma-bufs of a slot stay. */
+/* A leak on purpose, to see that it is found: the dma-bufs of a slot stay. */
 static int keep_dmabufs(struct jobs *jobs, unsigned int slot)
 {
 	if (dup(job_input(jobs, slot)->dmabuf) < 0 || dup(job_picture(jobs, slot)->dmabuf) < 0)

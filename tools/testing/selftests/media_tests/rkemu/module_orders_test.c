@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Tests on the emulated media blocks of the RK3566, and on vim2m: in the middle of a job, the file,
- * its buffers, the device and all modules of videobuf2 go away in every order, while somebody holds
- * one thing of the job, or everything. It keeps the modules that it needs, and no other; a fence
- * keeps none.
+ * its buffers, the device and all modules of videobuf2 go away in every order, while a consumer
+ * holds one thing of the job, or everything. That keeps the modules that it needs, and no other; a
+ * fence keeps none.
  *
- * The orders are generated, from what may go when. Before each step, whatever may not go is tried,
- * too. Loading modules takes its time: every RKEMU_ORDER_STRIDE-th order is met, others for each
- * device and each thing; 1 means all of them. With --drivers it lists the drivers and does no more.
+ * The orders are generated, from what may go when. Before each step, modules that are in use are
+ * tried, too. Loading modules takes its time: every RKEMU_ORDER_STRIDE-th order is met, others for
+ * each device and each thing; 1 means all of them. With --drivers it lists the drivers and does no
+ * more.
  */
 
 #include <errno.h>
@@ -155,7 +156,7 @@ static void drop(struct stage *stage)
 	unmap(stage);
 }
 
-/* KASAN sees memory that was freed only if somebody looks. */
+/* Accesses the memory: only then can KASAN report that it was freed. */
 static const char *use(struct stage *stage, bool must_end)
 {
 	const char *wrong = held_use(&stage->held, must_end);
@@ -225,7 +226,7 @@ static const char *take_steps(struct stage *stage, const struct order *order, un
 		ret = take_step(stage, step);
 		if (ret) {
 			printf("# step %u: %d\n", i + 1, ret);
-			return step < MODULES ? "a module stays that nobody needs" :
+			return step < MODULES ? "a module stays that is not in use" :
 						"a step fails";
 		}
 		*done |= BIT(step);

@@ -87,8 +87,8 @@ TEST_F_TIMEOUT(module, driver_in_use, CASE_S)
 }
 
 /*
- * The file is closed and the driver goes, but somebody holds dma-bufs and fences of the job. They
- * keep the allocator, and the fences need no module at all.
+ * The file is closed and the driver goes, but dma-bufs and fences of the job are held. They keep
+ * the allocator, and the fences need no module at all.
  */
 TEST_F_TIMEOUT(module, driver_gone, CASE_S)
 {

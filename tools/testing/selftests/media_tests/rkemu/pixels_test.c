@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Tests on the emulated media blocks of the RK3566: what a consumer of a dma-buf hears and sees
- * while the device is at work. The blocks write the picture at the end of a job, so that whoever
- * looks too early sees the one before.
+ * while the device is at work. The blocks write the picture at the end of a job, so that a
+ * consumer that reads too early sees the one before.
  */
 
 #include <poll.h>
@@ -168,7 +168,7 @@ static void ask_frames(struct __test_metadata *_metadata, struct jobs *jobs, uns
 	ASSERT_LE(frames, 2 * counts->mid);
 }
 
-/* Without fences: whoever asks is told that the picture is ready, and sees the old one. */
+/* Without fences: a consumer is told that the picture is ready, and sees the old one. */
 TEST_F_TIMEOUT(pixels, off, 3 * CASE_S)
 {
 	struct counts counts;
@@ -182,7 +182,7 @@ TEST_F_TIMEOUT(pixels, off, 3 * CASE_S)
 	EXPECT_EQ(0, counts.wrong);
 }
 
-/* With fences: whoever asks is told to wait, and then sees the new one. */
+/* With fences: a consumer is told to wait, and then sees the new one. */
 TEST_F_TIMEOUT(pixels, on, 3 * CASE_S)
 {
 	struct counts counts;
@@ -269,7 +269,7 @@ TEST_F_TIMEOUT(pixels, sync_waits, CASE_S)
 	EXPECT_EQ(0, job_end(&self->jobs, 0, 1, SOON_MS));
 }
 
-/* The device reads its input: others may read it too, but whoever wants to write has to wait. */
+/* The device reads its input: others may read it too, but writers have to wait. */
 TEST_F_TIMEOUT(pixels, input_fence, CASE_S)
 {
 	const struct test_device *dev = self->dev;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Tests on the emulated blitter of the RK3566: pictures in two planes, each in a dma-buf of its
- * own. Whoever has one plane hears what whoever has the other one hears.
+ * own. The fences of all planes say the same.
  */
 
 #include <errno.h>

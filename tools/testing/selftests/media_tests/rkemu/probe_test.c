@@ -86,7 +86,7 @@ static const char *try_bind(const struct job_kind *kind, unsigned int nth, int *
 	return device_works(kind, nth);
 }
 
-/* For whoever looks at the kernel's log: the report that comes now is one that is known. */
+/* For scripts that check the kernel's log: the report that comes now is one that is known. */
 static void tell_log(struct __test_metadata *_metadata, const char *text)
 {
 	ASSERT_EQ(0, write_text("/dev/kmsg", text));

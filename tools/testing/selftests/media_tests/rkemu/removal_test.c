@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Tests on the emulated media blocks of the RK3566: the user, the driver or the device goes away in
- * the middle of a job. Fences and dma-bufs stay with whoever has them, and the fences end.
+ * the middle of a job. Fences and dma-bufs stay with their holders, and the fences end.
  */
 
 #include <errno.h>
@@ -183,7 +183,7 @@ TEST_F_TIMEOUT(removal, close, CASE_S)
 	works(_metadata, variant->kind);
 }
 
-/* A file whose jobs all wait for another one's is no concern of that one. */
+/* Closing a file whose jobs all wait does not disturb the file whose job runs. */
 TEST_F_TIMEOUT(removal, close_waiting, CASE_S)
 {
 	struct jobs *other = &self->other;

@@ -124,8 +124,8 @@ TEST_F_TIMEOUT(request, of_two_files, CASE_S)
 }
 
 /**
- * struct rival - somebody who calls an ioctl of a request all the time
- * @thread: that does
+ * struct rival - a thread that calls an ioctl of a request all the time
+ * @thread: the thread
  * @request: the request
  * @ioctl: MEDIA_REQUEST_IOC_QUEUE or MEDIA_REQUEST_IOC_REINIT
  * @calls: how often it has ended

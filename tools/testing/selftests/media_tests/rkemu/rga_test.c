@@ -49,7 +49,7 @@ static void open_with_heap(struct __test_metadata *_metadata, struct jobs *jobs,
 	ASSERT_EQ(0, jobs_go(jobs));
 }
 
-/* Pictures into buffers of the system's dma-heap: whoever shares them sees the fence. */
+/* Pictures into buffers of the system's dma-heap: every sharer sees the fence. */
 TEST_F_TIMEOUT(rga, imported_picture, CASE_S)
 {
 	const long completed = knob_get(&device_rga, "completed");
@@ -104,7 +104,7 @@ TEST_F_TIMEOUT(rga, imported_input, CASE_S)
 	EXPECT_TRUE(job_shows(jobs, 0, 1));
 }
 
-/* A job that fails tells the others who share the buffer. */
+/* A job that fails ends its fence with an error, also in an imported buffer. */
 TEST_F_TIMEOUT(rga, imported_picture_error, CASE_S)
 {
 	struct jobs *jobs = &self->jobs;

@@ -68,7 +68,7 @@ FIXTURE_TEARDOWN(rights)
 	EXPECT_EQ(0, device_defaults(self->dev));
 }
 
-/* Files that decide about fences: a user who may write one can arm, delay or end them. */
+/* Files that decide about fences: a process that may write one can arm, delay or end them. */
 enum { NODE, NODE_FD, MEDIA, MEDIA_FD, TIMEOUT_MS, FENCES, UNBIND, PATHS };
 
 static const char *const path_names[PATHS] = {
@@ -142,8 +142,8 @@ static const char *try_signals(int dmabuf, int fence)
 }
 
 /*
- * What may delay somebody: it is allowed, or not, and whoever sent it does not go on. @next is of
- * the picture of the next job.
+ * What may delay a consumer: it is allowed, or it is refused. @next is of the picture of the next
+ * job.
  */
 static const char *try_delays(int dmabuf, int next, int fence)
 {
@@ -166,7 +166,7 @@ static const char *try_delays(int dmabuf, int next, int fence)
 }
 
 /* A process without rights does what it can, and is stopped then with all that it has. */
-static void be_nobody(const struct paths *paths, const int dmabufs[2], int fence)
+static void be_unprivileged(const struct paths *paths, const int dmabufs[2], int fence)
 {
 	const char *wrong = drop_rights() ? "no other user" : NULL;
 
@@ -174,7 +174,7 @@ static void be_nobody(const struct paths *paths, const int dmabufs[2], int fence
 	wrong = wrong ? wrong : try_signals(dmabufs[0], fence);
 	wrong = wrong ? wrong : try_delays(dmabufs[0], dmabufs[1], fence);
 	if (wrong) {
-		printf("# nobody: %s: %s\n", wrong, strerror(errno));
+		printf("# unprivileged: %s: %s\n", wrong, strerror(errno));
 		fflush(stdout);
 		_exit(1);
 	}
@@ -182,7 +182,7 @@ static void be_nobody(const struct paths *paths, const int dmabufs[2], int fence
 	_exit(0);
 }
 
-TEST_F_TIMEOUT(rights, of_nobody, CASE_S)
+TEST_F_TIMEOUT(rights, without_rights, CASE_S)
 {
 	const int dmabufs[2] = { job_picture(&self->file, 0)->dmabuf,
 				 job_picture(&self->file, 1)->dmabuf };
@@ -194,7 +194,7 @@ TEST_F_TIMEOUT(rights, of_nobody, CASE_S)
 	fences_init(&fences);
 	ASSERT_EQ(0, find_paths(&paths, &self->file));
 	ASSERT_EQ(!!variant->kind->controls, !!paths.path[MEDIA][0]);
-	/* Who has the rights can do it: these are the right files. */
+	/* With the rights it is possible: these are the right files. */
 	EXPECT_EQ(NULL, open_all(&paths, true));
 	ASSERT_EQ(0, knob_set(self->dev, "delay_us", LONG_JOB_US));
 	ASSERT_EQ(0, job_start(&self->file, 0, 1));
@@ -203,7 +203,7 @@ TEST_F_TIMEOUT(rights, of_nobody, CASE_S)
 	child = fork();
 	ASSERT_LE(0, child);
 	if (!child)
-		be_nobody(&paths, dmabufs, fences.picture);
+		be_unprivileged(&paths, dmabufs, fences.picture);
 	EXPECT_EQ(1, fences_wait(&fences, SOON_MS));
 	EXPECT_EQ(0, job_end(&self->file, 0, 1, SOON_MS));
 	ASSERT_EQ(child, waitpid(child, &status, WUNTRACED));
@@ -357,7 +357,7 @@ static unsigned int check_trace(struct named *named)
 	unsigned int round, wrong = 0;
 	char line[512];
 
-	/* Only the second time it is known whose the first events of dma_fence were. */
+	/* The first events of dma_fence are assigned to a fence in the second round only. */
 	for (round = 0; round < 2; round++) {
 		FILE *file = fopen(TRACE "/trace", "re");
 		struct named *fence;
@@ -413,8 +413,9 @@ static unsigned int check_bufinfo(struct named *named)
 }
 
 /*
- * Names are what everybody may read who has a sync_file, and who may read traces and debugfs: whose
- * fence it is, and no more. Two files have jobs at once, and their names are not mixed up.
+ * A holder of a sync_file may read names, and so may a reader of traces and debugfs: they tell
+ * driver and queue of a fence, and no more. Two files have jobs at once, and their names are not
+ * mixed up.
  */
 TEST_F_TIMEOUT(rights, to_names, CASE_S)
 {

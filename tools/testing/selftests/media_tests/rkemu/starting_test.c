@@ -16,7 +16,7 @@
  * of the drivers allow.
  */
 #define JOB_MS	600
-/* Who looks whether it still runs can do with less. */
+/* Less is enough for a case that checks that the job still ran. */
 #define NEXT_MS	300
 #define ROUNDS	5
 

@@ -423,7 +423,7 @@ TEST_F_TIMEOUT(waiting, picture_of_an_old_size, CASE_S)
 		EXPECT_EQ(0, m2m_dqbuf(m2m, M2M_CAPTURE, SOON_MS, &buf));
 		/* Else it would have been written behind its end. */
 		EXPECT_TRUE(buf.flags & V4L2_BUF_FLAG_ERROR);
-		/* Nobody waits for it in vain. */
+		/* The request ends, too. */
 		poll_request.fd = how.request;
 		EXPECT_EQ(1, poll(&poll_request, 1, SOON_MS));
 		EXPECT_EQ(0, close(how.request));

@@ -26,7 +26,7 @@
  * @inputs: number of OUTPUT buffers that there are
  * @pictures: number of CAPTURE buffers
  * @fewer: there are fewer of them than were asked for
- * @counted: jobs are over when they are started: of their fences nobody sees more than the number
+ * @counted: jobs are over when they are started: of their fences only the number is seen
  * @armed: fences of all jobs before the one in JOB_SLOT
  */
 struct stage {

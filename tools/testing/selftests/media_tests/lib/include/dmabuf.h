@@ -47,7 +47,7 @@ struct sw_sync_create_fence_data {
 
 /* A sync_file with a fence that ends when the timeline is at @value. */
 int sw_sync_fence(int timeline, unsigned int value);
-/* DMA_BUF_IOCTL_IMPORT_SYNC_FILE, as of somebody who writes. */
+/* DMA_BUF_IOCTL_IMPORT_SYNC_FILE, as of a writer. */
 int dmabuf_import(int dmabuf, int fence);
 
 #define BUFINFO			"/sys/kernel/debug/dma_buf/bufinfo"

@@ -10,7 +10,7 @@
 
 /* From now on allocations may fail. NULL, or why that is not possible here. */
 const char *fail_start(void);
-/* As it was before. Whoever runs the tests gets that in any case. */
+/* As it was before. At the end of the program that is done in any case. */
 void fail_stop(void);
 
 /* Lets the @nth allocation of this task fail, counted from now on. */
