@@ -14,23 +14,23 @@ static void abort_midway(struct kunit *test)
 {
 	static const unsigned int after[] = { 0, 1, 13 };
 	const struct rbt_format *format = test->param_value;
-	struct rbt_world *world = test->priv;
-	struct rbt_picture *src = rbt_new_picture(world, format, 48, 28);
-	const unsigned int used = world->used;
+	struct rbt_context *ctx = test->priv;
+	struct rbt_picture *src = rbt_new_picture(ctx, format, 48, 28);
+	const unsigned int used = ctx->used;
 	unsigned int i;
 
 	rbt_draw(src);
 	for (i = 0; i < ARRAY_SIZE(after); ++i) {
-		struct rbt_picture *dst = rbt_new_picture(world, format, 48, 28);
+		struct rbt_picture *dst = rbt_new_picture(ctx, format, 48, 28);
 		/* Chroma is written with the first of the lines that share it. */
 		const unsigned int lines = DIV_ROUND_UP(after[i], format->ydiv ?: 1);
 		unsigned int line;
 
-		world->lines = 0;
-		world->abort_at = after[i];
+		ctx->lines = 0;
+		ctx->abort_at = after[i];
 		rbt_program(src, rbt_whole(src), dst, rbt_whole(dst), 0, 0);
-		KUNIT_EXPECT_EQ(test, -ECANCELED, rbt_run(world));
-		KUNIT_EXPECT_EQ(test, after[i] + 1, world->lines);
+		KUNIT_EXPECT_EQ(test, -ECANCELED, rbt_run(ctx));
+		KUNIT_EXPECT_EQ(test, after[i] + 1, ctx->lines);
 		for (line = 0; line < dst->h; ++line) {
 			const u8 *luma = rbt_at(dst, line * dst->stride);
 
@@ -42,7 +42,7 @@ static void abort_midway(struct kunit *test)
 
 			KUNIT_EXPECT_EQ(test, line < lines, !!memchr_inv(chroma, RBT_UNTOUCHED, 8));
 		}
-		world->used = used;
+		ctx->used = used;
 	}
 }
 
@@ -111,10 +111,10 @@ static void refuse(struct kunit *test)
 	/* Its number is 0, so that another one can be toggled in. */
 	const struct rbt_format *format = rbt_named(test, "ARGB32");
 	const struct refusal *refusal = test->param_value;
-	struct rbt_world *world = test->priv;
-	struct rbt_picture *src = rbt_new_picture(world, format, 36, 34);
-	struct rbt_picture *dst = rbt_new_picture(world, format, 36, 34);
-	u32 *word = &world->command[RKEMU_COMMAND_INDEX(refusal->reg)];
+	struct rbt_context *ctx = test->priv;
+	struct rbt_picture *src = rbt_new_picture(ctx, format, 36, 34);
+	struct rbt_picture *dst = rbt_new_picture(ctx, format, 36, 34);
+	u32 *word = &ctx->command[RKEMU_COMMAND_INDEX(refusal->reg)];
 
 	rbt_draw(src);
 	if (refusal->fill)
@@ -122,14 +122,14 @@ static void refuse(struct kunit *test)
 	else
 		rbt_program(src, rbt_whole(src), dst, rbt_whole(dst), 0, 0);
 	/* Without swaps, which some formats do not have. */
-	RBT_SET(world, RGA_SRC_INFO, 0);
-	RBT_SET(world, RGA_DST_INFO, 0);
+	RBT_SET(ctx, RGA_SRC_INFO, 0);
+	RBT_SET(ctx, RGA_DST_INFO, 0);
 
 	*word ^= refusal->toggle;
-	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP, rbt_run(world));
+	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP, rbt_run(ctx));
 	rbt_check_untouched(dst, (struct rbt_rect){ });
 	*word ^= refusal->toggle;
-	KUNIT_EXPECT_EQ(test, 0, rbt_run(world));
+	KUNIT_EXPECT_EQ(test, 0, rbt_run(ctx));
 }
 
 /* What leads nowhere: one page of a picture, in the middle, or its whole table. */
@@ -137,9 +137,9 @@ static void bad_addresses(struct kunit *test)
 {
 	static const u32 nowhere[] = { 0, RBT_PAGES * SZ_4K, 0xfffff000 };
 	const struct rbt_format *format = test->param_value;
-	struct rbt_world *world = test->priv;
-	struct rbt_picture *src = rbt_new_picture(world, format, 100, 120);
-	struct rbt_picture *dst = rbt_new_picture(world, format, 100, 120);
+	struct rbt_context *ctx = test->priv;
+	struct rbt_picture *src = rbt_new_picture(ctx, format, 100, 120);
+	struct rbt_picture *dst = rbt_new_picture(ctx, format, 100, 120);
 	struct rbt_picture *pics[] = { src, dst };
 	static const unsigned int bases[] = { RGA_MMU_SRC_BASE, RGA_MMU_DST_BASE };
 	unsigned int i, k;
@@ -147,25 +147,25 @@ static void bad_addresses(struct kunit *test)
 	rbt_draw(src);
 	rbt_program(src, rbt_whole(src), dst, rbt_whole(dst), 0, 0);
 	for (k = 0; k < ARRAY_SIZE(pics); ++k) {
-		u32 *word = &world->command[RKEMU_COMMAND_INDEX(bases[k])];
+		u32 *word = &ctx->command[RKEMU_COMMAND_INDEX(bases[k])];
 		u32 *entry = &pics[k]->table[pics[k]->pages - 1];
 		const u32 table = *word, page = *entry;
 
 		for (i = 0; i < ARRAY_SIZE(nowhere); ++i) {
 			*entry = nowhere[i];
-			KUNIT_EXPECT_EQ(test, -EFAULT, rbt_run(world));
+			KUNIT_EXPECT_EQ(test, -EFAULT, rbt_run(ctx));
 			*entry = page;
 			*word = nowhere[i] >> 4;
-			KUNIT_EXPECT_EQ(test, -EFAULT, rbt_run(world));
+			KUNIT_EXPECT_EQ(test, -EFAULT, rbt_run(ctx));
 			*word = table;
-			KUNIT_EXPECT_EQ(test, 0, rbt_run(world));
+			KUNIT_EXPECT_EQ(test, 0, rbt_run(ctx));
 		}
 	}
 	/* Behind the last entry, and out of what 32 bits can say. */
-	RBT_SET(world, RGA_SRC_Y_RGB_BASE_ADDR, src->pages * SZ_4K);
-	KUNIT_EXPECT_EQ(test, -EFAULT, rbt_run(world));
-	RBT_SET(world, RGA_SRC_Y_RGB_BASE_ADDR, 0xfffffff0);
-	KUNIT_EXPECT_EQ(test, -EFAULT, rbt_run(world));
+	RBT_SET(ctx, RGA_SRC_Y_RGB_BASE_ADDR, src->pages * SZ_4K);
+	KUNIT_EXPECT_EQ(test, -EFAULT, rbt_run(ctx));
+	RBT_SET(ctx, RGA_SRC_Y_RGB_BASE_ADDR, 0xfffffff0);
+	KUNIT_EXPECT_EQ(test, -EFAULT, rbt_run(ctx));
 }
 
 static struct kunit_case rkemu_blit_errors_cases[] = {

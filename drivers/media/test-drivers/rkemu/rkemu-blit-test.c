@@ -13,15 +13,15 @@ KUNIT_ARRAY_PARAM_DESC(format, rbt_formats, name);
 static void copy(struct kunit *test, const struct rbt_format *format, unsigned int w,
 		 unsigned int h, struct rbt_rect from, struct rbt_rect to, bool odd)
 {
-	struct rbt_world *world = test->priv;
-	struct rbt_picture *src = rbt_new_picture(world, format, w, h);
-	struct rbt_picture *dst = rbt_new_picture(world, format, w, h);
+	struct rbt_context *ctx = test->priv;
+	struct rbt_picture *src = rbt_new_picture(ctx, format, w, h);
+	struct rbt_picture *dst = rbt_new_picture(ctx, format, w, h);
 	bool failed = false;
 	unsigned int x, y;
 
 	rbt_draw(src);
 	rbt_program(src, from, dst, to, 0, 0);
-	KUNIT_ASSERT_EQ(test, 0, rbt_run(world));
+	KUNIT_ASSERT_EQ(test, 0, rbt_run(ctx));
 	for (y = 0; y < to.h && !failed; ++y)
 		for (x = 0; x < to.w && !failed; ++x) {
 			struct rkemu_px px = rbt_pattern(format, from.x + x, from.y + y);
@@ -106,10 +106,10 @@ static void convert_color(struct kunit *test, const struct rbt_format *to, bool 
 			  const struct color *color)
 {
 	const struct rbt_format *from = test->param_value;
-	struct rbt_world *world = test->priv;
-	const unsigned int used = world->used;
-	struct rbt_picture *src = rbt_new_picture(world, from, 20, 6);
-	struct rbt_picture *dst = rbt_new_picture(world, to, 20, 6);
+	struct rbt_context *ctx = test->priv;
+	const unsigned int used = ctx->used;
+	struct rbt_picture *src = rbt_new_picture(ctx, from, 20, 6);
+	struct rbt_picture *dst = rbt_new_picture(ctx, to, 20, 6);
 	const unsigned int mode = bt709 ? RGA_SRC_CSC_MODE_BT709_R0 : RGA_SRC_CSC_MODE_BT601_R0;
 	unsigned int x, y;
 
@@ -118,13 +118,13 @@ static void convert_color(struct kunit *test, const struct rbt_format *to, bool 
 			rbt_put(src, x, y, as(from, color, bt709));
 	rbt_program(src, rbt_whole(src), dst, rbt_whole(dst), 0, 0);
 	if (from->planes && !to->planes)
-		rbt_program_csc(world, RGA_SRC_INFO, mode);
+		rbt_program_csc(ctx, RGA_SRC_INFO, mode);
 	if (!from->planes && to->planes)
-		rbt_program_csc(world, RGA_DST_INFO, mode);
-	KUNIT_ASSERT_EQ_MSG(test, 0, rbt_run(world), "to %s", to->name);
+		rbt_program_csc(ctx, RGA_DST_INFO, mode);
+	KUNIT_ASSERT_EQ_MSG(test, 0, rbt_run(ctx), "to %s", to->name);
 	rbt_check_uniform(dst, rbt_whole(dst), as(to, color, bt709), tolerance(from, to));
 	/* The next ones can have the pages. */
-	world->used = used;
+	ctx->used = used;
 }
 
 /* From one format to all. */
@@ -143,10 +143,10 @@ static void convert(struct kunit *test)
 /* Chroma is the mean of what shares it. The lines are so long that there are few in a band. */
 static void chroma_mean(struct kunit *test)
 {
-	struct rbt_world *world = test->priv;
-	struct rbt_picture *src = rbt_new_picture(world, rbt_named(test, "XBGR32"), 24, 40);
-	struct rbt_picture *wide = rbt_new_picture(world, rbt_named(test, "NV12"), 2184, 40);
-	struct rbt_picture *same = rbt_new_picture(world, rbt_named(test, "NV16"), 24, 40);
+	struct rbt_context *ctx = test->priv;
+	struct rbt_picture *src = rbt_new_picture(ctx, rbt_named(test, "XBGR32"), 24, 40);
+	struct rbt_picture *wide = rbt_new_picture(ctx, rbt_named(test, "NV12"), 2184, 40);
+	struct rbt_picture *same = rbt_new_picture(ctx, rbt_named(test, "NV16"), 24, 40);
 	const struct color *red = &colors[3], *blue = &colors[5];
 	bool failed = false;
 	unsigned int x, y, direction;
@@ -159,8 +159,8 @@ static void chroma_mean(struct kunit *test)
 				rbt_put(src, x, y, as(src->format, (direction ? x : y) % 2 ?
 						     blue : red, false));
 		rbt_program(src, rbt_whole(src), dst, rbt_whole(dst), 0, 0);
-		rbt_program_csc(world, RGA_DST_INFO, RGA_DST_CSC_MODE_BT601_R0);
-		KUNIT_ASSERT_EQ(test, 0, rbt_run(world));
+		rbt_program_csc(ctx, RGA_DST_INFO, RGA_DST_CSC_MODE_BT601_R0);
+		KUNIT_ASSERT_EQ(test, 0, rbt_run(ctx));
 		for (y = 0; y < dst->h; ++y)
 			for (x = 0; x < dst->w; ++x)
 				rbt_check(dst, x, y, (struct rkemu_px){ {
@@ -201,21 +201,21 @@ static void origin(const struct rbt_picture *src, const struct rbt_picture *dst,
 static void turn(struct kunit *test)
 {
 	const struct rbt_format *format = test->param_value;
-	struct rbt_world *world = test->priv;
-	struct rbt_picture *src = rbt_new_picture(world, format, 48, 28);
-	const unsigned int used = world->used;
+	struct rbt_context *ctx = test->priv;
+	struct rbt_picture *src = rbt_new_picture(ctx, format, 48, 28);
+	const unsigned int used = ctx->used;
 	unsigned int rotation, mirror, x, y;
 
 	rbt_draw(src);
 	for (rotation = 0; rotation < 4; ++rotation) {
 		for (mirror = 0; mirror < 4; ++mirror) {
 			struct rbt_picture *dst = rotation & 1 ?
-				rbt_new_picture(world, format, src->h, src->w) :
-				rbt_new_picture(world, format, src->w, src->h);
+				rbt_new_picture(ctx, format, src->h, src->w) :
+				rbt_new_picture(ctx, format, src->w, src->h);
 			bool failed = false;
 
 			rbt_program(src, rbt_whole(src), dst, rbt_whole(dst), rotation, mirror);
-			KUNIT_ASSERT_EQ(test, 0, rbt_run(world));
+			KUNIT_ASSERT_EQ(test, 0, rbt_run(ctx));
 			for (y = 0; y < dst->h && !failed; ++y) {
 				for (x = 0; x < dst->w && !failed; ++x) {
 					unsigned int sx = x, sy = y;
@@ -228,7 +228,7 @@ static void turn(struct kunit *test)
 			if (failed)
 				KUNIT_FAIL(test, "rotation %u, mirror %u", rotation, mirror);
 			rbt_check_untouched(dst, rbt_whole(dst));
-			world->used = used;
+			ctx->used = used;
 		}
 	}
 }
@@ -237,15 +237,15 @@ static void turn(struct kunit *test)
 static void turn_tall(struct kunit *test)
 {
 	const struct rbt_format *format = rbt_named(test, "NV12");
-	struct rbt_world *world = test->priv;
-	struct rbt_picture *src = rbt_new_picture(world, format, 40, 2184);
-	struct rbt_picture *dst = rbt_new_picture(world, format, 2184, 40);
+	struct rbt_context *ctx = test->priv;
+	struct rbt_picture *src = rbt_new_picture(ctx, format, 40, 2184);
+	struct rbt_picture *dst = rbt_new_picture(ctx, format, 2184, 40);
 	bool failed = false;
 	unsigned int x, y;
 
 	rbt_draw(src);
 	rbt_program(src, rbt_whole(src), dst, rbt_whole(dst), RGA_SRC_ROT_MODE_90_DEGREE, 0);
-	KUNIT_ASSERT_EQ(test, 0, rbt_run(world));
+	KUNIT_ASSERT_EQ(test, 0, rbt_run(ctx));
 	for (y = 0; y < dst->h; ++y)
 		for (x = 0; x < dst->w; ++x)
 			rbt_check(dst, x, y, rbt_pattern(format, y, src->h - 1 - x), 0, &failed);
@@ -256,13 +256,13 @@ static void turn_flat(struct kunit *test)
 {
 	static const unsigned int widths[] = { 3, 5 };
 	const struct rbt_format *format = rbt_named(test, "XBGR32");
-	struct rbt_world *world = test->priv;
-	const unsigned int used = world->used;
+	struct rbt_context *ctx = test->priv;
+	const unsigned int used = ctx->used;
 	unsigned int x, y, i;
 
 	for (i = 0; i < ARRAY_SIZE(widths); ++i) {
-		struct rbt_picture *src = rbt_new_picture(world, format, widths[i], 2);
-		struct rbt_picture *dst = rbt_new_picture(world, format, 2184, 40);
+		struct rbt_picture *src = rbt_new_picture(ctx, format, widths[i], 2);
+		struct rbt_picture *dst = rbt_new_picture(ctx, format, 2184, 40);
 		bool failed = false;
 
 		for (y = 0; y < src->h; ++y)
@@ -270,13 +270,13 @@ static void turn_flat(struct kunit *test)
 				rbt_put(src, x, y, (struct rkemu_px){ { 50 * x, 0, 0, 255 } });
 		rbt_program(src, rbt_whole(src), dst, rbt_whole(dst),
 			    RGA_SRC_ROT_MODE_90_DEGREE, 0);
-		KUNIT_ASSERT_EQ(test, 0, rbt_run(world));
+		KUNIT_ASSERT_EQ(test, 0, rbt_run(ctx));
 		for (y = 0; y < dst->h; ++y)
 			for (x = 0; x < dst->w; ++x)
 				rbt_check(dst, x, y, (struct rkemu_px){
 					{ 50 * (src->w - 1) * y / (dst->h - 1), 0, 0, 255 }
 				}, 2, &failed);
-		world->used = used;
+		ctx->used = used;
 	}
 }
 
@@ -285,9 +285,9 @@ static void scale_fields(struct kunit *test, unsigned int sw, unsigned int sh, u
 			 unsigned int dh, unsigned int rotation, unsigned int border)
 {
 	const struct rbt_format *format = test->param_value;
-	struct rbt_world *world = test->priv;
-	struct rbt_picture *src = rbt_new_picture(world, format, sw, sh);
-	struct rbt_picture *dst = rbt_new_picture(world, format, dw, dh);
+	struct rbt_context *ctx = test->priv;
+	struct rbt_picture *src = rbt_new_picture(ctx, format, sw, sh);
+	struct rbt_picture *dst = rbt_new_picture(ctx, format, dw, dh);
 	struct rkemu_px field[4];
 	unsigned int x, y, i;
 
@@ -297,7 +297,7 @@ static void scale_fields(struct kunit *test, unsigned int sw, unsigned int sh, u
 		for (x = 0; x < sw; ++x)
 			rbt_put(src, x, y, field[(x >= sw / 2) + 2 * (y >= sh / 2)]);
 	rbt_program(src, rbt_whole(src), dst, rbt_whole(dst), rotation, 0);
-	KUNIT_ASSERT_EQ(test, 0, rbt_run(world));
+	KUNIT_ASSERT_EQ(test, 0, rbt_run(ctx));
 	rbt_check_untouched(dst, rbt_whole(dst));
 	for (i = 0; i < 4; ++i) {
 		/* From left to right, from above to below; or turned to the right. */
@@ -331,19 +331,19 @@ static void scale_ramp(struct kunit *test)
 {
 	static const unsigned int sizes[][2] = { { 64, 64 }, { 90, 64 }, { 64, 150 }, { 40, 50 } };
 	const struct rbt_format *format = rbt_named(test, "XBGR32");
-	struct rbt_world *world = test->priv;
-	struct rbt_picture *src = rbt_new_picture(world, format, 64, 64);
+	struct rbt_context *ctx = test->priv;
+	struct rbt_picture *src = rbt_new_picture(ctx, format, 64, 64);
 	unsigned int x, y, i;
 
 	for (y = 0; y < src->h; ++y)
 		for (x = 0; x < src->w; ++x)
 			rbt_put(src, x, y, (struct rkemu_px){ { 4 * x, 4 * y, 0, 255 } });
 	for (i = 0; i < ARRAY_SIZE(sizes); ++i) {
-		struct rbt_picture *dst = rbt_new_picture(world, format, sizes[i][0], sizes[i][1]);
+		struct rbt_picture *dst = rbt_new_picture(ctx, format, sizes[i][0], sizes[i][1]);
 		bool failed = false;
 
 		rbt_program(src, rbt_whole(src), dst, rbt_whole(dst), 0, 0);
-		KUNIT_ASSERT_EQ(test, 0, rbt_run(world));
+		KUNIT_ASSERT_EQ(test, 0, rbt_run(ctx));
 		for (y = 0; y < dst->h; ++y)
 			for (x = 0; x < dst->w; ++x)
 				rbt_check(dst, x, y, (struct rkemu_px){
@@ -356,9 +356,9 @@ static void scale_ramp(struct kunit *test)
 static void scale_mean(struct kunit *test)
 {
 	const struct rbt_format *format = rbt_named(test, "XBGR32");
-	struct rbt_world *world = test->priv;
-	struct rbt_picture *src = rbt_new_picture(world, format, 40, 40);
-	struct rbt_picture *dst = rbt_new_picture(world, format, 20, 20);
+	struct rbt_context *ctx = test->priv;
+	struct rbt_picture *src = rbt_new_picture(ctx, format, 40, 40);
+	struct rbt_picture *dst = rbt_new_picture(ctx, format, 20, 20);
 	unsigned int x, y;
 
 	for (y = 0; y < src->h; ++y)
@@ -367,7 +367,7 @@ static void scale_mean(struct kunit *test)
 				{ x % 2 * 200, y % 2 * 100, (x + y) % 2 * 240, 255 }
 			});
 	rbt_program(src, rbt_whole(src), dst, rbt_whole(dst), 0, 0);
-	KUNIT_ASSERT_EQ(test, 0, rbt_run(world));
+	KUNIT_ASSERT_EQ(test, 0, rbt_run(ctx));
 	rbt_check_uniform(dst, rbt_whole(dst), (struct rkemu_px){ { 100, 50, 120, 255 } }, 2);
 }
 
@@ -375,22 +375,22 @@ static void fill(struct kunit *test)
 {
 	const struct rbt_format *format = test->param_value;
 	const struct rbt_rect rect = { 12, 4, 40, 22 };
-	struct rbt_world *world = test->priv;
-	const unsigned int used = world->used;
+	struct rbt_context *ctx = test->priv;
+	const unsigned int used = ctx->used;
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(colors); ++i) {
 		const u8 *rgb = colors[i].rgb;
-		struct rbt_picture *dst = rbt_new_picture(world, format, 72, 60);
+		struct rbt_picture *dst = rbt_new_picture(ctx, format, 72, 60);
 
 		rbt_program_fill(dst, rect, rgb[0] | rgb[1] << 8 | rgb[2] << 16 | 0xff000000);
 		if (format->planes)
-			rbt_program_csc(world, RGA_DST_INFO, RGA_DST_CSC_MODE_BT601_R0);
-		KUNIT_ASSERT_EQ(test, 0, rbt_run(world));
+			rbt_program_csc(ctx, RGA_DST_INFO, RGA_DST_CSC_MODE_BT601_R0);
+		KUNIT_ASSERT_EQ(test, 0, rbt_run(ctx));
 		rbt_check_uniform(dst, rect, as(format, &colors[i], false),
 				  tolerance(format, format));
 		rbt_check_untouched(dst, rect);
-		world->used = used;
+		ctx->used = used;
 	}
 }
 

@@ -11,7 +11,7 @@
 
 #define RBT_PAGES	97
 #define RBT_FORMATS	15
-/* What memory holds that nobody has written. */
+/* What memory holds that was not written. */
 #define RBT_UNTOUCHED	0x5a
 
 /* V4L2's formats as they lie in memory: shift and bits of R, G, B, A; or the planes of YUV. */
@@ -30,17 +30,17 @@ struct rbt_rect {
 
 /* A buffer of @pages pages, of which @size bytes are the picture. */
 struct rbt_picture {
-	struct rbt_world *world;
+	struct rbt_context *ctx;
 	const struct rbt_format *format;
 	unsigned int w, h, stride, size, pages;
-	/* What a pixel is that nobody has written. */
+	/* What a pixel is that was not written. */
 	struct rkemu_px untouched;
 	u32 plane[3];
 	u32 *table;
 	u64 table_bus;
 };
 
-struct rbt_world {
+struct rbt_context {
 	struct kunit *test;
 	u8 *memory;
 	/* Pages taken; a case can set it back, and so give pages back. */
@@ -51,11 +51,11 @@ struct rbt_world {
 	u32 command[RKEMU_COMMAND_WORDS];
 };
 
-#define RBT_SET(world, reg, value)	((world)->command[RKEMU_COMMAND_INDEX(reg)] = (value))
+#define RBT_SET(ctx, reg, value)	((ctx)->command[RKEMU_COMMAND_INDEX(reg)] = (value))
 
 int rbt_init(struct kunit *test);
 
-struct rbt_picture *rbt_new_picture(struct rbt_world *world, const struct rbt_format *format,
+struct rbt_picture *rbt_new_picture(struct rbt_context *ctx, const struct rbt_format *format,
 				    unsigned int w, unsigned int h);
 u8 *rbt_at(const struct rbt_picture *pic, unsigned int offset);
 /* Channels that are missing in a format, and pixels outside, are 255. */
@@ -77,11 +77,11 @@ void rbt_check_uniform(const struct rbt_picture *pic, struct rbt_rect rect,
 /* All that is not in @rect, and what follows the picture in its last page. */
 void rbt_check_untouched(const struct rbt_picture *pic, struct rbt_rect rect);
 
-/* These make the world's command, as the driver does. */
+/* These make the context's command, as the driver does. */
 void rbt_program(const struct rbt_picture *src, struct rbt_rect from, const struct rbt_picture *dst,
 		 struct rbt_rect to, unsigned int rotation, unsigned int mirror);
 void rbt_program_fill(const struct rbt_picture *dst, struct rbt_rect to, u32 color);
-void rbt_program_csc(struct rbt_world *world, unsigned int reg, unsigned int mode);
-int rbt_run(struct rbt_world *world);
+void rbt_program_csc(struct rbt_context *ctx, unsigned int reg, unsigned int mode);
+int rbt_run(struct rbt_context *ctx);
 
 #endif

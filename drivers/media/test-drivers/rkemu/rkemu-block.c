@@ -48,7 +48,7 @@ void rkemu_block_raise(struct rkemu_block *block)
 	irq_set_irqchip_state(block->virq, IRQCHIP_STATE_PENDING, true);
 	do {
 		cpu_relax();
-		/* Stays as it is if nobody has requested the line, which then is not raised. */
+		/* Stays as it is if the line is not requested: then it is not raised. */
 		pending = false;
 		irq_get_irqchip_state(block->virq, IRQCHIP_STATE_PENDING, &pending);
 	} while (pending);
@@ -107,7 +107,7 @@ static void rkemu_interrupt(struct rkemu_block *block, int error)
 
 static void rkemu_end_job(struct rkemu_block *block, int error)
 {
-	/* Before the interrupt: whoever hears of the end finds it counted. */
+	/* Before the interrupt: when the end is signalled, it is counted. */
 	atomic_inc(error ? &block->errors : &block->completed);
 	rkemu_interrupt(block, error);
 }

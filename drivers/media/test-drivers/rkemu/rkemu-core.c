@@ -143,7 +143,7 @@ static int rkemu_probe(struct platform_device *pdev)
 	if (ret)
 		return ret;
 
-	/* Has no owner: whoever uses a line is unbound before this module goes. */
+	/* Has no owner: drivers that use a line are unbound before this module goes. */
 	emu->resets.ops = &rkemu_reset_ops;
 	emu->resets.of_node = dev->of_node;
 	emu->resets.nr_resets = 4;
@@ -244,7 +244,7 @@ static void rkemu_take_down(void)
 }
 
 /*
- * The nodes stay for good, for the next time, and after the module too: buffers that somebody holds
+ * The nodes stay for good, for the next time, and after the module too: buffers that are held
  * refer to their device, which refers to its node, and the devicetree's core cannot remove such a
  * node. Nothing in them is of this module.
  */
@@ -316,7 +316,7 @@ static int rkemu_enable_set(const char *value, const struct kernel_param *kp)
 	on = rkemu_loaded && rkemu_wanted;
 	mutex_unlock(&rkemu_lock);
 
-	/* The drivers may have waited for each other: whoever asked finds the devices usable. */
+	/* The drivers may have waited for each other: when this returns the devices are usable. */
 	if (!ret && on)
 		wait_for_device_probe();
 	return ret;
@@ -343,7 +343,7 @@ static int __init rkemu_init(void)
 	mutex_lock(&rkemu_lock);
 	if (rkemu_wanted)
 		ret = rkemu_bring_up();
-	/* Built in, it stays: whoever enables it later hears the reason. */
+	/* Built in, it stays: enabling it later returns the reason. */
 	if (ret && !IS_MODULE(CONFIG_VIDEO_RKEMU)) {
 		rkemu_wanted = false;
 		ret = 0;

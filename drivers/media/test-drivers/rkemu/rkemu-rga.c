@@ -112,7 +112,8 @@ static int rkemu_rga_work(struct rkemu_block *block)
 /*
  * An address that leads nowhere is the page table's fault, anything else a general error. The real
  * device raises its line only for what is enabled, and the driver does not enable the general error
- * (it writes 0x600); here the line goes up in any case, lest a mistake pass as a lost interrupt.
+ * (it writes 0x600); here the line goes up in any case, so that a wrong command does not look
+ * like a lost interrupt.
  */
 static void rkemu_rga_finish(struct rkemu_block *block, int error)
 {

@@ -16,7 +16,7 @@
 #define RKEMU_BAND_PIXELS	(8 * RKEMU_DST_MAX)
 
 /**
- * struct rkemu_bus - what the engine needs of the world
+ * struct rkemu_bus - how the engine reaches memory, and when it is to stop
  * @to_virt: as rkemu_bus_to_virt()
  * @aborted: whether to stop before the next line is written
  * @priv: for both

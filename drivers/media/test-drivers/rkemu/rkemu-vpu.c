@@ -3,7 +3,7 @@
  * Emulated media blocks of the RK3566/RK3568: the video decoder, as the driver hantro knows it
  * ("rockchip,rk3568-vpu", that is the decoder of the VPU2: H.264, MPEG-2 and VP8 to NV12).
  *
- * It does not decode: it writes a picture that names the frame, so that whoever reads the picture
+ * It does not decode: it writes a picture that names the frame, so that a reader of the picture
  * knows what was decoded into it, and whether all of it is there. The layout of that picture is in
  * Documentation/admin-guide/media/rkemu.rst.
  */

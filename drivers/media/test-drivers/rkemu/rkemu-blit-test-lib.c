@@ -42,60 +42,60 @@ const struct rbt_format rbt_formats[RBT_FORMATS] = {
 	  .planes = 3, .ydiv = 2, .cr_first = true },
 };
 
-/* The world */
+/* The context of a case */
 
 static void *to_virt(void *priv, u64 addr, size_t size)
 {
-	struct rbt_world *world = priv;
+	struct rbt_context *ctx = priv;
 
-	KUNIT_EXPECT_GT(world->test, size, 0);
-	KUNIT_EXPECT_LE(world->test, addr % SZ_4K + size, SZ_4K);
-	return addr + size <= RBT_PAGES * SZ_4K ? world->memory + addr : NULL;
+	KUNIT_EXPECT_GT(ctx->test, size, 0);
+	KUNIT_EXPECT_LE(ctx->test, addr % SZ_4K + size, SZ_4K);
+	return addr + size <= RBT_PAGES * SZ_4K ? ctx->memory + addr : NULL;
 }
 
 static bool aborted(void *priv)
 {
-	struct rbt_world *world = priv;
+	struct rbt_context *ctx = priv;
 
-	return world->lines++ >= world->abort_at;
+	return ctx->lines++ >= ctx->abort_at;
 }
 
 int rbt_init(struct kunit *test)
 {
-	struct rbt_world *world = kunit_kzalloc(test, sizeof(*world), GFP_KERNEL);
+	struct rbt_context *ctx = kunit_kzalloc(test, sizeof(*ctx), GFP_KERNEL);
 
-	KUNIT_ASSERT_NOT_NULL(test, world);
-	world->test = test;
-	world->memory = kunit_kzalloc(test, RBT_PAGES * SZ_4K, GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, world->memory);
-	world->scratch = kunit_kzalloc(test, sizeof(*world->scratch), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, world->scratch);
-	world->bus = (struct rkemu_bus){ to_virt, aborted, world };
-	world->abort_at = UINT_MAX;
+	KUNIT_ASSERT_NOT_NULL(test, ctx);
+	ctx->test = test;
+	ctx->memory = kunit_kzalloc(test, RBT_PAGES * SZ_4K, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, ctx->memory);
+	ctx->scratch = kunit_kzalloc(test, sizeof(*ctx->scratch), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, ctx->scratch);
+	ctx->bus = (struct rkemu_bus){ to_virt, aborted, ctx };
+	ctx->abort_at = UINT_MAX;
 	/* Page 0 is memory, but must not be taken for the page of an empty entry. */
-	world->used = 1;
-	test->priv = world;
+	ctx->used = 1;
+	test->priv = ctx;
 	return 0;
 }
 
 /* No two pages follow each other. */
-static u64 take_page(struct rbt_world *world)
+static u64 take_page(struct rbt_context *ctx)
 {
-	unsigned int page = world->used++ * 40 % RBT_PAGES;
+	unsigned int page = ctx->used++ * 40 % RBT_PAGES;
 
-	KUNIT_ASSERT_LE(world->test, world->used, RBT_PAGES);
-	memset(world->memory + page * SZ_4K, RBT_UNTOUCHED, SZ_4K);
+	KUNIT_ASSERT_LE(ctx->test, ctx->used, RBT_PAGES);
+	memset(ctx->memory + page * SZ_4K, RBT_UNTOUCHED, SZ_4K);
 	return page * SZ_4K;
 }
 
-struct rbt_picture *rbt_new_picture(struct rbt_world *world, const struct rbt_format *format,
+struct rbt_picture *rbt_new_picture(struct rbt_context *ctx, const struct rbt_format *format,
 				    unsigned int w, unsigned int h)
 {
-	struct rbt_picture *pic = kunit_kzalloc(world->test, sizeof(*pic), GFP_KERNEL);
+	struct rbt_picture *pic = kunit_kzalloc(ctx->test, sizeof(*pic), GFP_KERNEL);
 	unsigned int i, chroma = format->planes ? w / 2 * (h / format->ydiv) : 0;
 
-	KUNIT_ASSERT_NOT_NULL(world->test, pic);
-	*pic = (struct rbt_picture){ world, format, w, h, w * format->cpp };
+	KUNIT_ASSERT_NOT_NULL(ctx->test, pic);
+	*pic = (struct rbt_picture){ ctx, format, w, h, w * format->cpp };
 	pic->size = pic->stride * h + 2 * chroma;
 	/* What the driver leaves uninitialized. */
 	pic->plane[1] = 0xdeadbeef;
@@ -105,20 +105,20 @@ struct rbt_picture *rbt_new_picture(struct rbt_world *world, const struct rbt_fo
 	if (format->planes == 3)
 		pic->plane[2] = w * h + chroma;
 
-	pic->table_bus = take_page(world);
-	pic->table = to_virt(world, pic->table_bus, SZ_4K);
+	pic->table_bus = take_page(ctx);
+	pic->table = to_virt(ctx, pic->table_bus, SZ_4K);
 	memset(pic->table, 0, SZ_4K);
 	pic->pages = DIV_ROUND_UP(pic->size, SZ_4K);
 	for (i = 0; i < pic->pages; ++i)
-		pic->table[i] = take_page(world);
+		pic->table[i] = take_page(ctx);
 	pic->untouched = rbt_get(pic, 0, 0);
 	return pic;
 }
 
 u8 *rbt_at(const struct rbt_picture *pic, unsigned int offset)
 {
-	KUNIT_ASSERT_LT(pic->world->test, offset, pic->pages * SZ_4K);
-	return to_virt(pic->world, pic->table[offset / SZ_4K] + offset % SZ_4K, 1);
+	KUNIT_ASSERT_LT(pic->ctx->test, offset, pic->pages * SZ_4K);
+	return to_virt(pic->ctx, pic->table[offset / SZ_4K] + offset % SZ_4K, 1);
 }
 
 static u8 *yuv_at(const struct rbt_picture *pic, unsigned int x, unsigned int y, unsigned int c)
@@ -248,7 +248,7 @@ void rbt_check(const struct rbt_picture *pic, unsigned int x, unsigned int y,
 		if (abs((int)px.c[c] - expected.c[c]) > tolerance)
 			*failed = true;
 	if (*failed)
-		KUNIT_FAIL(pic->world->test, "%s %ux%u at %u,%u: %4ph instead of %4ph",
+		KUNIT_FAIL(pic->ctx->test, "%s %ux%u at %u,%u: %4ph instead of %4ph",
 			   pic->format->name, pic->w, pic->h, x, y, px.c, expected.c);
 }
 
@@ -275,7 +275,7 @@ void rbt_check_untouched(const struct rbt_picture *pic, struct rbt_rect rect)
 	for (i = pic->size; i < pic->pages * SZ_4K && !failed; ++i)
 		failed = *rbt_at(pic, i) != RBT_UNTOUCHED;
 	if (failed)
-		KUNIT_FAIL(pic->world->test, "%s: more than the rectangle was written",
+		KUNIT_FAIL(pic->ctx->test, "%s: more than the rectangle was written",
 			   pic->format->name);
 }
 
@@ -304,16 +304,16 @@ static u32 factor(unsigned int src, unsigned int dst, unsigned int *mode)
 
 static void set_dst(const struct rbt_picture *dst, struct rbt_rect to, bool right, bool bottom)
 {
-	struct rbt_world *world = dst->world;
+	struct rbt_context *ctx = dst->ctx;
 
-	memset(world->command, 0, sizeof(world->command));
+	memset(ctx->command, 0, sizeof(ctx->command));
 	corner(dst, &to, right, bottom,
-	       &world->command[RKEMU_COMMAND_INDEX(RGA_DST_Y_RGB_BASE_ADDR)]);
-	RBT_SET(world, RGA_MMU_CTRL1, 0x777);
-	RBT_SET(world, RGA_MMU_DST_BASE, dst->table_bus >> 4);
-	RBT_SET(world, RGA_DST_INFO, dst->format->hw | dst->format->swap << 4);
-	RBT_SET(world, RGA_DST_VIR_INFO, dst->stride / 4);
-	RBT_SET(world, RGA_DST_ACT_INFO, (to.h - 1) << 16 | (to.w - 1));
+	       &ctx->command[RKEMU_COMMAND_INDEX(RGA_DST_Y_RGB_BASE_ADDR)]);
+	RBT_SET(ctx, RGA_MMU_CTRL1, 0x777);
+	RBT_SET(ctx, RGA_MMU_DST_BASE, dst->table_bus >> 4);
+	RBT_SET(ctx, RGA_DST_INFO, dst->format->hw | dst->format->swap << 4);
+	RBT_SET(ctx, RGA_DST_VIR_INFO, dst->stride / 4);
+	RBT_SET(ctx, RGA_DST_ACT_INFO, (to.h - 1) << 16 | (to.w - 1));
 }
 
 void rbt_program(const struct rbt_picture *src, struct rbt_rect from, const struct rbt_picture *dst,
@@ -322,38 +322,38 @@ void rbt_program(const struct rbt_picture *src, struct rbt_rect from, const stru
 	/* Left and right, top and bottom: the corner that the first pixel comes to. */
 	static const bool right[] = { false, true, true, false };
 	static const bool bottom[] = { false, false, true, true };
-	struct rbt_world *world = src->world;
+	struct rbt_context *ctx = src->ctx;
 	unsigned int hmode, vmode;
 
 	set_dst(dst, to, right[rotation] ^ (mirror & 1), bottom[rotation] ^ (mirror >> 1));
-	RBT_SET(world, RGA_MODE_CTRL, BIT(6) | RGA_MODE_RENDER_BITBLT);
-	RBT_SET(world, RGA_MMU_SRC_BASE, src->table_bus >> 4);
-	RBT_SET(world, RGA_MMU_SRC1_BASE, dst->table_bus >> 4);
+	RBT_SET(ctx, RGA_MODE_CTRL, BIT(6) | RGA_MODE_RENDER_BITBLT);
+	RBT_SET(ctx, RGA_MMU_SRC_BASE, src->table_bus >> 4);
+	RBT_SET(ctx, RGA_MMU_SRC1_BASE, dst->table_bus >> 4);
 	corner(src, &from, false, false,
-	       &world->command[RKEMU_COMMAND_INDEX(RGA_SRC_Y_RGB_BASE_ADDR)]);
+	       &ctx->command[RKEMU_COMMAND_INDEX(RGA_SRC_Y_RGB_BASE_ADDR)]);
 	if (rotation & 1)
 		swap(to.w, to.h);
-	RBT_SET(world, RGA_SRC_X_FACTOR, factor(from.w, to.w, &hmode));
-	RBT_SET(world, RGA_SRC_Y_FACTOR, factor(from.h, to.h, &vmode));
-	RBT_SET(world, RGA_SRC_VIR_INFO, (src->stride / 4 & 0x3ff) << 16 | src->stride / 4);
-	RBT_SET(world, RGA_SRC_ACT_INFO, (from.h - 1) << 16 | (from.w - 1));
-	RBT_SET(world, RGA_SRC_INFO, src->format->hw | src->format->swap << 4 | rotation << 10 |
+	RBT_SET(ctx, RGA_SRC_X_FACTOR, factor(from.w, to.w, &hmode));
+	RBT_SET(ctx, RGA_SRC_Y_FACTOR, factor(from.h, to.h, &vmode));
+	RBT_SET(ctx, RGA_SRC_VIR_INFO, (src->stride / 4 & 0x3ff) << 16 | src->stride / 4);
+	RBT_SET(ctx, RGA_SRC_ACT_INFO, (from.h - 1) << 16 | (from.w - 1));
+	RBT_SET(ctx, RGA_SRC_INFO, src->format->hw | src->format->swap << 4 | rotation << 10 |
 	    mirror << 12 | hmode << 14 | vmode << 16);
 }
 
 void rbt_program_fill(const struct rbt_picture *dst, struct rbt_rect to, u32 color)
 {
 	set_dst(dst, to, false, false);
-	RBT_SET(dst->world, RGA_MODE_CTRL, RGA_MODE_RENDER_RECTANGLE_FILL);
-	RBT_SET(dst->world, RGA_SRC_FG_COLOR, color);
+	RBT_SET(dst->ctx, RGA_MODE_CTRL, RGA_MODE_RENDER_RECTANGLE_FILL);
+	RBT_SET(dst->ctx, RGA_SRC_FG_COLOR, color);
 }
 
-void rbt_program_csc(struct rbt_world *world, unsigned int reg, unsigned int mode)
+void rbt_program_csc(struct rbt_context *ctx, unsigned int reg, unsigned int mode)
 {
-	world->command[RKEMU_COMMAND_INDEX(reg)] |= mode << (reg == RGA_SRC_INFO ? 8 : 16);
+	ctx->command[RKEMU_COMMAND_INDEX(reg)] |= mode << (reg == RGA_SRC_INFO ? 8 : 16);
 }
 
-int rbt_run(struct rbt_world *world)
+int rbt_run(struct rbt_context *ctx)
 {
-	return rkemu_blit(world->command, &world->bus, world->scratch);
+	return rkemu_blit(ctx->command, &ctx->bus, ctx->scratch);
 }
