@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Sourced after lib.sh and tree-lib.sh by what runs mutants: a mutant is the kernel with
-# one mistake in it, a patch in this directory, that a suite has to catch, and for the reason that
-# the patch gives. Its first lines say what is broken, and these how it is found out:
+# one change that breaks it, a patch in this directory. A suite has to catch it, and for the reason that
+# the patch gives. Its first lines say what it breaks, and these how it is found out:
 #
 #   Caught-by: EXTENDED-REGEX    each matches a line that a failing test or a kernel report printed
 #   Suite: kunit [GLOB]          what is run; repeat it. Without: all of KUnit, then the report
@@ -90,8 +90,8 @@ mutant_reasons()
 	done < <(mutant_lines "$1" Caught-by)
 }
 
-# mutant_run PATCH OUTPUT: builds it and runs its suites up to the one that catches it. Who that was
-# is left in OUTPUT.by, and what it said in OUTPUT.why.
+# mutant_run PATCH OUTPUT: builds it and runs its suites up to the one that catches it. The
+# suite's name is left in OUTPUT.by, and what it said in OUTPUT.why.
 mutant_run()
 {
 	local patch=$1 output=$2 image suite=() caught=0

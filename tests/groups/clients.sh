@@ -3,7 +3,7 @@
 #
 # Programs that people use, on the drivers hantro and rockchip-rga and the emulated hardware: each
 # frame arrives once and in order, with release fences as without, and v4l2-compliance says the same
-# as without the patches (rkemu.expected). The programs are those of Debian 13, from scripts/debian-rootfs.
+# as without the patches (tests/expected/rkemu). The programs are those of Debian 13, from scripts/debian-rootfs.
 
 # shellcheck source=tests/lib/gstreamer.sh
 . "$TESTS/lib/gstreamer.sh"

@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2164
 #
 # v4l2-compliance with streaming on vim2m, visl and vivid, release fences on: no verdict may differ
-# from those of the unpatched kernel, which compliance.expected holds. The program of Debian 12 ends
+# from those of the unpatched kernel, which tests/expected/compliance holds. The program of Debian 12 ends
 # before it streams, so it is that of Debian 13, from scripts/debian-rootfs.
 
 COMPLIANCE_NODES=(vim2m vivid-000-{vid,meta}-{cap,out} visl)

@@ -3,7 +3,7 @@
 #
 # Programs of a desktop that show dma-bufs of V4L2 on vkms: GStreamer's kmssink behind vivid,
 # rockchip-rga and hantro, and weston with a camera. Each frame is shown once and in order, with
-# release fences as without, and nobody waits for a fence that does not come. The programs are those
+# release fences as without, and no program waits for a fence that does not come. The programs are those
 # of Debian 13, from scripts/debian-rootfs --desktop. build/desktop.txt has all numbers.
 
 # shellcheck source=tests/lib/gstreamer.sh

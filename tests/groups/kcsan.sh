@@ -38,7 +38,7 @@ kcsan_suites()
 		--races-of "$kcsan_names" 'vb2-*'
 }
 
-# The one race that a suite makes on purpose, taken for one that nobody expects
+# The one race that a suite makes on purpose, taken for one that is not expected
 kcsan_fails()
 {
 	grep -v 'expected-report-' "$kcsan_run/test.log" >"$TEST_LOGS/unexpected.log"

@@ -60,7 +60,7 @@ modules_cases()
 	cases ktap "$2${4:+-$4}" "$TEST_LOGS/$2${4:+-$4}.tap"
 }
 
-# The sample, built by the project's Kbuild against the tree, as somebody's own module would be.
+# The sample, built by the project's Kbuild against the tree, as a user's own module would be.
 sample_run()
 {
 	local objects sample=$BUILD/sample

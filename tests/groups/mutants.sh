@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash disable=SC2164
 #
-# Mutants: the suites have to catch kernels with a mistake in them. One here; all of
-# them with MUTANTS=all, or by mutants/run, which makes a table and takes an hour or two.
+# The suites have to catch each mutant. One here; all of them with MUTANTS=all, or by mutants/run, which
+# makes a table and takes an hour or two.
 
 # shellcheck source=mutants/lib.sh
 . "$ROOT/mutants/lib.sh"
@@ -10,7 +10,7 @@
 # Each costs a link of the kernel.
 MUTANTS_SHARE=1
 
-# mutants_apply: those that nobody runs here do not rot unseen
+# mutants_apply: also those that are not run here
 mutants_apply()
 {
 	local patch bad=0 tree=$BUILD/mutants
@@ -19,7 +19,7 @@ mutants_apply()
 	while IFS= read -r patch; do
 		GIT_CEILING_DIRECTORIES=$BUILD git apply --check "$patch" || bad=1
 		if ! grep -q '^Mutant: ' "$patch" || [[ -z $(mutant_lines "$patch" Caught-by) ]]; then
-			echo "$patch does not say what is broken, or what catches it"
+			echo "$patch does not say what it breaks, or what catches it"
 			bad=1
 		fi
 	done < <(mutant_patches)

@@ -3,7 +3,7 @@
 #
 # v4l2-compliance on every node that no other group asks: with streaming, and the media devices. Their
 # drivers have no release fences, and so nothing that could be off; no verdict may differ from those of
-# the unpatched kernel, which nodes.expected holds. It was recorded with all of the series' C taken back,
+# the unpatched kernel, which tests/expected/nodes holds. It was recorded with all of the series' C taken back,
 # but rkemu, which is hardware:
 #
 #   git -C build/linux diff HEAD "$(cat build/linux/.git/vb2/base)" -- drivers include \
@@ -14,7 +14,7 @@
 NODES=(vivid-000-{vbi,touch,sdr}-cap vivid-000-vbi-out vivid-000-rad-{rx,tx})
 NODES+=(stateful-encoder stateful-decoder stateless-decoder)
 NODES+=(media:{vivid,vicodec,vim2m,visl,hantro-vpu})
-# Those of compliance.sh, clients.sh and thirdparty.sh
+# Those of the groups compliance, clients and thirdparty
 NODES_ELSEWHERE=(vim2m visl vivid-000-{vid,meta}-{cap,out} rockchip-rga "rockchip,rk3568-vpu-dec")
 
 nodes_all()

@@ -9,7 +9,7 @@ SCENE=$BUILD/vm/scratch/scene
 SCENE_FLIPS=${SCENE_FLIPS:-200}
 scene_flips_on=$SCENE_FLIPS
 scene_flips_off=$((SCENE_FLIPS * 3 / 10))
-scene_flips_broken=20
+scene_flips_early=20
 
 scene_run()
 {
@@ -18,7 +18,7 @@ scene_run()
 	image=${SCENE_IMAGE:-$("$ROOT/scripts/kernel")}
 	rm -rf "$SCENE"
 	"$ROOT/scripts/vm" --timeout 2400 --image "$image" -- "$TESTS/guest/scene" \
-		"$BUILD/cargo/release/vb2-fence" "$scene_flips_on" "$scene_flips_off" "$scene_flips_broken"
+		"$BUILD/cargo/release/vb2-fence" "$scene_flips_on" "$scene_flips_off" "$scene_flips_early"
 }
 
 # scene_part NAME STATUS: what it printed is in $output
@@ -62,14 +62,14 @@ scene_rga()
 }
 
 # The check of the pixels can fail, and the program's too.
-scene_broken()
+scene_early()
 {
 	expect 1 "$TESTS/programs/check-png" green "$SCENE/rga/scene-on.png"
 	expect 1 "$TESTS/programs/check-png" frame 2026 "$SCENE/rga/scene-off.png"
 	expect 1 "$TESTS/programs/check-png" frame 2027 "$SCENE/rga/scene-on.png"
-	scene_part scene-broken 1
+	scene_part scene-early 1
 	has "WRONG scanned out, on: not the new picture"
-	expect 1 "$TESTS/programs/check-png" frame 2026 "$SCENE/broken/scene-on.png"
+	expect 1 "$TESTS/programs/check-png" frame 2026 "$SCENE/early/scene-on.png"
 }
 
 scene_flips()
@@ -93,11 +93,11 @@ scene_flips_are_old()
 	((2 * stale > scene_flips_off))
 }
 
-scene_flips_are_broken()
+scene_flips_are_early()
 {
-	scene_flips broken 1 on "$scene_flips_broken"
+	scene_flips early 1 on "$scene_flips_early"
 	has "WRONG STALE pictures, on"
-	((2 * stale > scene_flips_broken))
+	((2 * stale > scene_flips_early))
 }
 
 scene_vpu()
@@ -144,11 +144,11 @@ scene_manners()
 
 check "all parts run, and the kernel log has no report" scene_run
 check "vkms shows the old picture without fences, with them the new one" scene_rga
-check "a picture after its interrupt is found out" scene_broken
+check "a picture after its interrupt is found out" scene_early
 check "$scene_flips_on flips with fences, none stale" scene_flips_are_new
 check "$scene_flips_off flips without, stale ones" scene_flips_are_old
 check "flips with and without fences in one run" scene_flips_both
-check "flips to pictures after their interrupt, stale ones" scene_flips_are_broken
+check "flips to pictures after their interrupt, stale ones" scene_flips_are_early
 check "hantro before the blitter" scene_vpu
 check "vim2m, by the order only" scene_vim2m
 check "other consumers, without fences and with them" scene_consumers

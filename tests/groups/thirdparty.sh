@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2164
 #
 # Programs that others wrote, twice in one machine, with release fences off and on. Each test has to
-# say what it says on the unpatched kernel, which thirdparty.expected holds; a better verdict fails
+# say what it says on the unpatched kernel, which tests/expected/thirdparty holds; a better verdict fails
 # too, so that the file stays true. build/thirdparty.txt is the table of it, for people.
 #
 #   v4l2-compliance     of Debian 13, with streaming, on the drivers that have release fences, with
@@ -17,7 +17,7 @@
 # sw_sync, vgem_basic, syncobj_basic or kms_prime. Nothing is built from its source: the mirror that
 # was asked answered "apt-get source intel-gpu-tools" with 404, for the archives of both.
 #
-# To record thirdparty.expected: all of the series' C is taken back, but not rkemu, which is
+# To record tests/expected/thirdparty: all of the series' C is taken back, but not rkemu, which is
 # hardware; without release-fences.config, so that what is linked into the tree is not built. On a
 # machine that is too busy, v4l2-compliance gives up waiting for a frame; then record it again.
 #
@@ -57,7 +57,7 @@ thirdparty_sync_test()
 		"$copy"/*.c -o "$THIRDPARTY/selftests/sync_test"
 }
 
-# The selftests with the tree's own headers, and the module as somebody's own would be: the
+# The selftests with the tree's own headers, and the module as a user's own would be: the
 # machine's kernel has it not, since it would run at each start.
 thirdparty_build()
 {
