@@ -126,16 +126,10 @@ mod tests {
     #[test]
     fn checksum_is_that_of_the_kernel() {
         // One pixel, computed by crc32_le(0, ...).
-        let pixel = Size {
-            width: 1,
-            height: 1,
-        };
+        let pixel = Size::new(1, 1);
         let blue = Picture::uniform(pixel, 0xff);
         assert_eq!(of(&blue, Layout::Xrgb8888), 0x0a5b_5e29);
-        let size = Size {
-            width: 2,
-            height: 1,
-        };
+        let size = Size::new(2, 1);
         let of = |pixel, layout| of(&Picture::uniform(size, pixel), layout);
         let black = of(0, Layout::Xrgb8888);
         assert_ne!(black, of(1, Layout::Xrgb8888));

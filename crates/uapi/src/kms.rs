@@ -360,18 +360,12 @@ mod tests {
     #[test]
     fn mode_is_the_kernels() {
         assert_eq!(size_of::<ModeInfo>(), 68);
-        let mode = Size {
-            width: 128,
-            height: 96,
-        };
+        let mode = Size::new(128, 96);
         let mode = ModeInfo::of(mode, 50);
         let mode = mode.unwrap();
         assert_eq!(mode.clock, 1024);
         assert_eq!(mode.horizontal, [128, 136, 144, 160, 0]);
-        let huge = Size {
-            width: 70_000,
-            height: 10,
-        };
+        let huge = Size::new(70_000, 10);
         assert!(ModeInfo::of(huge, 50).is_err());
     }
 }

@@ -26,6 +26,11 @@ pub struct Size {
 }
 
 impl Size {
+    /// So wide and so high.
+    pub const fn new(width: u32, height: u32) -> Self {
+        Self { width, height }
+    }
+
     /// How many pixels that is.
     pub fn pixels(self) -> usize {
         self.width as usize * self.height as usize
@@ -224,10 +229,7 @@ fn square_at(size: Size, x: u32, y: u32) -> Option<u32> {
 mod tests {
     use super::*;
 
-    const SIZE: Size = Size {
-        width: 128,
-        height: 96,
-    };
+    const SIZE: Size = Size::new(128, 96);
 
     fn through(layout: Layout, picture: &Picture) -> Picture {
         let bytes = picture.bytes(layout);

@@ -14,10 +14,7 @@ use uapi::stateless;
 use uapi::stream::Stream;
 
 /// The display's mode; buffers of other sizes are shown, or refused, in it.
-pub const MODE: Size = Size {
-    width: 64,
-    height: 64,
-};
+pub const MODE: Size = Size::new(64, 64);
 
 /// Vertical blanks per second: each costs time.
 const REFRESH: u32 = 20;

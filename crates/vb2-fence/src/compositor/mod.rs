@@ -29,10 +29,7 @@ use uapi::kms::Display;
 use uapi::picture::Size;
 
 /// Small pictures: what is of interest is the loop.
-const SIZE: Size = Size {
-    width: 64,
-    height: 48,
-};
+const SIZE: Size = Size::new(64, 48);
 
 /// How long anything may take, in seconds.
 const PATIENCE: i64 = 20;

@@ -17,10 +17,7 @@ use uapi::sync_file::{FenceStatus, SyncInfo};
 pub type Lines = Vec<(&'static str, Seen)>;
 
 /// Small pictures: nothing is looked at here.
-pub const SIZE: Size = Size {
-    width: 64,
-    height: 48,
-};
+pub const SIZE: Size = Size::new(64, 48);
 
 /// How often a job is run at most, if the machine is too slow to look while it runs.
 pub const ATTEMPTS: u32 = 4;

@@ -17,10 +17,7 @@ use uapi::interrupt::Interrupt;
 use uapi::picture::{Shown, Size};
 
 /// Small pictures: what is counted is flips.
-const SIZE: Size = Size {
-    width: 64,
-    height: 48,
-};
+const SIZE: Size = Size::new(64, 48);
 
 /// Vertical blanks per second.
 const REFRESH: u32 = 25;

@@ -189,20 +189,14 @@ mod tests {
 
     #[test]
     fn jobs_end_before_the_watchdog() {
-        let size = Size {
-            width: 320,
-            height: 240,
-        };
+        let size = Size::new(320, 240);
         let err = Decoder::open(size, WATCHDOG_MS).unwrap_err();
         assert!(format!("{err:#}").contains("--job-ms"), "{err:#}");
     }
 
     #[test]
     fn pictures_name_their_job() {
-        let size = Size {
-            width: 128,
-            height: 96,
-        };
+        let size = Size::new(128, 96);
         let (one, two) = (expected(size, 5, 0), expected(size, 6, 0));
         assert_ne!(one.pixels[SIZE_BELOW], two.pixels[SIZE_BELOW]);
         // 5 is ...0101, and 32 more squares follow.

@@ -38,10 +38,7 @@ mod tests {
 
     #[test]
     fn pixels_survive() {
-        let size = Size {
-            width: 64,
-            height: 20,
-        };
+        let size = Size::new(64, 20);
         let picture = Picture::frame(size, 9);
         let mut file = Vec::new();
         encode(&picture, &mut file).unwrap();

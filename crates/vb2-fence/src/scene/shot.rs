@@ -22,10 +22,7 @@ use uapi::poll::{Readiness, Woken};
 use uapi::sync_file::FenceStatus;
 
 /// The picture's size: large enough to look at, small enough for an emulated machine.
-const SIZE: Size = Size {
-    width: 320,
-    height: 240,
-};
+const SIZE: Size = Size::new(320, 240);
 
 /// Vertical blanks per second: an emulated machine needs most of the time between two to compose.
 const REFRESH: u32 = 10;

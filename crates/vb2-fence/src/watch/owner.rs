@@ -104,60 +104,53 @@ impl Owners {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use uapi::trace::FenceId;
 
-    fn line(pid: u32, event: Event) -> Line {
-        Line {
-            pid,
-            cpu: 0,
-            at_ns: 0,
-            event,
-        }
+    /// A line of trace_pipe.
+    fn line(pid: u32, event: &str) -> Line {
+        uapi::trace::parse(&format!(" x-{pid} [000] ..... 0.000000: {event}")).unwrap()
     }
 
-    fn buffer(index: u32, capture: bool) -> Buffer {
-        Buffer { index, capture }
+    fn armed(queue: &str) -> Line {
+        let fence = "index=0 context=1 seqno=1";
+        line(
+            0,
+            &format!("vb2_release_fence_armed: queue={queue} {fence}"),
+        )
     }
 
-    fn signalled(pid: u32, queue: &str, index: u32) -> Line {
-        let fence = FenceId {
-            context: 1,
-            seqno: 1,
-        };
+    fn signalled(pid: u32, queue: &str) -> Line {
+        let fence = "index=0 context=1 seqno=1 result=0";
         line(
             pid,
-            Event::Signalled {
-                queue: queue.into(),
-                index,
-                fence,
-                result: 0,
-            },
+            &format!("vb2_release_fence_signalled: queue={queue} {fence}"),
+        )
+    }
+
+    fn given(owner: &str) -> Line {
+        line(
+            7,
+            &format!("vb2_buf_queue: owner = {owner}, index = 0, type = 1"),
         )
     }
 
     fn done(pid: u32, owner: &str, index: u32) -> Line {
-        let owner = owner.into();
         line(
             pid,
-            Event::BufferDone {
-                owner,
-                buffer: buffer(index, true),
-            },
+            &format!("vb2_buf_done: owner = {owner}, index = {index}, type = 1"),
         )
     }
 
     fn ioctl(pid: u32, owner: &str, minor: u32, dequeued: bool, capture: bool) -> [Line; 2] {
-        let core = Event::Core {
-            dequeued,
-            owner: owner.into(),
-            buffer: buffer(0, capture),
-        };
-        let ioctl = Event::Ioctl {
-            dequeued,
-            minor,
-            buffer: buffer(0, capture),
-        };
-        [line(pid, core), line(pid, ioctl)]
+        let name = if dequeued { "dqbuf" } else { "qbuf" };
+        let buffer = format!("index = 0, type = {}", if capture { 1 } else { 2 });
+        let side = if capture { "CAPTURE" } else { "OUTPUT" };
+        [
+            line(pid, &format!("vb2_{name}: owner = {owner}, {buffer}")),
+            line(
+                pid,
+                &format!("v4l2_{name}: minor = {minor}, index = 0, type = VIDEO_{side}"),
+            ),
+        ]
     }
 
     fn owners(lines: impl IntoIterator<Item = Line>) -> Owners {
@@ -168,14 +161,14 @@ mod tests {
 
     #[test]
     fn by_way_of_the_file() {
-        let mut lines = vec![signalled(0, "cap-1", 0), done(0, "f1", 0)];
+        let mut lines = vec![signalled(0, "cap-1"), done(0, "f1", 0)];
         lines.extend(ioctl(7, "f1", 3, true, false));
         assert_eq!(owners(lines).minor("cap-1"), Some(3));
     }
 
     #[test]
     fn tasks_do_not_mix() {
-        let mut lines = vec![signalled(0, "cap-1", 0), signalled(5, "cap-2", 0)];
+        let mut lines = vec![signalled(0, "cap-1"), signalled(5, "cap-2")];
         lines.extend([done(5, "f2", 0), done(0, "f1", 0)]);
         lines.extend(ioctl(7, "f1", 3, true, true));
         lines.extend(ioctl(8, "f2", 4, false, true));
@@ -187,39 +180,14 @@ mod tests {
 
     #[test]
     fn another_buffer_is_no_match() {
-        let mut lines = vec![signalled(0, "cap-1", 0), done(0, "f1", 1)];
+        let mut lines = vec![signalled(0, "cap-1"), done(0, "f1", 1)];
         lines.extend(ioctl(7, "f1", 3, true, true));
         assert_eq!(owners(lines).minor("cap-1"), None);
     }
 
-    fn given(owner: &str) -> Line {
-        line(
-            7,
-            Event::Given {
-                owner: owner.into(),
-                buffer: buffer(0, true),
-            },
-        )
-    }
-
-    fn armed(queue: &str) -> Line {
-        let fence = FenceId {
-            context: 1,
-            seqno: 1,
-        };
-        line(
-            0,
-            Event::Armed {
-                queue: queue.into(),
-                index: 0,
-                fence,
-            },
-        )
-    }
-
     #[test]
     fn a_fence_that_times_out() {
-        let mut lines = vec![given("f1"), armed("cap-1"), signalled(5, "cap-1", 0)];
+        let mut lines = vec![given("f1"), armed("cap-1"), signalled(5, "cap-1")];
         lines.extend([armed("out-1"), done(0, "f1", 0)]);
         lines.extend(ioctl(7, "f1", 3, false, true));
         let owners = owners(lines);
@@ -234,7 +202,7 @@ mod tests {
         assert_eq!(owners(lines).minor("cap-1"), None);
         // And what is known is better.
         let mut lines = vec![given("f1"), armed("cap-1"), given("f2")];
-        lines.extend([signalled(0, "cap-1", 0), done(0, "f2", 0)]);
+        lines.extend([signalled(0, "cap-1"), done(0, "f2", 0)]);
         lines.extend(ioctl(7, "f1", 3, false, true));
         lines.extend(ioctl(7, "f2", 4, false, true));
         assert_eq!(owners(lines).minor("cap-1"), Some(4));
@@ -242,15 +210,15 @@ mod tests {
 
     #[test]
     fn queueing_in_a_request_proves_nothing() {
-        let mut lines = vec![signalled(0, "out-1", 0), done(0, "f1", 0)];
+        let mut lines = vec![signalled(0, "out-1"), done(0, "f1", 0)];
         lines.extend(ioctl(7, "f1", 3, false, false));
         assert_eq!(owners(lines).minor("out-1"), None);
     }
 
     #[test]
     fn lost_events_break_pairs() {
-        let lost = line(0, Event::Lost(1));
-        let mut lines = vec![signalled(0, "cap-1", 0), lost, done(0, "f1", 0)];
+        let lost = uapi::trace::parse("CPU:0 [LOST 1 EVENTS]").unwrap();
+        let mut lines = vec![signalled(0, "cap-1"), lost, done(0, "f1", 0)];
         lines.extend(ioctl(7, "f1", 3, true, true));
         assert_eq!(owners(lines).minor("cap-1"), None);
     }

@@ -199,40 +199,21 @@ impl Stats {
 mod tests {
     use super::*;
 
-    fn fence(seqno: u32) -> FenceId {
-        FenceId { context: 1, seqno }
-    }
-
-    fn line(ms: u64, event: Event) -> Line {
-        Line {
-            pid: 9,
-            cpu: 0,
-            at_ns: ms * MS,
-            event,
-        }
+    /// A line of trace_pipe.
+    fn line(ms: u64, event: &str) -> Line {
+        uapi::trace::parse(&format!(" x-9 [000] ..... 0.{ms:03}000: {event}")).unwrap()
     }
 
     fn armed(ms: u64, seqno: u32) -> Line {
-        let queue = "cap-1".into();
-        line(
-            ms,
-            Event::Armed {
-                queue,
-                index: 0,
-                fence: fence(seqno),
-            },
-        )
+        let fence = format!("queue=cap-1 index=0 context=1 seqno={seqno}");
+        line(ms, &format!("vb2_release_fence_armed: {fence}"))
     }
 
     fn signalled(ms: u64, seqno: u32, result: i32) -> Line {
+        let fence = format!("queue=cap-1 index=0 context=1 seqno={seqno}");
         line(
             ms,
-            Event::Signalled {
-                queue: "cap-1".into(),
-                index: 0,
-                fence: fence(seqno),
-                result,
-            },
+            &format!("vb2_release_fence_signalled: {fence} result={result}"),
         )
     }
 
@@ -269,8 +250,8 @@ mod tests {
 
     #[test]
     fn waiters_that_slept() {
-        let start = line(15, Event::WaitStart(fence(1)));
-        let end = line(33, Event::WaitEnd(fence(1)));
+        let start = line(15, "dma_fence_wait_start: context=1 seqno=1");
+        let end = line(33, "dma_fence_wait_end: context=1 seqno=1");
         let slept = [
             armed(10, 1),
             start.clone(),
@@ -289,17 +270,18 @@ mod tests {
         assert!(stats(&late).report(|_| true)[0].wakeup_ms.is_none());
         let mut other = end.clone();
         other.pid = 10;
-        let somebody_else = [armed(10, 1), start.clone(), signalled(30, 1, 0), other];
-        assert!(stats(&somebody_else).report(|_| true)[0]
-            .wakeup_ms
-            .is_none());
+        let another_task = [armed(10, 1), start.clone(), signalled(30, 1, 0), other];
+        assert!(stats(&another_task).report(|_| true)[0].wakeup_ms.is_none());
         let gave_up = [armed(10, 1), start, end, signalled(50, 1, 0)];
         assert!(stats(&gave_up).report(|_| true)[0].wakeup_ms.is_none());
     }
 
     #[test]
     fn own_waiters_and_losses() {
-        let mut stats = stats(&[line(1, Event::Lost(3)), line(1, Event::Lost(4))]);
+        let mut stats = stats(&[]);
+        for lost in ["CPU:0 [LOST 3 EVENTS]", "CPU:1 [LOST 4 EVENTS]"] {
+            stats.see(&uapi::trace::parse(lost).unwrap());
+        }
         assert_eq!(stats.lost, 7);
         stats.add_wakeup("cap-1", 2 * MS);
         assert_eq!(stats.report(|_| true)[0].wakeup_ms.unwrap().high, 2.0);
