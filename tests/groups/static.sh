@@ -158,7 +158,8 @@ kernel_doc()
 		[[ $? == 1 ]]
 }
 
-# documented_paths: every file of the repository that README.md and docs/ name, and every target of a link
+# documented_paths: every file of the repository that README.md and docs/ name, every target of a link, and
+# every group of tests
 documented_paths()
 {
 	local file word bad=0
@@ -173,6 +174,7 @@ documented_paths()
 			grep -oP '(?<![\w/.<>-])(scripts|tests|docs|crates|mutants|patches|drivers|rust|include|samples|tools|Documentation)/[\w./*-]*\w' "$file" |
 				grep -v '^crates/target/'
 			grep -oP '\]\(\K[^):]+(?=\))' "$file" | sed "s,^,$(dirname "$file")/,"
+			sed -n 's,.*tests/run \([a-z0-9]\+\).*,tests/groups/\1.sh,p' "$file"
 		)
 	done
 	return "$bad"
