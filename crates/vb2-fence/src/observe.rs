@@ -8,8 +8,13 @@ pub mod report;
 use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, Result};
+use v4l2r::memory::MemoryType;
 
+use crate::observation::{Case, Handle};
+use uapi::device::Queue;
+use uapi::heap::Heap;
 use uapi::poll::{self, Readiness};
+use uapi::stream::Stream;
 use uapi::sync_file::{self, SyncInfo};
 
 /// What a dma-buf says of itself at one moment.
@@ -34,4 +39,44 @@ impl Look {
             sync_file,
         })
     }
+}
+
+/// Makes CAPTURE buffers for a case and queues them all; gives the dma-bufs of the `target`, one for
+/// each plane.
+pub fn capture_buffers(
+    stream: &mut Stream,
+    case: Case,
+    heap: Result<&Heap>,
+    count: u32,
+    target: u32,
+) -> Result<(Handle, Vec<OwnedFd>)> {
+    let (handle, memory, heap) = match case {
+        Case::Imported => (Handle::Imported, MemoryType::DmaBuf, Some(heap?)),
+        _ => (Handle::ExportedBefore, MemoryType::Mmap, None),
+    };
+    let mut wanted = None;
+    for index in 0..stream.request_buffers(Queue::Capture, memory, count)? {
+        let dmabufs = match heap {
+            None => {
+                let dmabufs = stream.export(Queue::Capture, index)?;
+                stream.queue(Queue::Capture, index)?;
+                dmabufs
+            }
+            Some(heap) => {
+                let planes = stream.planes(Queue::Capture).iter();
+                let dmabufs = planes
+                    .map(|plane| heap.allocate(plane.sizeimage as usize))
+                    .collect::<Result<Vec<_>>>()?;
+                let queued = stream.queue_import(Queue::Capture, index, &dmabufs);
+                queued.with_context(|| {
+                    format!("the driver refuses buffers of {}", heap.path().display())
+                })?;
+                dmabufs
+            }
+        };
+        if index == target {
+            wanted = Some(dmabufs);
+        }
+    }
+    Ok((handle, wanted.context("the driver gave too few buffers")?))
 }

@@ -11,7 +11,7 @@ use v4l2r::PixelFormat;
 
 use crate::observation::report::{Round, View};
 use crate::observation::{Case, Dequeued, Handle};
-use crate::observe::Look;
+use crate::observe::{capture_buffers, Look};
 use uapi::clock::{self, MS};
 use uapi::device::Queue;
 use uapi::heap::Heap;
@@ -52,13 +52,16 @@ struct MidView {
 }
 
 impl MidView {
-    fn look(handle: Handle, dmabuf: OwnedFd) -> Result<Self> {
-        let look = Look::at(&dmabuf)?;
-        Ok(Self {
-            handle,
-            dmabuf,
-            look,
-        })
+    fn of_planes(handle: Handle, dmabufs: Vec<OwnedFd>) -> Result<Vec<Self>> {
+        let views = dmabufs.into_iter().map(|dmabuf| {
+            let look = Look::at(&dmabuf)?;
+            Ok(Self {
+                handle,
+                dmabuf,
+                look,
+            })
+        });
+        views.collect()
     }
 }
 
@@ -68,7 +71,7 @@ impl Observer<'_> {
         let mut stream = open(self.node, self.job_ms)?;
         stream.request_buffers(Queue::Output, MemoryType::Mmap, 1)?;
         stream.queue(Queue::Output, 0)?;
-        let (handle, dmabuf) = self.prepare_capture(&mut stream, case)?;
+        let (handle, dmabufs) = capture_buffers(&mut stream, case, Ok(self.heap), 1, 0)?;
 
         stream.stream_on(Queue::Output)?;
         let started_ns = clock::now();
@@ -78,10 +81,11 @@ impl Observer<'_> {
         clock::sleep_until(started_ns + u64::from(self.job_ms / LOOK_FRACTION) * MS);
         let look_began_ns = clock::now();
         let mid_video = poll::ready_now(stream.as_fd()).context("poll of the video node")?;
-        let mut views = vec![MidView::look(handle, dmabuf)?];
+        let mut views = MidView::of_planes(handle, dmabufs)?;
         if case == Case::ExportedDuring {
-            let second = export(&stream).context("while the job runs")?;
-            views.push(MidView::look(Handle::ExportedDuring, second)?);
+            let second = stream.export(Queue::Capture, 0);
+            let second = second.context("while the job runs")?;
+            views.extend(MidView::of_planes(Handle::ExportedDuring, second)?);
         }
         let look_ended_ns = clock::now();
 
@@ -122,25 +126,6 @@ impl Observer<'_> {
             dequeued,
         })
     }
-
-    /// Makes the CAPTURE buffer and queues it; gives the descriptor that exists before the job.
-    fn prepare_capture(&self, stream: &mut Stream, case: Case) -> Result<(Handle, OwnedFd)> {
-        match case {
-            Case::ExportedBefore | Case::ExportedDuring => {
-                stream.request_buffers(Queue::Capture, MemoryType::Mmap, 1)?;
-                let dmabuf = export(stream)?;
-                stream.queue(Queue::Capture, 0)?;
-                Ok((Handle::ExportedBefore, dmabuf))
-            }
-            Case::Imported => {
-                stream.request_buffers(Queue::Capture, MemoryType::DmaBuf, 1)?;
-                let bytes = stream.planes(Queue::Capture)[0].sizeimage;
-                let dmabuf = self.heap.allocate(bytes as usize)?;
-                stream.queue_import(Queue::Capture, 0, &[&dmabuf])?;
-                Ok((Handle::Imported, dmabuf))
-            }
-        }
-    }
 }
 
 /// Opens the node and prepares jobs that take `job_ms`.
@@ -152,10 +137,4 @@ pub fn open(node: &Path, job_ms: u32) -> Result<Stream> {
         stream.set_format(queue, &PICTURE)?;
     }
     Ok(stream)
-}
-
-/// Exports the CAPTURE buffer, which has one plane.
-fn export(stream: &Stream) -> Result<OwnedFd> {
-    let mut planes = stream.export(Queue::Capture, 0)?;
-    planes.pop().context("EXPBUF gave nothing")
 }

@@ -9,8 +9,9 @@ use std::path::Path;
 use anyhow::{bail, ensure, Context, Result};
 
 use super::codec::{Codec, KeyPicture};
-use super::feed::{prepare_capture, Feeder, Setup};
+use super::feed::{Feeder, Setup};
 use crate::observation::Case;
+use crate::observe::capture_buffers;
 use crate::observe::probe::{Prepared, Start};
 use uapi::device::Queue;
 use uapi::stateless::{self, Media};
@@ -109,7 +110,7 @@ impl Feeder for Decoder {
             let written = input.write(&self.picture.bitstream);
             written.context("the OUTPUT buffer")?;
         }
-        let (handle, dmabufs) = prepare_capture(setup, &mut stream, case, 1, 0)?;
+        let (handle, dmabufs) = capture_buffers(&mut stream, case, setup.heap(), 1, 0)?;
         stream.stream_on(Queue::Output)?;
         stream.stream_on(Queue::Capture)?;
         stream.queue_bitstream(0, bytes, &request)?;

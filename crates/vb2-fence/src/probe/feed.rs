@@ -3,11 +3,12 @@
 //! Prepares jobs of the devices that need no stream: raw memory-to-memory devices and encoders, and
 //! devices that capture.
 
-use anyhow::{bail, Context, Result};
+use anyhow::{anyhow, Context, Result};
 use v4l2r::memory::MemoryType;
 use v4l2r::PixelFormat;
 
-use crate::observation::{Case, Handle};
+use crate::observation::Case;
+use crate::observe::capture_buffers;
 use crate::observe::probe::{Prepared, Start};
 use uapi::device::{job_time_control, Node, Queue};
 use uapi::heap::Heap;
@@ -38,6 +39,14 @@ pub struct Setup {
     pub size: Option<(u32, u32)>,
     /// The format on both sides; `None` leaves it to us.
     pub format: Option<PixelFormat>,
+}
+
+impl Setup {
+    /// The heap, or why there is none.
+    pub fn heap(&self) -> Result<&Heap> {
+        let heap = self.heap.as_ref();
+        heap.map_err(|why| anyhow!("no dma-heap to import from: {why}"))
+    }
 }
 
 /// A kind of device.
@@ -108,15 +117,9 @@ impl Feeder for Raw {
         let mut stream = self.open(setup)?;
         stream.request_buffers(Queue::Output, MemoryType::Mmap, 1)?;
         stream.queue(Queue::Output, 0)?;
-        let (handle, dmabufs) = prepare_capture(setup, &mut stream, case, 1, 0)?;
-        stream.stream_on(Queue::Output)?;
-        Ok(Prepared {
-            stream,
-            target: 0,
-            handle,
-            dmabufs,
-            start: Start::Stream(Queue::Capture),
-        })
+        let prepared = prepared(setup, stream, case, 1, 0)?;
+        prepared.stream.stream_on(Queue::Output)?;
+        Ok(prepared)
     }
 }
 
@@ -140,63 +143,27 @@ impl Feeder for Camera {
             };
             stream.set_format(Queue::Capture, &wanted)?;
         }
-        let (handle, dmabufs) =
-            prepare_capture(setup, &mut stream, case, CAPTURE_BUFFERS, CAPTURE_TARGET)?;
-        Ok(Prepared {
-            stream,
-            target: CAPTURE_TARGET,
-            handle,
-            dmabufs,
-            start: Start::Stream(Queue::Capture),
-        })
+        prepared(setup, stream, case, CAPTURE_BUFFERS, CAPTURE_TARGET)
     }
 }
 
-/// Gives the CAPTURE queue buffers and queues them all; gives the dma-bufs of the `target`.
-pub fn prepare_capture(
+/// With the CAPTURE buffers queued, of which the `target` is observed; starting that queue starts the
+/// job.
+fn prepared(
     setup: &Setup,
-    stream: &mut Stream,
+    mut stream: Stream,
     case: Case,
     count: u32,
     target: u32,
-) -> Result<(Handle, Vec<std::os::fd::OwnedFd>)> {
-    let mut wanted = None;
-    let handle = match case {
-        Case::ExportedBefore | Case::ExportedDuring => {
-            let count = stream.request_buffers(Queue::Capture, MemoryType::Mmap, count)?;
-            for index in 0..count {
-                let dmabufs = stream.export(Queue::Capture, index)?;
-                stream.queue(Queue::Capture, index)?;
-                if index == target {
-                    wanted = Some(dmabufs);
-                }
-            }
-            Handle::ExportedBefore
-        }
-        Case::Imported => {
-            let heap = match &setup.heap {
-                Ok(heap) => heap,
-                Err(why) => bail!("no dma-heap to import from: {why}"),
-            };
-            let count = stream.request_buffers(Queue::Capture, MemoryType::DmaBuf, count)?;
-            for index in 0..count {
-                let planes = stream.planes(Queue::Capture).iter();
-                let dmabufs = planes
-                    .map(|plane| heap.allocate(plane.sizeimage as usize))
-                    .collect::<Result<Vec<_>>>()?;
-                stream
-                    .queue_import(Queue::Capture, index, &dmabufs)
-                    .with_context(|| {
-                        format!("the driver refuses buffers of {}", heap.path().display())
-                    })?;
-                if index == target {
-                    wanted = Some(dmabufs);
-                }
-            }
-            Handle::Imported
-        }
-    };
-    Ok((handle, wanted.context("the driver gave too few buffers")?))
+) -> Result<Prepared> {
+    let (handle, dmabufs) = capture_buffers(&mut stream, case, setup.heap(), count, target)?;
+    Ok(Prepared {
+        stream,
+        target,
+        handle,
+        dmabufs,
+        start: Start::Stream(Queue::Capture),
+    })
 }
 
 /// Tells a driver that can be told how long a job is to take.
