@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{ensure, Context, Result};
 
+use crate::hint;
+
 /// The switch. Dropped, it puts the value back that it found.
 #[derive(Debug)]
 pub struct Switch {
@@ -65,7 +67,7 @@ impl Drop for Switch {
             return;
         }
         if let Err(err) = self.set(self.found) {
-            eprintln!("vb2-fence: the switch could not be put back: {err:#}");
+            hint::warn(&format!("the switch could not be put back: {err:#}"));
         }
     }
 }

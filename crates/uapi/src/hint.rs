@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What a user can do about an error of a system call.
+//! What a program tells its user of an error of a system call: what can be done about it.
 
 use std::io;
 use std::path::Path;
@@ -8,6 +8,13 @@ use std::path::Path;
 use anyhow::{anyhow, Error};
 use rustix::io::Errno;
 use v4l2r::nix;
+
+/// Says on stderr what could not be cleaned up, which changes nothing of a result.
+pub fn warn(message: &str) {
+    let program = std::env::args_os().next().unwrap_or_default();
+    let name = Path::new(&program).file_name().unwrap_or_default();
+    eprintln!("{}: {message}", Path::new(name).display());
+}
 
 /// What to do when `open` of a video node fails.
 pub fn open_failed(path: &Path, err: &io::Error) -> Error {

@@ -22,6 +22,7 @@ use crate::card::{Card, DRIVER};
 use crate::clock::{self, Ns, MS};
 use crate::crc::Checksums;
 use crate::framebuffer::{Framebuffer, Target};
+use crate::hint;
 use crate::picture::{Layout, Picture, Size};
 use crate::poll;
 use crate::poll::Woken;
@@ -320,7 +321,7 @@ impl Display {
 impl Drop for Display {
     fn drop(&mut self) {
         if let Err(err) = self.switch_off() {
-            eprintln!("vb2-fence: {err:#}");
+            hint::warn(&format!("{err:#}"));
         }
     }
 }

@@ -10,6 +10,7 @@ use anyhow::{ensure, Context, Result};
 use rustix::mm::{mmap, munmap, MapFlags, ProtFlags};
 
 use crate::dmabuf::{begin, end, Access};
+use crate::hint;
 
 /// A dma-buf that is mapped. The device and others write to the same memory, so it is only copied
 /// from and to, never lent out.
@@ -78,7 +79,7 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: this is the mapping that `new` made, and nothing points into it.
         if let Err(err) = unsafe { munmap(self.start.as_ptr(), self.len) } {
-            eprintln!("munmap of a dma-buf: {err}");
+            hint::warn(&format!("munmap of a dma-buf: {err}"));
         }
     }
 }

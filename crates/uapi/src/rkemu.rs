@@ -10,6 +10,7 @@ use anyhow::{ensure, Context, Result};
 
 use crate::clock::{self, Ns};
 use crate::feature;
+use crate::hint;
 
 /// Where the blocks' directories are.
 const BLOCKS: &str = "/sys/kernel/debug/rkemu";
@@ -109,7 +110,7 @@ impl Block {
 impl Drop for Block {
     fn drop(&mut self) {
         if let Err(err) = self.set("delay_us", self.delay_us) {
-            eprintln!("vb2-fence: the job's time could not be put back: {err:#}");
+            hint::warn(&format!("the job's time could not be put back: {err:#}"));
         }
     }
 }

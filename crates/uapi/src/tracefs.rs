@@ -135,10 +135,10 @@ impl Drop for Instance {
         // Open files would keep it.
         self.pipe = None;
         if let Err(err) = fs::remove_dir(&self.path) {
-            eprintln!(
-                "vb2-fence: {} could not be removed: {err}",
+            hint::warn(&format!(
+                "{} could not be removed: {err}",
                 self.path.display()
-            );
+            ));
         }
     }
 }

@@ -30,9 +30,9 @@ pub struct Node {
     pub mplane: bool,
     /// Jobs need requests, with controls in them.
     pub decoder: bool,
-    /// The V4L2 types of the queues, by [`Side`].
+    /// The V4L2 types of the queues, by [`crate::grammar::Side`].
     pub types: [u32; 2],
-    /// The formats, by [`Side`].
+    /// The formats, by [`crate::grammar::Side`].
     pub formats: [Vec<u32>; 2],
     /// Where requests come from.
     pub media: Option<String>,

@@ -2,7 +2,7 @@
 
 //! `vb2-fence compositor`: the loop of a compositor, for strace.
 //!
-//! The pictures come from [`client`]. The loop itself is in the program's first thread and
+//! The pictures come from `client`. The loop itself is in the program's first thread and
 //! makes no system call but those that a compositor makes.
 
 pub mod args;
