@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests on the emulated media blocks of the RK3566: operations of a program, with an allocation
- * that fails.
+ * One try of an operation, with an allocation that fails.
  */
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "fence_trace.h"
-#include "fail_nth.h"
 #include "alloc_ops.h"
+#include "fail_nth.h"
+#include "fence_trace.h"
 
 /* What was wrong with the job in JOB_SLOT; @end is what job_end() has said of it. */
 static int job_wrong(struct stage *stage, const struct fences *fences, int end)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests on the emulated media blocks of the RK3566: operations of a program that need memory.
+ * Operations of a program that need memory.
  */
 
 #include <errno.h>
@@ -10,9 +10,9 @@
 
 #include <linux/dma-buf.h>
 
-#include "fence_trace.h"
-#include "fail_nth.h"
 #include "alloc_ops.h"
+#include "fail_nth.h"
+#include "fence_trace.h"
 
 static int get_buffers(struct stage *stage, enum m2m_side side)
 {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests on the emulated media blocks of the RK3566: jobs of the decoder.
+ * Jobs of the emulated decoder and of visl.
  *
- * It does not decode: its picture has the checksum of the bitstream in it. So a bitstream may be
- * anything, and only what goes with it, for the driver, has to make sense.
+ * The decoder does not decode: its picture has the checksum of the bitstream in it. So a bitstream
+ * may be anything, and only what goes with it, for the driver, has to make sense.
  */
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests on the emulated media blocks of the RK3566: the blocks, their knobs, dma-bufs and fences.
+ * Devices that the tests use: the emulated blocks of the RK3566 with their knobs, visl and vim2m.
  */
 
 #define _GNU_SOURCE
@@ -8,19 +8,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
-#include <grp.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
-#include <linux/dma-buf.h>
-#include <linux/dma-heap.h>
-#include <linux/sync_file.h>
 #include <linux/videodev2.h>
 
 #include "device.h"

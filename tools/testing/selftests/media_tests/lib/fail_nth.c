@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests on the emulated media blocks of the RK3566: allocations of the kernel that fail.
+ * Allocations of the kernel that fail, one at a time.
  */
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
@@ -13,9 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fail_nth.h"
 #include "array_count.h"
 #include "dmabuf.h"
+#include "fail_nth.h"
 #include "text_file.h"
 
 #define DEBUGFS		"/sys/kernel/debug/"

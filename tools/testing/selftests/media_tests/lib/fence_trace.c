@@ -1,26 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests on the emulated media blocks of the RK3566: counts of what went on in the kernel.
+ * Trace events of release fences.
  *
- * A trace instance for each event, with a small buffer: what was overwritten is counted, too.
+ * For a number of events there is a trace instance for each kind, with a small buffer: what was
+ * overwritten is counted, too.
  */
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <glob.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/sysinfo.h>
 #include <unistd.h>
 
-#include <linux/filter.h>
-
+#include "array_count.h"
 #include "counts.h"
 #include "fence_trace.h"
-#include "array_count.h"
 #include "monotonic_clock.h"
 #include "text_file.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests on the emulated media blocks of the RK3566: jobs of either block, and those of the blitter.
+ * Jobs of a device, and what goes with those of the blitter and of vim2m.
  */
 
 #include <errno.h>

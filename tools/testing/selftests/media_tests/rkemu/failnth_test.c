@@ -12,7 +12,6 @@
 
 #include "kselftest_harness.h"
 #include "alloc_ops.h"
-#include "consumer.h"
 #include "counts.h"
 #include "fail_nth.h"
 #include "fence_trace.h"

@@ -5,9 +5,6 @@
  */
 
 #include <errno.h>
-#include <poll.h>
-
-#include <linux/dma-buf.h>
 
 #include "kselftest_harness.h"
 #include "jobs.h"

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "kselftest_harness.h"
-#include "consumer.h"
 #include "jobs.h"
 
 FIXTURE(imported) {

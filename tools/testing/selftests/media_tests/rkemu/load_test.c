@@ -19,7 +19,7 @@
 #include <linux/dma-buf.h>
 
 #include "kselftest_harness.h"
-#include "consumer.h"
+#include "jobs.h"
 #include "counts.h"
 #include "fence_trace.h"
 #include "kmemleak.h"

@@ -5,8 +5,6 @@
  * consumer that reads too early sees the one before.
  */
 
-#include <poll.h>
-
 #include <linux/dma-buf.h>
 
 #include "kselftest_harness.h"

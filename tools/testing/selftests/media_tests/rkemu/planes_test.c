@@ -5,7 +5,6 @@
  */
 
 #include <errno.h>
-#include <poll.h>
 
 #include <linux/dma-buf.h>
 

@@ -8,8 +8,6 @@
 #include <poll.h>
 #include <sys/ioctl.h>
 
-#include <linux/dma-buf.h>
-
 #include "kselftest_harness.h"
 #include "jobs.h"
 

@@ -8,10 +8,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -23,7 +21,7 @@
 #include <linux/sync_file.h>
 
 #include "kselftest_harness.h"
-#include "consumer.h"
+#include "jobs.h"
 #include "unprivileged.h"
 
 #define TRACE		"/sys/kernel/tracing/instances/rkemu_names"

@@ -5,7 +5,6 @@
  */
 
 #include <errno.h>
-#include <poll.h>
 #include <sys/ioctl.h>
 
 #include "kselftest_harness.h"

@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <linux/dma-buf.h>
-
 #include "kselftest_harness.h"
 #include "jobs.h"
 

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "kselftest_harness.h"
-#include "consumer.h"
+#include "device.h"
 
 /* A step of a timeline signals so many fences, of a point each. */
 #define POINTS		32

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Tests on the emulated media blocks of the RK3566: operations of a program that need memory.
+ * Operations of a program that need memory, and what comes of them without.
  */
 #ifndef MEDIA_TESTS_ALLOC_OPS_H
 #define MEDIA_TESTS_ALLOC_OPS_H

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Tests on the emulated media blocks of the RK3566: what consumers hold of a job's buffers and
- * fences, and what the kernel says of it. What returns an int returns a negative error if it
- * fails.
+ * What consumers hold of a job's buffers and fences. What returns an int returns a negative error
+ * if it fails.
  */
 #ifndef MEDIA_TESTS_CONSUMER_H
 #define MEDIA_TESTS_CONSUMER_H

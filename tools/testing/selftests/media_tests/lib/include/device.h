@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Tests on the emulated media blocks of the RK3566: the blocks, their knobs, dma-bufs and fences.
+ * Devices that the tests use: the emulated blocks of the RK3566 with their knobs, visl and vim2m.
  *
  * What returns an int returns a negative error if it fails, unless it says otherwise.
  */

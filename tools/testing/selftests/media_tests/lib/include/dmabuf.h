@@ -7,6 +7,7 @@
 #ifndef MEDIA_TESTS_DMABUF_H
 #define MEDIA_TESTS_DMABUF_H
 
+#include <poll.h>
 #include <sys/ioctl.h>
 
 #include <linux/types.h>

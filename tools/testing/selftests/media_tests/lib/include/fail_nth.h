@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Tests on the emulated media blocks of the RK3566: allocations of the kernel that fail, one at a
- * time. See Documentation/fault-injection/fault-injection.rst, fail-nth.
+ * Allocations of the kernel that fail, one at a time. See Documentation/fault-injection/fault-
+ * injection.rst, fail-nth.
  */
 #ifndef MEDIA_TESTS_FAIL_NTH_H
 #define MEDIA_TESTS_FAIL_NTH_H

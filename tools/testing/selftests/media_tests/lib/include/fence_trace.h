@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Tests on the emulated media blocks of the RK3566: counts of what went on in the kernel, of any
- * number of events. What returns an int returns a negative error if it fails.
+ * Trace events of release fences: their number, whatever that is, and what they say. What returns
+ * an int returns a negative error if it fails.
  */
 #ifndef MEDIA_TESTS_FENCE_TRACE_H
 #define MEDIA_TESTS_FENCE_TRACE_H

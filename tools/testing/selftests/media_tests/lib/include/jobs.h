@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Tests on the emulated media blocks of the RK3566: jobs of either block, each with a number that
- * its picture shows. What returns an int returns a negative error if it fails.
+ * Jobs of a device, each with a number that its picture shows. What returns an int returns a
+ * negative error if it fails.
  */
 #ifndef MEDIA_TESTS_JOBS_H
 #define MEDIA_TESTS_JOBS_H

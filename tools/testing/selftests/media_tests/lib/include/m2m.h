@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Tests on the emulated media blocks of the RK3566: a mem2mem device with its two queues.
+ * A mem2mem device with its two queues.
  *
  * What returns an int returns a negative error if it fails, unless it says otherwise.
  */
