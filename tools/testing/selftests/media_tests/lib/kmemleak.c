@@ -63,7 +63,6 @@ long kmemleak_count(const char *suite)
 	long inside;
 	const long objects = kmemleak_count_in("", &inside);
 
-	printf("# kmemleak suspects %ld objects\n", objects);
 	counts_kmemleak(suite, objects);
 	return objects;
 }

@@ -368,10 +368,8 @@ static void print_ways(const struct orders *orders, unsigned int drops)
 		for (j = 0; j < orders->all[i].count; j++)
 			counts[orders->all[i].steps[j]] += 2 * drops;
 	for (i = 0; i < WAYS; i++)
-		if (counts[i]) {
-			printf("# way %s: %u\n", way_names[i], counts[i]);
+		if (counts[i])
 			counts_operation(SUITE_LIFETIMES, way_names[i], counts[i]);
-		}
 }
 
 static void describe(const struct order *order, char *text, size_t size)

@@ -8,7 +8,7 @@
 
 /* From now on, kmemleak reports only what is allocated later. */
 int kmemleak_start(void);
-/* How many objects nothing points to any more; prints them, and the number for @suite. */
+/* How many objects nothing points to any more; prints them, and counts them for @suite. */
 long kmemleak_count(const char *suite);
 /* The same; @inside is how many of them have @function in their backtraces. */
 long kmemleak_count_in(const char *function, long *inside);
