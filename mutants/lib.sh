@@ -33,12 +33,13 @@ report}"
 mutant_key()
 {
 	{
-		cat "$1" "$ROOT"/mutants/lib.sh "$ROOT"/scripts/{kunit,vm,vm-guest,kernel-log-check} "$ROOT"/scripts/configs/*.config
+		cat "$1" "$ROOT"/mutants/lib.sh "$ROOT"/scripts/{kunit,vm,vm-guest,vm-modules,kernel-log-check} "$ROOT"/scripts/configs/*.config
 		base_id
 		diffs_hash
 		links_hash '^(Documentation|tools)/'
 		edits_hash
-		! mutant_suites "$1" | grep -q ^selftests || cat "$ROOT"/tools/testing/selftests/*/*/*.[ch]
+		! mutant_suites "$1" | grep -q -E '^(selftests|modules)' ||
+			find "$ROOT/tools/testing/selftests" -name '*.[ch]' -exec cat {} +
 		! mutant_suites "$1" | grep -q ^report ||
 			find "$ROOT"/crates/{uapi,vb2-fence} "$ROOT"/crates/Cargo.* -type f -exec cat {} +
 		"$CLANG" --version | sed -n 1p
