@@ -51,6 +51,6 @@ if ((SELFTESTS_MANY)); then
 		"h264=pixels_test -r pixels.h264.off -r pixels.h264.on"
 	for name in rga h264; do
 		cases ktap "$name" "$TEST_LOGS/$name.tap"
-		grep -E '^# ([0-9]+ frames|stale)' "$TEST_LOGS/$name.tap" | sed 's/^#/        /'
+		sed -nE '/^# ([0-9]+ frames|stale)/s/^#/        /p' "$TEST_LOGS/$name.tap"
 	done
 fi
