@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests on the emulated media blocks of the RK3566: what a consumer hears if a job goes wrong, and
- * whether the device works after that, for the same open file.
+ * Tests on the emulated media blocks of the RK3566: how the fences of a job that goes wrong end,
+ * and whether the device works after that, for the same open file.
  */
 
 #include <errno.h>

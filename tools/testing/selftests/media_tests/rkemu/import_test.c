@@ -69,7 +69,7 @@ FIXTURE_SETUP(imported)
 }
 
 /*
- * Nothing is left of a QBUF that was refused. What a driver has not cleaned up, videobuf2 tells of
+ * Nothing is left of a QBUF that was refused. What a driver has not cleaned up, videobuf2 reports
  * in the log (VIDEO_ADV_DEBUG), which is searched for that after the tests.
  */
 FIXTURE_TEARDOWN(imported)
@@ -131,7 +131,7 @@ TEST_F_TIMEOUT(imported, too_small, CASE_S)
 	EXPECT_EQ(0, do_job(jobs, 1, JOB_REFERENCE + 1));
 }
 
-/* And one that is refused since the pictures have become larger, of which hantro tells late. */
+/* And one that is refused since the pictures have become larger, which hantro detects late. */
 TEST_F_TIMEOUT(imported, too_small_since, CASE_S)
 {
 	const struct job_kind *kind = variant->kind;

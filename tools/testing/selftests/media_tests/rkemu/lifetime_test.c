@@ -130,7 +130,7 @@ struct letting_go {
 };
 
 /**
- * struct stage - what an order is played with
+ * struct stage - what an order is run with
  * @kind: of the jobs
  * @file: has one job running, number 1 in slot 0, and one waiting, number 2 in slot 1
  * @held: of the running job

@@ -263,7 +263,7 @@ static size_t slot_bytes(struct jobs *jobs, enum m2m_side side, unsigned int slo
 }
 
 /* Opens all contexts, has them do so many jobs, and closes them. */
-static int play(struct load *load, const struct mixture *mixture, unsigned int jobs)
+static int run_contexts(struct load *load, const struct mixture *mixture, unsigned int jobs)
 {
 	const bool keeps = getenv("LOAD_KEEPS_DMABUFS");
 	unsigned int i, slot;
@@ -293,12 +293,12 @@ static int play(struct load *load, const struct mixture *mixture, unsigned int j
 }
 
 /* Opens them again and again, until all buffers together do not fit in what may be left. */
-static int play_until_seen(struct load *load, const struct mixture *mixture)
+static int run_until_seen(struct load *load, const struct mixture *mixture)
 {
 	int ret = 0;
 
 	while (!ret && load->bytes / 1024 <= KEPT_KIB)
-		ret = play(load, mixture, load->contexts);
+		ret = run_contexts(load, mixture, load->contexts);
 	return ret;
 }
 
@@ -408,7 +408,7 @@ FIXTURE_SETUP(load)
 	ASSERT_EQ(0, knob_set(&device_vpu, "delay_us", JOB_US));
 	ASSERT_EQ(0, write_text(VISL_TIME, VISL_TIME_MS));
 	/* What is made once and kept: stacks of threads, what lockdep notes, KASAN's shadow. */
-	ASSERT_EQ(0, play_until_seen(load, variant->mixture));
+	ASSERT_EQ(0, run_until_seen(load, variant->mixture));
 	count_anew(load);
 	sleep_ms(RCU_MS);
 	self->dmabufs = dmabuf_count();
@@ -432,11 +432,11 @@ TEST_F_TIMEOUT(load, all_jobs, RUN_S)
 	unsigned int i;
 
 	ASSERT_EQ(0, fence_counts_start());
-	EXPECT_EQ(0, play(load, variant->mixture, self->jobs));
+	EXPECT_EQ(0, run_contexts(load, variant->mixture, self->jobs));
 	/* The slowest kind has its part, too. */
 	for (i = 0; i < load->contexts && i < variant->mixture->count; i++)
 		EXPECT_LT(0, load->all[i].ended);
-	EXPECT_EQ(0, play_until_seen(load, variant->mixture));
+	EXPECT_EQ(0, run_until_seen(load, variant->mixture));
 	ASSERT_EQ(0, fence_counts_end(&counts));
 	EXPECT_EQ(self->dmabufs, dmabuf_count());
 	ASSERT_EQ(0, wait_for_memory(&self->before, load->played, &self->after, &growth));
@@ -459,7 +459,7 @@ TEST_F_TIMEOUT(load, all_jobs, RUN_S)
 	EXPECT_EQ(counts.armed, counts.signalled);
 	EXPECT_EQ(counts.made, counts.gone);
 	EXPECT_LE(counts.armed, counts.made);
-	/* Of many contexts few have their jobs running, which a consumer meets by chance. */
+	/* Of many contexts few have their jobs running, which a consumer finds by chance. */
 	if (variant->contexts == 1 || self->jobs >= MEET_JOBS)
 		EXPECT_LT(0, load->waited);
 	EXPECT_GT(KEPT_KIB, growth.used_kib);

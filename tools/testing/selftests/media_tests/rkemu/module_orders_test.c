@@ -34,7 +34,7 @@
 #define STRIDE		11
 
 /**
- * struct stage - what an order is played with
+ * struct stage - what an order is run with
  * @kind: of the job
  * @modules: names, by enum step
  * @file: has one job running, in slot 0

@@ -110,8 +110,8 @@ TEST_F_TIMEOUT(module, driver_gone, CASE_S)
 }
 
 /*
- * The devices go away under both drivers, and the module that plays them. While they are there, the
- * drivers have clocks of the module.
+ * The devices go away under both drivers, and the module that emulates them. While they are there,
+ * the drivers have clocks of the module.
  */
 TEST_F_TIMEOUT(module, devices_gone, CASE_S)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests on the emulated media blocks of the RK3566: what a consumer of a dma-buf hears and sees
- * while the device is at work. The blocks write the picture at the end of a job, so that a
+ * Tests on the emulated media blocks of the RK3566: what a consumer of a dma-buf is told, and what
+ * it sees, while a job runs. The blocks write the picture at the end of a job, so that a
  * consumer that reads too early sees the one before.
  */
 

@@ -117,7 +117,7 @@ TEST_F_TIMEOUT(planes, all_wait, CASE_S)
 	start(_metadata, jobs, variant->buffers);
 	take(_metadata, jobs, &self->fences);
 	ASSERT_EQ(completed, knob_get(&device_rga, "completed"));
-	/* The second plane of both tells that the whole job is done. */
+	/* The fence of the second plane is signalled when the whole job is done. */
 	EXPECT_EQ(1, dmabuf_ready(job_plane(jobs, M2M_CAPTURE, 0, 1)->dmabuf, POLLIN, SOON_MS));
 	EXPECT_TRUE(job_shows(jobs, 0, 1));
 	EXPECT_EQ(1, dmabuf_ready(job_plane(jobs, M2M_OUTPUT, 0, 1)->dmabuf, POLLOUT, SOON_MS));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of visl, a decoder that decodes nothing: its pictures tell of the job that drew them.
+ * Tests of visl, a decoder that decodes nothing: its pictures describe the job that drew them.
  */
 
 #include <errno.h>
@@ -124,7 +124,7 @@ static void *change_format(void *data)
 
 /*
  * S_FMT asks whether there are pictures, and takes its time then. Those that come in the meantime,
- * and the job that waits for them, must not meet a format that is half set.
+ * and the job that waits for them, must not see a format that is half set.
  */
 TEST_F_TIMEOUT(visl, format_beside_buffers, CASE_S)
 {

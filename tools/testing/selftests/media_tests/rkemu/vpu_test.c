@@ -264,7 +264,7 @@ TEST_F_TIMEOUT(held, last_slice_hangs, CASE_S)
 	EXPECT_EQ(0, job_run(jobs, 2, 3));
 }
 
-/* What waits for its turn, and meets what it did not expect. */
+/* Requests and buffers that wait while the file, the queue or the format changes. */
 FIXTURE(waiting) {
 	struct jobs jobs;
 };

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 
 /**
- * struct fence_counts - what trace events tell of release fences
+ * struct fence_counts - release fences, as trace events count them
  * @made: fences of videobuf2 that were initialised
  * @gone: of these, freed
  * @armed: published for a job

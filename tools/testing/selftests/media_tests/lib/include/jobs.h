@@ -48,7 +48,7 @@ extern const struct job_kind job_rga_planes;
 extern const struct job_kind job_h264;
 extern const struct job_kind job_mpeg2;
 extern const struct job_kind job_vp8;
-/* visl takes what the decoder takes; its pictures tell of other things, so none is looked at. */
+/* visl takes what the decoder takes; its pictures show other things, so none is checked. */
 extern const struct job_kind job_visl;
 /* No emulated block: vim2m, which writes its picture before it waits. */
 extern const struct job_kind job_vim2m;
