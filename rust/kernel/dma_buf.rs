@@ -3,7 +3,7 @@
 //! Sharing buffers between devices: fences and reservation objects.
 //!
 //! A fence says when a device is done with a buffer. A reservation object holds the fences of one
-//! buffer, and everybody who shares the buffer looks there. This module lets a driver publish
+//! buffer, and all drivers that share the buffer look there. This module lets a driver publish
 //! fences of its own:
 //!
 //! 1. where sleeping and failing are fine: [`DriverFenceAllocation::new`];

@@ -24,7 +24,7 @@ use core::{
 /// The longest name that a fence keeps, in bytes, with the terminating NUL.
 const NAME_LEN: usize = 32;
 
-/// A name that lives in the fence, since consumers may ask for it when its driver is gone.
+/// A name that lives in the fence, since consumers may read it when its driver is gone.
 ///
 /// # Invariants
 ///
@@ -44,7 +44,7 @@ impl Name {
     }
 }
 
-/// The one allocation that holds everything that a fence needs for as long as anybody keeps it.
+/// The one allocation that holds everything that a fence needs, until its last reference is put.
 ///
 /// `dma_fence_free()`, the default release, frees it by `kfree_rcu()`. So nothing in it may need
 /// to be dropped, and `base` comes first: its address is the address that is freed.
@@ -62,7 +62,7 @@ const _: () = assert!(core::mem::offset_of!(FenceData, base) == 0);
 /// The operations of every [`DriverFence`].
 ///
 /// It is neither generic nor in a module: the kernel crate is built in, so that the table is there
-/// for as long as anybody keeps a fence. No `release` and no `wait`: the defaults need no driver.
+/// for as long as a fence exists. No `release` and no `wait`: the defaults need no driver.
 static OPS: bindings::dma_fence_ops = bindings::dma_fence_ops {
     use_64bit_seqno: true,
     get_driver_name: Some(driver_name),
@@ -90,7 +90,7 @@ unsafe extern "C" fn timeline_name(fence: *mut bindings::dma_fence) -> *const c_
 
 /// A timeline: fences of one context signal in the order of their sequence numbers.
 ///
-/// Whoever uses one has to keep that order: a later fence replaces an earlier one of the same
+/// Its users have to keep that order: a later fence replaces an earlier one of the same
 /// context in a reservation object, signalled or not, and consumers then miss the earlier one. A
 /// producer whose jobs can end in any order gives each fence a context of its own.
 ///
@@ -138,7 +138,7 @@ impl FenceContext {
 /// Memory for a fence, with its names, that is not a fence yet.
 ///
 /// It is made where sleeping and failing are fine, so that nothing can fail later. Dropping it
-/// frees the memory: nobody has seen it.
+/// frees the memory: nothing else has seen it.
 ///
 /// # Examples
 ///
@@ -152,7 +152,7 @@ impl FenceContext {
 #[must_use = "memory that is not published is freed again"]
 pub struct DriverFenceAllocation(KBox<FenceData>);
 
-// SAFETY: Plain memory, which nobody else has a pointer to.
+// SAFETY: Plain memory, which nothing else has a pointer to.
 unsafe impl Send for DriverFenceAllocation {}
 
 impl DriverFenceAllocation {
@@ -215,7 +215,7 @@ impl DriverFenceAllocation {
         // SAFETY: `data` was just leaked, so that this is the only reference to it.
         let (base, lock) = unsafe { (data.as_ref().base.get(), data.as_ref().lock.get()) };
 
-        // SAFETY: `lock` is memory for a spinlock that nobody else knows yet; name and key are
+        // SAFETY: `lock` is memory for a spinlock that nothing else uses yet; name and key are
         // static.
         unsafe {
             bindings::__spin_lock_init(
@@ -224,7 +224,7 @@ impl DriverFenceAllocation {
                 crate::static_lock_class!().as_ptr(),
             )
         };
-        // SAFETY: `base` is memory for a fence that nobody else knows yet. The lock, and the names
+        // SAFETY: `base` is memory for a fence that nothing else uses yet. The lock, and the names
         // that `OPS` returns, live in the same allocation; `OPS` is static and built in.
         unsafe { bindings::dma_fence_init(base, &OPS, lock, timeline.id, seqno) };
 
@@ -237,11 +237,11 @@ impl DriverFenceAllocation {
     }
 }
 
-/// A published fence, in the hands of the one who will signal it.
+/// A published fence, as its producer owns it, which will signal it.
 ///
 /// It is not `Clone`, and [`signal`](Self::signal) takes it by value: a fence is signalled exactly
-/// once. One that is dropped is signalled with `ECANCELED`, and the log says so, since nobody may
-/// be left waiting for a job that has lost its owner. Only one that is leaked on purpose, by
+/// once. One that is dropped is signalled with `ECANCELED`, and the log says so: consumers
+/// must not wait for a job that has lost its owner. Only one that is leaked on purpose, by
 /// [`into_raw`](Self::into_raw) or `mem::forget`, stays pending.
 ///
 /// # Invariants
@@ -333,7 +333,7 @@ impl DriverFence {
     /// `ptr` must come from [`into_raw`](Self::into_raw), and each value that it returned must be
     /// taken back at most once.
     pub unsafe fn from_raw(ptr: NonNull<bindings::dma_fence>) -> Self {
-        // INVARIANT: `into_raw()` was given a `DriverFence` and nobody else has taken it back.
+        // INVARIANT: `into_raw()` was given a `DriverFence` and nothing else has taken it back.
         Self(ptr)
     }
 
@@ -348,8 +348,8 @@ impl DriverFence {
             // SAFETY: Not signalled by the invariants; `Error` is in the range that is allowed.
             unsafe { bindings::dma_fence_set_error(fence, error.to_errno()) };
         }
-        // SAFETY: The lock is held. In the same critical section as the error, so that nobody can
-        // see one without the other.
+        // SAFETY: The lock is held. In the same critical section as the error, so that no
+        // consumer sees one without the other.
         unsafe { bindings::dma_fence_signal_locked(fence) };
         // SAFETY: Locked above, by this function, with these flags.
         unsafe { bindings::dma_fence_unlock(fence, flags) };
@@ -372,7 +372,7 @@ impl Drop for DriverFence {
 
 /// The fence signalling critical section, for lockdep.
 ///
-/// While it exists, the thread is one that somebody's fence wait depends on: to allocate memory
+/// While it exists, the thread is one that waits for a fence depend on: to allocate memory
 /// that may need reclaim, or to take a reservation lock, is reported as the deadlock that it is.
 /// Sections nest. Costs nothing without lockdep.
 ///

@@ -11,7 +11,7 @@ use crate::{
 };
 use core::ptr::NonNull;
 
-/// What a [`Fence`] says of its job.
+/// The status of a [`Fence`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// The job has not ended yet.
@@ -20,9 +20,9 @@ pub enum Status {
     Complete(Result),
 }
 
-/// A fence as its consumers see it: it can be asked and kept, not signalled.
+/// A fence as its consumers see it: it can be queried and kept, not signalled.
 ///
-/// Whoever signals it holds a [`DriverFence`](super::DriverFence), or is a C driver.
+/// Its producer, which signals it, holds a [`DriverFence`](super::DriverFence), or is a C driver.
 ///
 /// # Invariants
 ///

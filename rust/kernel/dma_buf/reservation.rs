@@ -14,7 +14,7 @@ use crate::{
 };
 use core::{marker::PhantomData, ops::Range, slice};
 
-/// What a fence's job does with the buffer, and so who has to wait for it.
+/// What a fence's job does with the buffer, and so which consumers wait for it.
 ///
 /// # Examples
 ///
@@ -65,7 +65,7 @@ impl Usage {
 /// use kernel::{dma_buf::{Reservation, Usage}, stack_pin_init};
 ///
 /// stack_pin_init!(let buffer = Reservation::new());
-/// // Nobody is working on it.
+/// // No job uses it.
 /// assert!(buffer.is_signaled(Usage::Read));
 /// ```
 #[pin_data(PinnedDrop)]
@@ -88,8 +88,8 @@ impl Reservation {
     /// Makes an empty reservation object.
     pub fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            // SAFETY: `slot` is memory for a `dma_resv`, which stays where it is.
-            obj <- Opaque::ffi_init(|slot| unsafe { bindings::dma_resv_init(slot) }),
+            // SAFETY: `obj` is memory for a `dma_resv`, which stays where it is.
+            obj <- Opaque::ffi_init(|obj| unsafe { bindings::dma_resv_init(obj) }),
         })
     }
 
@@ -108,10 +108,10 @@ impl Reservation {
         self.obj.get()
     }
 
-    /// Returns whether somebody who wants to use the buffer has nothing to wait for.
+    /// Returns whether a new user of the buffer has no fence to wait for.
     ///
-    /// [`Usage::Write`] asks for a reader, who waits for writers; [`Usage::Read`] asks for a
-    /// writer, who waits for all. Any context; takes no lock but those of the fences.
+    /// [`Usage::Write`] is for a reader, which waits for writers; [`Usage::Read`] is for a
+    /// writer, which waits for all. Any context; takes no lock but those of the fences.
     pub fn is_signaled(&self, usage: Usage) -> bool {
         // SAFETY: `self` is an initialised object by its invariants.
         unsafe { bindings::dma_resv_test_signaled(self.as_raw(), usage.as_raw()) }
@@ -171,7 +171,7 @@ impl Reservation {
         if objs.len() > Self::MAX_LOCKED {
             return Err(EINVAL);
         }
-        // The ticket by which threads that wait for each other's locks find out who backs off.
+        // The ticket by which threads that wait for each other's locks decide which one backs off.
         let acquire = Opaque::uninit();
         // SAFETY: Memory for a `ww_acquire_ctx`, which does not move: `locked` borrows it.
         unsafe { bindings::ww_acquire_init(acquire.get()) };
@@ -193,7 +193,7 @@ impl Reservation {
 #[pinned_drop]
 impl PinnedDrop for Reservation {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: Initialised by the invariants. Whoever borrowed it is gone, and a value that is
+        // SAFETY: Initialised by the invariants. All borrows have ended, and a value that is
         // dropped was made by `new()`: a borrow from C is never dropped.
         unsafe { bindings::dma_resv_fini(self.as_raw()) };
     }
@@ -224,7 +224,7 @@ pub struct ReservationGuard<'a> {
 impl ReservationGuard<'_> {
     /// Reserves slots for `N` fences. Sleeps; fails with `ENOMEM`.
     pub fn reserve<const N: usize>(&mut self) -> Result<[FenceSlots<'_>; N]> {
-        // SAFETY: `obj` is locked by the invariants, and stays so, and out of reach of others,
+        // SAFETY: `obj` is locked by the invariants, and stays so, and unreachable for others,
         // while `self` is borrowed.
         unsafe { FenceSlots::reserve(slice::from_ref(&self.obj)) }
     }
@@ -239,8 +239,8 @@ impl Drop for ReservationGuard<'_> {
 
 /// Several locked reservation objects.
 ///
-/// It exists in [`Reservation::lock_all`] only, which drops it before the acquire context; nobody
-/// else can own one, and so forget it.
+/// It exists in [`Reservation::lock_all`] only, which drops it before the acquire context; no
+/// other code can own one, and so forget it.
 ///
 /// # Invariants
 ///
@@ -275,7 +275,7 @@ impl LockedReservations<'_> {
     /// under one lock: once the first one is out, nothing may wait for another lock or for memory.
     pub fn reserve<const N: usize>(&mut self) -> Result<[FenceSlots<'_>; N]> {
         // SAFETY: `f` of `lock_all()` runs between `lock()` and `drop()` only, so all are locked,
-        // and stay so, and out of reach of others, while `self` is borrowed.
+        // and stay so, and unreachable for others, while `self` is borrowed.
         unsafe { FenceSlots::reserve(self.objs) }
     }
 
@@ -342,7 +342,7 @@ impl Drop for LockedReservations<'_> {
 /// # Invariants
 ///
 /// Each of `objs` is locked by this thread and has, since it was locked, got a slot reserved that
-/// is nobody else's.
+/// belongs to no other value.
 ///
 /// # Examples
 ///
@@ -381,7 +381,7 @@ pub struct FenceSlots<'guard> {
 impl<'guard> FenceSlots<'guard> {
     /// # Safety
     ///
-    /// Each of `objs` must be locked by this thread for all of `'guard`, and nobody else may
+    /// Each of `objs` must be locked by this thread for all of `'guard`, and no other code may
     /// reserve or add under these locks during `'guard`.
     unsafe fn reserve<const N: usize>(objs: &'guard [&'guard Reservation]) -> Result<[Self; N]> {
         let fences = u32::try_from(N)?;
