@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Release fences: the dma-buf of a picture knows when the picture is ready.
+ * Release fences: the dma-buf of a buffer tells when its job has ended.
  *
  * A driver opts in with vb2_queue_use_release_fences() before vb2_queue_init(), and calls
  * vb2_buffer_attach_release_fence() or v4l2_m2m_attach_release_fence() as the last thing before it
@@ -26,7 +26,7 @@ struct vb2_release_timeline {
 };
 
 /**
- * struct vb2_plane_resv - the reservation object of a plane's memory, and who shares it
+ * struct vb2_plane_resv - the reservation object of a plane's memory, and its exports
  * @obj:	the one reservation object of all exports of the plane
  * @lock:	protects @exports
  * @exports:	the living dma_buf for each access mode (O_RDONLY, O_WRONLY, O_RDWR), or NULL. No
@@ -85,11 +85,11 @@ int vb2_buffer_attach_release_fence(struct vb2_buffer *vb);
 int vb2_job_attach_release_fences(struct vb2_buffer *dst, struct vb2_buffer *src);
 
 /**
- * vb2_release_fence_begin_signalling() - begin what a release fence waits for
+ * vb2_release_fence_begin_signalling() - begin the signalling section of a job
  *
  * For the code of a driver that ends jobs in process context, such as a watchdog: until the end of
- * the section lockdep reports whatever may wait for memory, for a reservation object, or for
- * another fence. In atomic context there is nothing to tell it, and nothing happens.
+ * the section lockdep reports everything that may wait for memory, for a reservation object, or for
+ * another fence. In atomic context it does nothing.
  *
  * Return: for vb2_release_fence_end_signalling()
  */

@@ -3,13 +3,16 @@
 //! Release fences of videobuf2 buffers: every decision about them.
 //!
 //! A buffer's [`ReleaseFence`] goes from idle to prepared (QBUF: memory, may fail), to armed (the
-//! driver is about to start its hardware: published), and back to idle when the job ends. The C
-//! shim in `videobuf2-release-fence.c` converts between this file and the rest of videobuf2; what
-//! it calls is in `release_fence_shim.rs`.
+//! driver is about to start its hardware: published), and back to idle when the job ends. `ffi.rs`
+//! converts what `videobuf2-release-fence.c`, the C side, calls and passes.
+//!
+//! Where the steps are: [`ReleaseFence::prepare`] allocates, [`arm_job`] publishes,
+//! [`ReleaseFence::end_job`] signals, [`timer_expired`] signals a fence whose job did not end.
 //!
 //! C header: `include/media/videobuf2-release-fence.h`.
 
 use core::{
+    mem::{align_of, size_of},
     ops::Range,
     ptr::{self, NonNull},
     sync::atomic::{AtomicPtr, AtomicU64, Ordering},
@@ -20,7 +23,7 @@ use kernel::{
         DriverFence, DriverFenceAllocation, FenceContext, FenceSlots, Reservation, SignallingGuard,
         Usage,
     },
-    ffi::{c_int, c_uint, c_void},
+    ffi::{c_int, c_uint},
     new_spinlock,
     prelude::*,
     str::CStr,
@@ -32,14 +35,8 @@ use kernel::{
 /// The driver that all of these fences name; the timeline's name is that of the queue.
 const DRIVER: &CStr = kernel::c_str!("videobuf2");
 
-#[path = "release_fence_shim.rs"]
-mod shim;
-
-extern "C" {
-    fn vb2_release_fence_report_armed(vb: *mut c_void, context: u64, seqno: u64);
-    fn vb2_release_fence_report_signalled(vb: *mut c_void, context: u64, seqno: u64, result: c_int);
-    fn vb2_release_fence_report_timeout(vb: *mut c_void);
-}
+#[path = "ffi.rs"]
+mod ffi;
 
 /// What the fences of one queue share.
 ///
@@ -51,9 +48,9 @@ struct Timeline {
     ended: AtomicU64,
 }
 
-// `struct vb2_release_timeline` has room for three `u64`; the shim checks the same of it.
-const _: () = assert!(core::mem::size_of::<Timeline>() == 24);
-const _: () = assert!(core::mem::align_of::<Timeline>() == 8);
+// `struct vb2_release_timeline` is the memory for it.
+const _: () = assert!(size_of::<Timeline>() == size_of::<bindings::vb2_release_timeline>());
+const _: () = assert!(align_of::<Timeline>() == align_of::<bindings::vb2_release_timeline>());
 
 impl Timeline {
     fn new() -> Self {
@@ -69,31 +66,31 @@ impl Timeline {
     }
 }
 
-/// Where a published fence waits for the end of its job.
+/// The published fence of a buffer's job, if there is one.
 ///
-/// Taking it out is one atomic exchange: of all who may end the job, in whatever context, one gets
-/// the fence, and nobody waits for anybody.
+/// Taking the fence is one atomic exchange. If several contexts end the job at the same time, one
+/// of them gets the fence, and none waits for another.
 ///
 /// # Invariants
 ///
-/// The pointer is NULL (idle), [`ArmedSlot::arming`], [`ArmedSlot::late`], or comes from
-/// [`DriverFence::into_raw`] and is owned by the slot.
-struct ArmedSlot(AtomicPtr<bindings::dma_fence>);
+/// The pointer is NULL (idle), [`ArmedFence::arming`], [`ArmedFence::timed_out`], or comes from
+/// [`DriverFence::into_raw`] and is owned by `self`.
+struct ArmedFence(AtomicPtr<bindings::dma_fence>);
 
-impl ArmedSlot {
+impl ArmedFence {
     const fn new() -> Self {
         // INVARIANT: Idle.
         Self(AtomicPtr::new(ptr::null_mut()))
     }
 
-    /// The mark of a slot whose fence is just being published; the address of no fence.
+    /// The value while the fence is being published; the address of no fence.
     fn arming() -> *mut bindings::dma_fence {
         static MARK: u8 = 0;
         ptr::addr_of!(MARK).cast_mut().cast()
     }
 
-    /// The mark of a slot whose deadline has passed while it was arming; the address of no fence.
-    fn late() -> *mut bindings::dma_fence {
+    /// The value after a timeout while the fence is being published; the address of no fence.
+    fn timed_out() -> *mut bindings::dma_fence {
         static MARK: u8 = 1;
         ptr::addr_of!(MARK).cast_mut().cast()
     }
@@ -102,52 +99,53 @@ impl ArmedSlot {
         self.0.load(Ordering::Relaxed).is_null()
     }
 
-    /// Goes from idle to arming. Returns nothing if the slot is not idle.
-    fn begin(&self) -> Option<ArmingSlot<'_>> {
+    /// Goes from idle to arming. Returns `None` if it is not idle.
+    fn claim(&self) -> Option<ArmingClaim<'_>> {
         self.replace(ptr::null_mut(), Self::arming())
-            .then(|| ArmingSlot(self))
+            .then(|| ArmingClaim(self))
     }
 
-    /// Goes from arming to idle: nothing was published. Does nothing if it is armed by now.
+    /// Goes from arming to idle: nothing was published. Does nothing if it is armed.
     fn abandon(&self) {
         self.replace(Self::arming(), ptr::null_mut());
     }
 
-    /// Goes from arming to armed. Gives the fence back, with its result, if it has ended meanwhile.
-    fn finish(&self, fence: DriverFence) -> Result<(), (DriverFence, Error)> {
+    /// Goes from arming to armed. If the job or its timeout came first, returns the fence and the
+    /// result to signal it with.
+    fn set(&self, fence: DriverFence) -> Result<(), (DriverFence, Error)> {
         let raw = fence.into_raw();
-        // INVARIANT: `raw` comes from `into_raw()`; the slot owns it if it is stored.
+        // INVARIANT: `raw` comes from `into_raw()`; `self` owns it if it is stored.
         if self.replace(Self::arming(), raw.as_ptr()) {
             return Ok(());
         }
         // SAFETY: From `into_raw()` above, and not stored.
         let fence = unsafe { DriverFence::from_raw(raw) };
         // INVARIANT: Idle.
-        if self.replace(Self::late(), ptr::null_mut()) {
+        if self.replace(Self::timed_out(), ptr::null_mut()) {
             Err((fence, ETIMEDOUT))
         } else {
             Err((fence, ECANCELED))
         }
     }
 
-    /// Goes to idle, or from arming to late. Returns the fence if there was one.
+    /// Goes to idle, or from arming to timed out. Returns the fence if there is one.
     fn expire(&self) -> Option<DriverFence> {
-        // INVARIANT: Late.
-        if self.replace(Self::arming(), Self::late()) {
+        // INVARIANT: Timed out.
+        if self.replace(Self::arming(), Self::timed_out()) {
             return None;
         }
         self.take()
     }
 
-    /// Goes to idle. Returns the fence if there was one.
+    /// Goes to idle. Returns the fence if there is one.
     fn take(&self) -> Option<DriverFence> {
         // INVARIANT: Idle.
         let raw = self.0.swap(ptr::null_mut(), Ordering::AcqRel);
-        if raw == Self::arming() || raw == Self::late() {
+        if raw == Self::arming() || raw == Self::timed_out() {
             return None;
         }
-        // SAFETY: By the invariants `raw` comes from `into_raw()`, and the slot, which owned it,
-        // has just lost it.
+        // SAFETY: By the invariants `raw` comes from `into_raw()`, and `self`, which owned it, has
+        // just lost it.
         NonNull::new(raw).map(|raw| unsafe { DriverFence::from_raw(raw) })
     }
 
@@ -158,39 +156,53 @@ impl ArmedSlot {
     }
 }
 
+/// The right to arm a buffer. Dropped before the buffer is armed, it makes the buffer idle again.
+struct ArmingClaim<'a>(&'a ArmedFence);
+
+impl Drop for ArmingClaim<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
 /// The release fence of one videobuf2 buffer.
 ///
 /// # Invariants
 ///
 /// - `vb` is the `struct vb2_buffer` that `self` belongs to; it outlives `self`.
-/// - `deadline` was set up with [`expired`], and is shut down before `self` is freed.
+/// - `timer` was set up with [`timer_expired`], and is shut down before `self` is freed.
 #[pin_data(PinnedDrop)]
 struct ReleaseFence {
-    vb: *mut c_void,
+    vb: *mut bindings::vb2_buffer,
     #[pin]
     prepared: SpinLock<Option<DriverFenceAllocation>>,
-    armed: ArmedSlot,
+    armed: ArmedFence,
     #[pin]
-    deadline: Opaque<bindings::timer_list>,
+    timer: Opaque<bindings::timer_list>,
 }
 
-/// How a job ended, as far as its fence is concerned.
+/// What the end of a job meant for the fence of its buffer.
 enum End {
-    /// Nobody waits: the buffer had no fence.
+    /// The buffer had no fence.
     NotArmed,
     /// The fence was signalled.
-    Signalled { seqno: u64 },
+    Signalled,
+    /// The fence was signalled after a later one of a queue that completes in order. Driver bug.
+    OutOfOrder,
+    /// The fence was cancelled: the driver returned the buffer as if nothing had happened, after
+    /// it had said that it starts its hardware. Driver bug.
+    ReturnedQueued,
 }
 
 impl ReleaseFence {
-    fn new(vb: *mut c_void) -> impl PinInit<Self> {
+    fn new(vb: *mut bindings::vb2_buffer) -> impl PinInit<Self> {
         pin_init!(Self {
             vb,
             prepared <- new_spinlock!(None),
-            armed: ArmedSlot::new(),
-            // SAFETY: `slot` is memory for a timer, which stays where it is.
-            deadline <- Opaque::ffi_init(|slot| unsafe {
-                bindings::timer_setup(slot, Some(expired))
+            armed: ArmedFence::new(),
+            // SAFETY: `timer` is memory for a timer, which stays where it is.
+            timer <- Opaque::ffi_init(|timer| unsafe {
+                bindings::timer_setup(timer, Some(timer_expired))
             }),
         })
     }
@@ -217,54 +229,83 @@ impl ReleaseFence {
         }
     }
 
-    /// Ends the job, if it has a fence: signals it with `result`. Any context.
-    fn end(&self, result: Result) -> End {
-        let Some(fence) = self.armed.take() else {
-            return End::NotArmed;
-        };
-        let seqno = fence.as_fence().seqno();
-        self.stop_deadline();
-        self.signal(fence, result);
-        End::Signalled { seqno }
+    /// Returns whether consumers may be waiting for a fence of the buffer. Any context.
+    fn is_armed(&self) -> bool {
+        !self.armed.is_idle()
     }
 
-    /// Ends the job of a fence that nobody else has signalled in time. Any context.
+    /// Ends the job of a buffer that is returned with `state`. Any context.
+    ///
+    /// `cancelled` tells whether the queue is being cancelled. `timeline` is the one that the
+    /// buffer was armed with.
+    fn end_job(
+        &self,
+        state: bindings::vb2_buffer_state,
+        cancelled: bool,
+        timeline: Option<&Timeline>,
+    ) -> End {
+        let result = result_of(state, cancelled);
+        let Some(seqno) = self.end(result) else {
+            return End::NotArmed;
+        };
+        let in_order = timeline.map_or(true, |timeline| timeline.end(seqno));
+        if state == bindings::vb2_buffer_state_VB2_BUF_STATE_QUEUED {
+            End::ReturnedQueued
+        } else if in_order || result.is_err() {
+            // Buffers that fail, or are cancelled, may come back in any order.
+            End::Signalled
+        } else {
+            End::OutOfOrder
+        }
+    }
+
+    /// Signals the fence, if there is one, and returns its sequence number. Any context.
+    fn end(&self, result: Result) -> Option<u64> {
+        let fence = self.armed.take()?;
+        let seqno = fence.as_fence().seqno();
+        self.stop_timer();
+        self.signal(fence, result);
+        Some(seqno)
+    }
+
+    /// Signals a fence whose job did not end in time. Any context.
     fn time_out(&self, fence: DriverFence) {
         self.signal(fence, Err(ETIMEDOUT));
         // SAFETY: `vb` is alive by the invariants.
-        unsafe { vb2_release_fence_report_timeout(self.vb) };
+        unsafe { bindings::vb2_release_fence_report_timeout(self.vb) };
     }
 
     fn signal(&self, fence: DriverFence, result: Result) {
         let _signalling = SignallingGuard::new();
         let (context, seqno) = (fence.as_fence().context(), fence.as_fence().seqno());
-        // Before the signal: nobody can be woken by it and find no event yet.
+        let status = errno(result);
+        // Before the signal, so that a consumer that it wakes finds the event.
         // SAFETY: `vb` is alive by the invariants.
-        unsafe { vb2_release_fence_report_signalled(self.vb, context, seqno, errno(result)) };
+        unsafe { bindings::vb2_release_fence_report_signalled(self.vb, context, seqno, status) };
         fence.signal(result);
     }
 
-    fn start_deadline(&self, timeout_ms: c_uint) {
+    fn start_timer(&self, timeout_ms: c_uint) {
         if timeout_ms == 0 {
             return;
         }
-        // SAFETY: A counter that is always there and that interrupts advance.
+        // SAFETY: A counter that always exists and that interrupts advance.
         let now = unsafe { ptr::addr_of!(bindings::jiffies).read_volatile() };
         let expires = now.wrapping_add(msecs_to_jiffies(timeout_ms));
         // SAFETY: The timer is set up, by the invariants.
-        unsafe { bindings::mod_timer(self.deadline.get(), expires) };
+        unsafe { bindings::mod_timer(self.timer.get(), expires) };
     }
 
-    /// Stops the watch. It may be going off at this moment, and then finds no fence. Any context.
-    fn stop_deadline(&self) {
+    /// Stops the timer. A callback that runs at this moment finds no fence. Any context.
+    fn stop_timer(&self) {
         // SAFETY: The timer is set up, by the invariants.
-        unsafe { bindings::timer_delete(self.deadline.get()) };
+        unsafe { bindings::timer_delete(self.timer.get()) };
     }
 
-    /// Stops the watch and waits until it is over. Sleeps.
-    fn stop_deadline_sync(&self) {
+    /// Stops the timer and waits for its callback. Sleeps.
+    fn stop_timer_sync(&self) {
         // SAFETY: The timer is set up, by the invariants; it takes no lock that a caller holds.
-        unsafe { bindings::timer_delete_sync(self.deadline.get()) };
+        unsafe { bindings::timer_delete_sync(self.timer.get()) };
     }
 }
 
@@ -272,80 +313,137 @@ impl ReleaseFence {
 impl PinnedDrop for ReleaseFence {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: The timer is set up, by the invariants. It will not be used again.
-        unsafe { bindings::timer_shutdown_sync(self.deadline.get()) };
-        // A driver that loses an armed buffer must not leave anybody waiting.
+        unsafe { bindings::timer_shutdown_sync(self.timer.get()) };
+        // A driver that loses an armed buffer must not leave consumers waiting.
         self.end(Err(ECANCELED));
     }
 }
 
-/// The slot of a buffer that is being armed. Dropped before it is armed, it goes back to idle.
-struct ArmingSlot<'a>(&'a ArmedSlot);
-
-impl Drop for ArmingSlot<'_> {
-    fn drop(&mut self) {
-        self.0.abandon();
+/// Returns what the fence of a buffer is signalled with that is returned with `state`.
+fn result_of(state: bindings::vb2_buffer_state, cancelled: bool) -> Result {
+    match state {
+        bindings::vb2_buffer_state_VB2_BUF_STATE_DONE => Ok(()),
+        bindings::vb2_buffer_state_VB2_BUF_STATE_QUEUED => Err(ECANCELED),
+        _ if cancelled => Err(ECANCELED),
+        _ => Err(EIO),
     }
 }
 
-/// One buffer of a job that is about to start, with all that it takes to publish its fence.
-struct Arming<'a> {
+/// One buffer of a job that is about to start.
+struct JobBuffer<'a> {
     fence: &'a ReleaseFence,
-    slot: ArmingSlot<'a>,
-    alloc: DriverFenceAllocation,
-    /// Where the buffer's objects stand in the list of all objects of the job.
-    objs: Range<usize>,
-    usage: Usage,
     /// What the fences of the queue share, if it completes in order.
     timeline: Option<&'a Timeline>,
-    timeout_ms: c_uint,
+    /// The queue's name.
+    queue: &'a CStr,
+    /// Where the buffer's objects are in the list of all objects of the job.
+    objs: Range<usize>,
+    /// Whether the device writes to the buffer.
+    write: bool,
+}
+
+impl<'a> JobBuffer<'a> {
+    /// Gets everything that can fail or sleep, but for locks and slots. Sleeps.
+    ///
+    /// Returns `None` if there is nothing to arm: no plane has a reservation object, or the buffer
+    /// has its fence already.
+    fn begin(self) -> Result<Option<Arming<'a>>> {
+        let fence = self.fence;
+        if self.objs.is_empty() || fence.is_armed() {
+            return Ok(None);
+        }
+        // A callback of the timer that runs late must not see this fence.
+        fence.stop_timer_sync();
+        let alloc = fence.take_prepared(self.queue)?;
+        Ok(fence.armed.claim().map(|claim| Arming {
+            buffer: self,
+            claim,
+            alloc,
+        }))
+    }
+}
+
+/// One buffer of a job, with everything that publishing its fence takes.
+struct Arming<'a> {
+    buffer: JobBuffer<'a>,
+    claim: ArmingClaim<'a>,
+    alloc: DriverFenceAllocation,
 }
 
 impl Arming<'_> {
-    /// Publishes, leaves the fence to whoever ends the job, and has that watched.
+    /// Publishes the fence, and starts its timeout.
     ///
-    /// A deadline that passes meanwhile is no error: the driver runs the job, as with one that
+    /// A timeout that passes meanwhile is no error: the driver runs the job, as with one that
     /// passes right after. Fails with `ECANCELED` if the job has ended before it began, which is a
     /// bug of the driver.
-    fn publish(self, slots: FenceSlots<'_>) -> Result {
-        let slots = slots.only(self.objs);
-        let (fence, _section) = match self.timeline {
-            Some(timeline) => self.alloc.publish(&timeline.fences, slots, self.usage),
-            None => self.alloc.publish(&FenceContext::new(), slots, self.usage),
+    fn publish(self, slots: FenceSlots<'_>, timeout_ms: c_uint) -> Result {
+        let JobBuffer {
+            fence: owner,
+            timeline,
+            objs,
+            write,
+            ..
+        } = self.buffer;
+        let slots = slots.only(objs);
+        let usage = if write { Usage::Write } else { Usage::Read };
+        let (fence, _section) = match timeline {
+            Some(timeline) => self.alloc.publish(&timeline.fences, slots, usage),
+            None => self.alloc.publish(&FenceContext::new(), slots, usage),
         };
 
         let (context, seqno) = (fence.as_fence().context(), fence.as_fence().seqno());
         // SAFETY: `vb` is alive by the invariants of `ReleaseFence`.
-        unsafe { vb2_release_fence_report_armed(self.fence.vb, context, seqno) };
-        // Before the fence can be taken, so that the watch cannot begin after the job has ended.
-        self.fence.start_deadline(self.timeout_ms);
-        match self.slot.0.finish(fence) {
+        unsafe { bindings::vb2_release_fence_report_armed(owner.vb, context, seqno) };
+        // Before the fence can be taken, so that the timer cannot be started after the job's end.
+        owner.start_timer(timeout_ms);
+        match self.claim.0.set(fence) {
             Ok(()) => Ok(()),
             Err((fence, ETIMEDOUT)) => {
-                self.fence.time_out(fence);
+                owner.time_out(fence);
                 Ok(())
             }
             Err((fence, error)) => {
-                self.fence.stop_deadline();
-                self.fence.signal(fence, Err(error));
+                owner.stop_timer();
+                owner.signal(fence, Err(error));
                 Err(error)
             }
         }
     }
 }
 
-/// Publishes the fences of all buffers of a job, which have their objects in `objs`. Sleeps.
+/// Arms the buffers of a job, which have their objects in `objs`. Sleeps.
 ///
-/// With the first fence that is out, consumers wait for the job, so that nothing may wait for a
+/// After an error nothing was published, except for the bug that [`Arming::publish`] describes.
+fn arm_job(
+    buffers: [Option<JobBuffer<'_>>; 2],
+    objs: &[&Reservation],
+    timeout_ms: c_uint,
+) -> Result {
+    let [one, other] = buffers;
+    let one = one.map_or(Ok(None), JobBuffer::begin)?;
+    let other = other.map_or(Ok(None), JobBuffer::begin)?;
+    match (one, other) {
+        (Some(one), Some(other)) => publish([one, other], objs, timeout_ms),
+        (Some(buffer), None) | (None, Some(buffer)) => publish([buffer], objs, timeout_ms),
+        (None, None) => Ok(()),
+    }
+}
+
+/// Publishes the fences of all buffers of a job. Sleeps.
+///
+/// Once the first fence is published, consumers wait for the job, so that nothing may wait for a
 /// lock or for memory any more. All locks and all slots come before that, for all buffers.
-///
-/// If it fails, nothing was published, but for the bug that [`Arming::publish`] tells of.
-fn arm<const N: usize>(job: [Arming<'_>; N], objs: &[&Reservation]) -> Result {
+fn publish<const N: usize>(
+    job: [Arming<'_>; N],
+    objs: &[&Reservation],
+    timeout_ms: c_uint,
+) -> Result {
     let published = Reservation::lock_all(objs, |locked| -> Result<_> {
         let slots = locked.reserve::<N>()?;
         let section = SignallingGuard::new();
         let mut result = Ok(());
         for (buffer, slots) in job.into_iter().zip(slots) {
-            result = result.and(buffer.publish(slots));
+            result = result.and(buffer.publish(slots, timeout_ms));
         }
         Ok((section, result))
     });
@@ -354,20 +452,20 @@ fn arm<const N: usize>(job: [Arming<'_>; N], objs: &[&Reservation]) -> Result {
     result
 }
 
-/// What C wants to hear of a result.
+/// Converts to 0 or a negative errno.
 fn errno(result: Result) -> c_int {
     result.map_or_else(|error| error.to_errno(), |()| 0)
 }
 
-/// The watch over an armed fence has gone off.
+/// Timer callback: the fence timed out.
 ///
 /// # Safety
 ///
-/// `timer` must be the `deadline` of a [`ReleaseFence`] that is alive.
-unsafe extern "C" fn expired(timer: *mut bindings::timer_list) {
+/// `timer` must be the `timer` of a [`ReleaseFence`] that is alive.
+unsafe extern "C" fn timer_expired(timer: *mut bindings::timer_list) {
     let timer: *const Opaque<bindings::timer_list> = timer.cast();
     // SAFETY: By the safety requirements `timer` is a field of a `ReleaseFence`.
-    let this = unsafe { kernel::container_of!(timer, ReleaseFence, deadline) };
+    let this = unsafe { kernel::container_of!(timer, ReleaseFence, timer) };
     // SAFETY: It is alive, by the safety requirements: the timer is shut down before it is freed.
     let this = unsafe { &*this };
 

@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Release fences of videobuf2: the thin layer between C and release_fence.rs.
+ * Release fences of videobuf2: the C side of release_fence.rs.
  *
- * release_fence.rs decides; this file finds out what it has to know of buffers and queues, and
- * keeps the exports of a plane together.
+ * release_fence.rs decides; this file passes on what it has to know of buffers and queues.
  */
 
 #include <kunit/visibility.h>
-#include <linux/build_bug.h>
 #include <linux/dma-buf.h>
 #include <linux/dma-fence.h>
-#include <linux/file.h>
-#include <linux/fs.h>
 #include <linux/moduleparam.h>
 
-#include "videobuf2-release-fence.h"
+#include "videobuf2-release-fence-internal.h"
 
 #define CREATE_TRACE_POINTS
 #include <trace/events/vb2_release_fence.h>
@@ -33,9 +29,6 @@ static struct vb2_release_timeline *ordered_timeline(struct vb2_queue *q)
 
 void vb2_queue_init_release_fences(struct vb2_queue *q)
 {
-	/* The same in release_fence.rs. */
-	BUILD_BUG_ON(sizeof(struct vb2_release_timeline) != 24);
-
 	if (q->supports_release_fences)
 		vb2_release_timeline_init(&q->release_timeline);
 }
@@ -66,19 +59,6 @@ int vb2_buffer_prepare_release_fence(struct vb2_buffer *vb)
 	return vb2_release_fence_prepare(vb->release_fence, vb->vb2_queue->name);
 }
 
-/* The reservation object of an MMAP plane, or NULL if its memory has none. */
-static struct vb2_plane_resv *plane_resv(struct vb2_buffer *vb, unsigned int plane)
-{
-	const struct vb2_mem_ops *mem_ops = vb->vb2_queue->mem_ops;
-	struct vb2_plane_resv *resv;
-
-	if (!vb->release_fence || !mem_ops->plane_resv)
-		return NULL;
-
-	resv = mem_ops->plane_resv(vb->planes[plane].mem_priv);
-	return resv->in_use ? resv : NULL;
-}
-
 /* Collects the reservation objects of a buffer. Returns how many there are. */
 static unsigned int plane_objs(struct vb2_buffer *vb, struct dma_resv **objs)
 {
@@ -89,7 +69,7 @@ static unsigned int plane_objs(struct vb2_buffer *vb, struct dma_resv **objs)
 
 		switch (vb->memory) {
 		case VB2_MEMORY_MMAP:
-			resv = plane_resv(vb, plane);
+			resv = vb2_plane_get_resv(vb, plane);
 			if (resv)
 				objs[count++] = &resv->obj;
 			break;
@@ -109,37 +89,33 @@ int vb2_job_attach_release_fences(struct vb2_buffer *dst, struct vb2_buffer *src
 	struct vb2_buffer *vbs[2] = { dst, src };
 	struct vb2_release_fence_request requests[2] = {};
 	struct dma_resv *objs[2 * VB2_MAX_PLANES];
-	unsigned int i, count = 0, buffers = 0;
+	unsigned int i, count = 0;
 	int ret;
 
 	for (i = 0; i < ARRAY_SIZE(vbs); ++i) {
-		struct vb2_release_fence_request *request = &requests[buffers];
 		struct vb2_queue *q;
 
 		if (!vbs[i] || !vbs[i]->release_fence)
 			continue;
 
+		/* The planes of any other buffer may have no dma-buf to look at. */
 		if (WARN_ON_ONCE(vbs[i]->state != VB2_BUF_STATE_ACTIVE))
 			return -EINVAL;
 
-		request->objs = plane_objs(vbs[i], objs + count);
-		if (!request->objs)
-			continue;
-
 		q = vbs[i]->vb2_queue;
-		request->fence = vbs[i]->release_fence;
-		request->timeline = ordered_timeline(q);
-		request->queue = q->name;
-		request->write = !q->is_output;
-		count += request->objs;
-		buffers++;
+		requests[i].fence = vbs[i]->release_fence;
+		requests[i].timeline = ordered_timeline(q);
+		requests[i].queue = q->name;
+		requests[i].objs = plane_objs(vbs[i], objs + count);
+		requests[i].write = !q->is_output;
+		count += requests[i].objs;
 	}
-	if (!buffers)
+	if (!count)
 		return 0;
 
 	might_sleep();
 	ret = vb2_release_fence_arm(requests, objs, READ_ONCE(vb2_release_fence_timeout_ms));
-	/* A driver that attaches a fence to a job must not have started it. */
+	/* The job has ended meanwhile: the driver attached the fence after it started the job. */
 	WARN_ON_ONCE(ret == -ECANCELED);
 	return ret;
 }
@@ -152,8 +128,8 @@ int vb2_buffer_attach_release_fence(struct vb2_buffer *vb)
 EXPORT_SYMBOL_GPL(vb2_buffer_attach_release_fence);
 
 /*
- * What comes before the signal, the cache maintenance above all, is a part of the promise too.
- * Returns the cookie of the signalling section; true stands for "there is nothing to end".
+ * Begins the signalling section of vb2_buffer_done(): consumers wait for what comes before the
+ * signal too, the cache maintenance above all. Returns its cookie; true means that there is none.
  */
 bool vb2_buffer_begin_release(struct vb2_buffer *vb)
 {
@@ -166,25 +142,19 @@ bool vb2_buffer_begin_release(struct vb2_buffer *vb)
 void vb2_buffer_end_release(struct vb2_buffer *vb, enum vb2_buffer_state state, bool cookie)
 {
 	struct vb2_queue *q = vb->vb2_queue;
-	int result, ended;
+	enum vb2_release_fence_ended ended;
 
 	if (!vb->release_fence)
 		return;
 
-	if (state == VB2_BUF_STATE_DONE)
-		result = 0;
-	else if (state == VB2_BUF_STATE_QUEUED || READ_ONCE(q->release_fences_cancelled))
-		result = -ECANCELED;
-	else
-		result = -EIO;
-
-	ended = vb2_release_fence_end(vb->release_fence, result, ordered_timeline(q));
+	ended = vb2_release_fence_end(vb->release_fence, state,
+				      READ_ONCE(q->release_fences_cancelled), ordered_timeline(q));
 	dma_fence_end_signalling(cookie);
 
-	/* A driver that has started its hardware cannot say that nothing has happened. */
-	WARN_ON_ONCE(ended && state == VB2_BUF_STATE_QUEUED);
+	/* A driver that has started its hardware cannot return the buffer as not processed. */
+	WARN_ON_ONCE(ended == VB2_RELEASE_FENCE_RETURNED_QUEUED);
 	/* A queue that is said to complete in order did not. */
-	WARN_ON_ONCE(ended == 2);
+	WARN_ON_ONCE(ended == VB2_RELEASE_FENCE_OUT_OF_ORDER);
 }
 
 void vb2_release_fence_report_armed(struct vb2_buffer *vb, u64 context, u64 seqno)
@@ -204,75 +174,3 @@ void vb2_release_fence_report_timeout(struct vb2_buffer *vb)
 	pr_err("videobuf2: %s: queue %s: buffer %u: the job did not end in time, its release fence is signalled with -ETIMEDOUT\n",
 	       q->dev ? dev_name(q->dev) : "no device", q->name, vb->index);
 }
-
-void vb2_plane_resv_init(struct vb2_plane_resv *resv, struct vb2_buffer *vb)
-{
-	if (!vb->vb2_queue->supports_release_fences)
-		return;
-
-	dma_resv_init(&resv->obj);
-	spin_lock_init(&resv->lock);
-	resv->in_use = true;
-}
-EXPORT_SYMBOL_GPL(vb2_plane_resv_init);
-
-void vb2_plane_resv_fini(struct vb2_plane_resv *resv)
-{
-	if (resv->in_use)
-		dma_resv_fini(&resv->obj);
-}
-EXPORT_SYMBOL_GPL(vb2_plane_resv_fini);
-
-/*
- * Find the export of a plane with this access mode, and take a reference to it.
- *
- * An export whose last descriptor is closed has lost its file, though it may live on for a while:
- * there is no reference to take, and its entry is cleared, under the lock, before it is freed.
- */
-struct dma_buf *vb2_plane_find_export(struct vb2_buffer *vb, unsigned int plane, unsigned int flags)
-{
-	struct vb2_plane_resv *resv = plane_resv(vb, plane);
-	unsigned int mode = flags & O_ACCMODE;
-	struct dma_buf *dbuf;
-
-	if (!resv || mode >= ARRAY_SIZE(resv->exports))
-		return NULL;
-
-	spin_lock(&resv->lock);
-	dbuf = resv->exports[mode];
-	if (dbuf && !get_file_active(&dbuf->file))
-		dbuf = NULL;
-	spin_unlock(&resv->lock);
-
-	return dbuf;
-}
-
-void vb2_plane_add_export(struct vb2_buffer *vb, unsigned int plane, unsigned int flags,
-			  struct dma_buf *dbuf)
-{
-	struct vb2_plane_resv *resv = plane_resv(vb, plane);
-	unsigned int mode = flags & O_ACCMODE;
-
-	if (!resv || mode >= ARRAY_SIZE(resv->exports))
-		return;
-
-	spin_lock(&resv->lock);
-	resv->exports[mode] = dbuf;
-	spin_unlock(&resv->lock);
-}
-
-void vb2_plane_resv_unexport(struct vb2_plane_resv *resv, struct dma_buf *dbuf)
-{
-	unsigned int mode;
-
-	if (!resv->in_use)
-		return;
-
-	spin_lock(&resv->lock);
-	for (mode = 0; mode < ARRAY_SIZE(resv->exports); ++mode) {
-		if (resv->exports[mode] == dbuf)
-			resv->exports[mode] = NULL;
-	}
-	spin_unlock(&resv->lock);
-}
-EXPORT_SYMBOL_GPL(vb2_plane_resv_unexport);

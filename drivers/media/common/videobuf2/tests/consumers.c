@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What consumers do with a fence: wait, poll, get a call, keep it in a sync_file, ask for names.
+ * Consumers: wait, poll, callbacks, sync_files, names.
  */
 
 #include <linux/delay.h>
@@ -201,7 +201,7 @@ static void callbacks(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, dma_fence_add_callback(fence, &two.cb, called_back));
 	KUNIT_EXPECT_TRUE(test, dma_fence_remove_callback(fence, &removed.cb));
 
-	/* The error is there before anybody is told. */
+	/* The error is set before the callbacks run. */
 	mock_done(mq, 0, VB2_BUF_STATE_ERROR);
 	KUNIT_EXPECT_EQ(test, 1, one.calls);
 	KUNIT_EXPECT_EQ(test, -EIO, one.status);

@@ -85,7 +85,7 @@ static void from_hrtimer(struct kunit *test)
 	struct job *job = start_job(test, mq, VB2_BUF_STATE_ERROR);
 	struct dma_fence *fence = mock_seen(test, dbuf);
 
-	/* Somebody sleeps until then, and is woken out of the interrupt. */
+	/* A waiter sleeps until then, and is woken from the interrupt. */
 	hrtimer_start(&job->hrtimer, ms_to_ktime(20), HRTIMER_MODE_REL);
 	KUNIT_EXPECT_GT(test, dma_fence_wait_timeout(fence, false, 20 * HZ), 0);
 	wait_for_completion(&job->ended);
@@ -204,7 +204,7 @@ static void ordered_cancelled(struct kunit *test)
 	struct dma_fence *fence[3];
 	unsigned int i;
 
-	/* Nobody expects an order of a queue that is being cancelled: no warning. */
+	/* A queue that is being cancelled need not keep the order: no warning. */
 	for (i = 3; i--;)
 		fence[i] = arm(mq, i);
 	mock_streamoff(mq);
@@ -225,9 +225,9 @@ static void ordered_timed_out(struct kunit *test)
 	struct mock_queue *mq = MOCK_START(test, .buffers = 2, .ordered = true);
 	struct dma_fence *late, *next;
 
-	mock_set_deadline(test, MOCK_DEADLINE);
+	mock_set_timeout(test, MOCK_TIMEOUT);
 	late = arm(mq, 0);
-	mock_set_deadline(test, 0);
+	mock_set_timeout(test, 0);
 	next = arm(mq, 1);
 	KUNIT_ASSERT_GT(test, dma_fence_wait_timeout(late, false, 20 * HZ), 0);
 	KUNIT_EXPECT_EQ(test, -ETIMEDOUT, dma_fence_get_status(late));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What drivers do wrong is reported, and consumers are not left waiting.
+ * Driver bugs are reported, and consumers do not wait for ever.
  *
  * These warnings are given once in a boot: each of them is provoked by one case only, and this
  * suite is the last one, so that in all others an unexpected one still comes.
@@ -52,7 +52,7 @@ static void done_while_attaching(struct kunit *test)
 	mock_expect_warning(test, "videobuf2-release-fence.c");
 	KUNIT_EXPECT_EQ(test, -ECANCELED, vb2_job_attach_release_fences(mock_vb(mq, 0), NULL));
 	mock_expected_warning(test);
-	/* Whoever has seen the fence meanwhile is not left waiting. */
+	/* A consumer that has seen the fence does not wait for ever. */
 	KUNIT_EXPECT_FALSE(test, mock_writer_waits(dbuf));
 	KUNIT_EXPECT_EQ(test, 0, mock_dqbuf(mq));
 }
@@ -140,13 +140,13 @@ static void queue_in_error(struct kunit *test)
 }
 
 #ifdef CONFIG_VIDEO_ADV_DEBUG
-/* What lines of videobuf2 begin with that tell of a counter and of the one that it has to equal. */
+/* How the lines of videobuf2 begin that name a counter and the one that it has to equal. */
 static const char *const counter_lines[] = {
 	"wait_prepare:", "buf_init:", "buf_prepare:", "buf_out_validate:", " alloc:",
 	" prepare:", "get_userptr:", "attach_dmabuf:", "map_dmabuf:",
 };
 
-/* Whoever prints something calls this, on any processor. */
+/* Called for every message, on any processor. */
 static void find_counters(void *data, const char *text, size_t len)
 {
 	unsigned long *found = data;

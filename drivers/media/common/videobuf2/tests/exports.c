@@ -166,7 +166,7 @@ static void fence_stays_when_export_goes(struct kunit *test)
 	fence = mock_seen(test, dbuf);
 	mock_close(test, dbuf);
 
-	/* The memory is still being written, whoever exports it now. */
+	/* The memory is still being written, also for a later export. */
 	dbuf = mock_export(mq, 0, 0);
 	KUNIT_EXPECT_PTR_EQ(test, fence, mock_seen(test, dbuf));
 	mock_done(mq, 0, VB2_BUF_STATE_DONE);
@@ -206,7 +206,7 @@ static void orphaned(struct kunit *test)
 }
 
 #if IS_REACHABLE(CONFIG_VIDEOBUF2_DMA_CONTIG)
-/* As hantro's. Who imports it to look at it is told so, and the kernel log has no warning. */
+/* As hantro's. Mapping it in an importer fails, and the kernel log has no warning. */
 static void without_kernel_mapping(struct kunit *test)
 {
 	struct mock_queue *mq = MOCK_OPEN(test, .mem_ops = &vb2_dma_contig_memops,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * No memory: each allocation of an operation fails in turn, until it needs no more of them. Nothing
- * is visible after a failure, and the queue can be used.
+ * Failing allocations: each allocation of an operation fails in turn. Nothing is visible after a
+ * failure, and the queue stays usable.
  */
 
 #include <linux/fdtable.h>

@@ -167,7 +167,7 @@ static void timed_out(struct kunit *test)
 	struct job job = new_job(test);
 	struct dma_fence *written, *read;
 
-	mock_set_deadline(test, MOCK_DEADLINE);
+	mock_set_timeout(test, MOCK_TIMEOUT);
 	KUNIT_ASSERT_EQ(test, 0, vb2_job_attach_release_fences(job.dst_vb, job.src_vb));
 	written = mock_seen(test, mock_export(job.dst, 0, 0));
 	read = mock_seen(test, mock_export(job.src, 0, 0));
@@ -191,8 +191,8 @@ static void attach_late(struct work_struct *work)
 }
 
 /*
- * Whoever holds one buffer's reservation object may wait for the fence of the other, which must not
- * be out while the job still has to get that lock.
+ * A holder of one buffer's reservation object may wait for the fence of the other, which must not
+ * be published while the job still has to get that lock.
  */
 static void not_before_all_is_locked(struct kunit *test)
 {

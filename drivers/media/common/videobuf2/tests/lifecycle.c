@@ -30,7 +30,7 @@ static void pending_until_done(struct kunit *test)
 	struct dma_buf *dbuf = mock_export(mq, 0, 0);
 	struct dma_fence *fence;
 
-	/* In the hands of the driver is not enough: the hardware has not started. */
+	/* A buffer that the driver owns has no fence yet: the hardware has not started. */
 	KUNIT_EXPECT_FALSE(test, mock_writer_waits(dbuf));
 
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
@@ -160,7 +160,7 @@ static void cancelled_by_reqbufs(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
 	fence = mock_seen(test, mock_export(mq, 0, 0));
 	mock_streamoff(mq);
-	/* Buffers do not change under the eyes of a thread that sleeps in DQBUF. */
+	/* Buffers do not change while a thread sleeps in DQBUF. */
 	mq->q.waiting_in_dqbuf = 1;
 	KUNIT_EXPECT_EQ(test, -EBUSY, vb2_core_reqbufs(&mq->q, VB2_MEMORY_MMAP, 0, &count));
 	mq->q.waiting_in_dqbuf = 0;
@@ -364,13 +364,13 @@ static void userptr(struct kunit *test)
 
 	mock_buffer(mq, 0)->userptr = addr;
 	mock_run(mq);
-	/* Nobody shares the memory as a dma-buf, so nobody waits. */
+	/* The memory is not shared as a dma-buf, so that there are no consumers. */
 	KUNIT_EXPECT_EQ(test, 0, mock_attach(mq, 0));
 	mock_done(mq, 0, VB2_BUF_STATE_DONE);
 	KUNIT_EXPECT_EQ(test, 0, mock_dqbuf(mq));
 }
 
-/* What this task has allocated and nobody has freed yet. */
+/* Allocations of this task that are not freed yet. */
 struct allocations {
 	struct task_struct *task;
 	unsigned int count;
@@ -397,7 +397,7 @@ static void probe_kfree(void *data, unsigned long call_site, const void *ptr)
 	}
 }
 
-/* Fences that were prepared and never published are not fences: nobody else would count them. */
+/* Fences that were prepared and never published: no other check counts them. */
 static void prepared_memory_is_freed(struct kunit *test)
 {
 	struct allocations *live = kunit_kzalloc(test, sizeof(*live), GFP_KERNEL);

@@ -342,7 +342,7 @@ static void held_capture(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1, dma_fence_get_status(written));
 }
 
-/* User space drops a slice: the next frame brings the held buffer back, which nobody waits for. */
+/* User space drops a slice: the next frame returns the held buffer, which has no fence. */
 static void held_capture_given_up(struct kunit *test)
 {
 	struct m2m *m2m = m2m_start(test, true, true);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What is checked at the end of every case, so that the one to blame is named.
+ * Checks at the end of every case, so that the case that broke something fails.
  */
 
 #include <linux/debug_locks.h>
@@ -23,7 +23,7 @@ struct mock_checks {
 /* Warnings that were given, and fences of videobuf2 that exist. */
 static atomic_t warnings, fences;
 static bool warnings_counted, fences_counted;
-/* A case has crashed, and nobody unlocks what it had locked. */
+/* A case has crashed, and its locks stay locked. */
 static bool died;
 
 /* Tracepoints */

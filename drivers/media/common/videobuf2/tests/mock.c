@@ -11,7 +11,7 @@
 #include <linux/slab.h>
 #include <media/videobuf2-vmalloc.h>
 
-#include "../videobuf2-release-fence.h"
+#include "../videobuf2-release-fence-internal.h"
 #include "mock.h"
 
 /* Queue */
@@ -427,17 +427,17 @@ unsigned int mock_count(struct kunit *test, struct dma_buf *dbuf)
 	return count;
 }
 
-static void mock_restore_deadline(void *ms)
+static void mock_restore_timeout(void *ms)
 {
 	WRITE_ONCE(vb2_release_fence_timeout_ms, (unsigned long)ms);
 }
 
-void mock_set_deadline(struct kunit *test, unsigned int ms)
+void mock_set_timeout(struct kunit *test, unsigned int ms)
 {
 	unsigned long before = READ_ONCE(vb2_release_fence_timeout_ms);
 
 	KUNIT_ASSERT_EQ(test, 0,
-			kunit_add_action_or_reset(test, mock_restore_deadline, (void *)before));
+			kunit_add_action_or_reset(test, mock_restore_timeout, (void *)before));
 	WRITE_ONCE(vb2_release_fence_timeout_ms, ms);
 }
 

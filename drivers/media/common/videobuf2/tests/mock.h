@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the KUnit suites of release fences share: a queue whose driver is the test, an exporter of
- * dma-bufs to import, the questions that consumers ask, and checks at the end of every case.
+ * dma-bufs to import, what consumers see, and checks at the end of every case.
  *
  * Whatever these functions make is undone when the case ends, last things first.
  */
@@ -82,7 +82,7 @@ void mock_close(struct kunit *test, struct dma_buf *dbuf);
 /* Exporter: @resv is NULL for an object of its own. */
 struct dma_buf *mock_dmabuf(struct kunit *test, struct dma_resv *resv);
 struct dma_resv *mock_resv(struct kunit *test);
-/* A fence of somebody else's job, pending until the case ends. */
+/* A fence of another driver's job, pending until the case ends. */
 struct dma_fence *mock_fence(struct kunit *test);
 /* Or until this. */
 void mock_fence_end(struct kunit *test, struct dma_fence *fence);
@@ -109,11 +109,11 @@ struct dma_fence *mock_seen(struct kunit *test, struct dma_buf *dbuf);
 unsigned int mock_count(struct kunit *test, struct dma_buf *dbuf);
 
 /*
- * The deadline, until the case ends. MOCK_DEADLINE is one that a case can wait for, and that leaves
+ * The timeout, until the case ends. MOCK_TIMEOUT is one that a case can wait for, and that leaves
  * it time to look at the fence before, on an emulated processor of a busy machine too.
  */
-#define MOCK_DEADLINE	300
-void mock_set_deadline(struct kunit *test, unsigned int ms);
+#define MOCK_TIMEOUT	300
+void mock_set_timeout(struct kunit *test, unsigned int ms);
 
 /*
  * Checks, mock-checks.c. Every suite uses these as suite_init, suite_exit and init: a case fails if
@@ -124,8 +124,8 @@ void mock_suite_exit(struct kunit_suite *suite);
 int mock_init(struct kunit *test);
 
 /*
- * Around what provokes a warning on purpose: whoever scans the log then ignores it, and finds out
- * if it did not come. @text is the file in which it is given.
+ * Around what provokes a warning on purpose: scripts/kernel-log-check then ignores it, and reports
+ * if it is missing. @text is the file that warns.
  */
 void mock_expect_warning(struct kunit *test, const char *text);
 void mock_expected_warning(struct kunit *test);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What can meet. What the kernel does under the lock of the queue has the lock here too.
+ * The operations that run in pairs. Those that the kernel runs under the queue lock take it here.
  */
 
 #include <linux/delay.h>
@@ -11,28 +11,28 @@
 
 #include "pairs.h"
 
-/* How long a lock is held, for one who locks in another order to take the other one. */
+/* How long a lock is held, so that a thread with another order takes the other lock. */
 #define HOLD_US	20
 
 /* The application queues what it gets back, and the driver begins the next job. */
 static int arm(struct pairs_race *race, struct pairs_side *me, struct pairs_side *other)
 {
-	struct pairs_stage *stage = race->stage;
+	struct pairs_device *dev = race->dev;
 	unsigned long limit = jiffies + PAIRS_LIMIT;
 	int ret, left = race->running ? PAIRS_BUFFERS : 0;
 
-	/* The job comes to its end just when its deadline passes. */
-	if (pairs_is(other, PAIRS_OP_DEADLINE))
-		pairs_end_job(stage, PAIRS_DST, VB2_BUF_STATE_DONE);
+	/* The job ends just when its timeout passes. */
+	if (pairs_is(other, PAIRS_OP_TIMEOUT))
+		pairs_end_job(dev, PAIRS_DST, VB2_BUF_STATE_DONE);
 	for (;;) {
 		bool closed;
 		int done = 0;
 
-		mutex_lock(&stage->lock);
-		closed = stage->closed;
+		mutex_lock(&dev->lock);
+		closed = dev->closed;
 		if (!closed)
-			done = pairs_requeue(stage);
-		mutex_unlock(&stage->lock);
+			done = pairs_requeue(dev);
+		mutex_unlock(&dev->lock);
 		if (closed)
 			return 0;
 		if (done < 0)
@@ -44,65 +44,65 @@ static int arm(struct pairs_race *race, struct pairs_side *me, struct pairs_side
 			return -ETIME;
 		cond_resched();
 	}
-	ret = pairs_start_job(stage);
-	/* A consumer that is about may see it before somebody cancels it. */
+	ret = pairs_start_job(dev);
+	/* Consumers may see the fence before it is cancelled. */
 	if (ret > 0 && me == race->side)
-		pairs_note(stage);
+		pairs_note(dev);
 	return ret;
 }
 
 static int done(struct pairs_race *race, struct pairs_side *me, struct pairs_side *other)
 {
-	return pairs_end_job(race->stage, me - race->side, VB2_BUF_STATE_DONE) > 0;
+	return pairs_end_job(race->dev, me - race->side, VB2_BUF_STATE_DONE) > 0;
 }
 
 static int error(struct pairs_race *race, struct pairs_side *me, struct pairs_side *other)
 {
-	return pairs_end_job(race->stage, me - race->side, VB2_BUF_STATE_ERROR) > 0;
+	return pairs_end_job(race->dev, me - race->side, VB2_BUF_STATE_ERROR) > 0;
 }
 
 static int streamoff(struct pairs_race *race, struct pairs_side *me, struct pairs_side *other)
 {
-	struct pairs_stage *stage = race->stage;
+	struct pairs_device *dev = race->dev;
 	unsigned int i, before;
 	int ret = 0;
 
-	mutex_lock(&stage->lock);
-	before = stage->cancelled;
-	for (i = 0; i < PAIRS_BUFFERS && !stage->closed && !ret; ++i)
-		ret = vb2_core_streamoff(&stage->mq[i]->q, stage->mq[i]->q.type);
+	mutex_lock(&dev->lock);
+	before = dev->cancelled;
+	for (i = 0; i < PAIRS_BUFFERS && !dev->closed && !ret; ++i)
+		ret = vb2_core_streamoff(&dev->mq[i]->q, dev->mq[i]->q.type);
 	if (!ret)
-		ret = stage->cancelled > before;
-	mutex_unlock(&stage->lock);
+		ret = dev->cancelled > before;
+	mutex_unlock(&dev->lock);
 	return ret;
 }
 
 static int close(struct pairs_race *race, struct pairs_side *me, struct pairs_side *other)
 {
-	struct pairs_stage *stage = race->stage;
+	struct pairs_device *dev = race->dev;
 	unsigned int i, before;
 	int ret;
 
-	mutex_lock(&stage->lock);
-	before = stage->cancelled;
+	mutex_lock(&dev->lock);
+	before = dev->cancelled;
 	for (i = 0; i < PAIRS_BUFFERS; ++i)
-		mock_release(stage->mq[i]);
-	stage->closed = true;
-	ret = stage->cancelled > before;
-	mutex_unlock(&stage->lock);
+		mock_release(dev->mq[i]);
+	dev->closed = true;
+	ret = dev->cancelled > before;
+	mutex_unlock(&dev->lock);
 	return ret;
 }
 
 static int expbuf(struct pairs_race *race, struct pairs_side *me, struct pairs_side *other)
 {
-	struct pairs_stage *stage = race->stage;
+	struct pairs_device *dev = race->dev;
 	bool closed;
 
-	mutex_lock(&stage->lock);
-	closed = stage->closed;
+	mutex_lock(&dev->lock);
+	closed = dev->closed;
 	if (!closed)
-		me->dbuf = pairs_export(stage);
-	mutex_unlock(&stage->lock);
+		me->dbuf = pairs_export(dev);
+	mutex_unlock(&dev->lock);
 	if (closed)
 		return 0;
 	return me->dbuf ? me->dbuf == race->known : -EINVAL;
@@ -137,7 +137,7 @@ static int add_and_remove(struct dma_fence *fence)
 	}
 	udelay(2);
 	removed = dma_fence_remove_callback(fence, &seen->cb);
-	/* Nobody calls it from here on: KASAN knows it if somebody does. */
+	/* It is not called any more from here on: KASAN reports a late call. */
 	called = atomic_read(&seen->called);
 	kfree(seen);
 	return called == !removed ? called : -EPROTO;
@@ -145,7 +145,7 @@ static int add_and_remove(struct dma_fence *fence)
 
 static bool is_over(const struct pairs_side *side)
 {
-	/* What it did has been done: the other half is in meet(). */
+	/* Pairs with the release in run_side(). */
 	return smp_load_acquire(&side->over);
 }
 
@@ -159,7 +159,7 @@ static int callbacks(struct pairs_race *race, struct pairs_side *me, struct pair
 		struct dma_fence **fences;
 		unsigned int i, count;
 
-		/* Until the other one is over, unless that waits for us. */
+		/* Until the other operation is over, unless that waits for this one. */
 		if (tries >= 8 &&
 		    (pairs_is(other, PAIRS_OP_CALLBACKS) || is_over(other) ||
 		     time_after(jiffies, limit)))
@@ -184,7 +184,7 @@ static int callbacks(struct pairs_race *race, struct pairs_side *me, struct pair
 /* Another driver's job reads both buffers. Returns whether it has to wait for ours. */
 static int other_order(struct pairs_race *race, struct pairs_side *me, struct pairs_side *other)
 {
-	struct dma_resv *first = race->stage->import->resv, *second = me->dbuf->resv;
+	struct dma_resv *first = race->dev->import->resv, *second = me->dbuf->resv;
 	struct ww_acquire_ctx ctx;
 	bool waits;
 	int ret;
@@ -212,25 +212,25 @@ static int other_order(struct pairs_race *race, struct pairs_side *me, struct pa
 	return ret ?: waits;
 }
 
-/* The watch over the job goes off, on this processor. */
-static int deadline(struct pairs_race *race, struct pairs_side *me, struct pairs_side *other)
+/* The timeout of the job: the timer callback runs on this processor. */
+static int timeout(struct pairs_race *race, struct pairs_side *me, struct pairs_side *other)
 {
-	struct pairs_stage *stage = race->stage;
+	struct pairs_device *dev = race->dev;
 	unsigned long limit = jiffies + PAIRS_LIMIT;
 	unsigned int i;
 
 	for (i = 0; i < race->noted; ++i) {
-		while (!dma_fence_is_signaled(stage->seen[i].fence)) {
+		while (!dma_fence_is_signaled(dev->seen[i].fence)) {
 			if (time_after(jiffies, limit))
 				return -ETIME;
 			cpu_relax();
 		}
 	}
-	/* Without a fence, it has gone off before anybody could look. */
-	return !race->noted || dma_fence_get_status(stage->seen[0].fence) == -ETIMEDOUT;
+	/* Without a fence, the timeout has passed before the object was read. */
+	return !race->noted || dma_fence_get_status(dev->seen[0].fence) == -ETIMEDOUT;
 }
 
-/* The deadline comes last: the second one is on the processor that has begun the job. */
+/* The timeout comes last: the second operation runs on the processor that has started the job. */
 const struct pairs_op pairs_ops[PAIRS_OPS] = {
 	[PAIRS_OP_ARM] = { "arm", arm, .twice = true },
 	[PAIRS_OP_DONE] = { "done", done, .results = PAIRS_DONE, .twice = true },
@@ -243,5 +243,5 @@ const struct pairs_op pairs_ops[PAIRS_OPS] = {
 	[PAIRS_OP_LAST_CLOSE] = { "last close", last_close, .consumes = true, .twice = true },
 	[PAIRS_OP_CALLBACKS] = { "callbacks", callbacks, .consumes = true, .twice = true },
 	[PAIRS_OP_OTHER_ORDER] = { "other order", other_order, .consumes = true },
-	[PAIRS_OP_DEADLINE] = { "deadline", deadline, .results = PAIRS_LATE },
+	[PAIRS_OP_TIMEOUT] = { "timeout", timeout, .results = PAIRS_LATE },
 };

@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Every two operations on a buffer that has a release fence, at the same time on two processors.
+ * Each pair of operations on a buffer with a release fence, at the same time on two processors.
  */
 
 #include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/kthread.h>
 
-#include "../videobuf2-release-fence.h"
+#include "../videobuf2-release-fence-internal.h"
 #include "pairs.h"
 
 #define ROUNDS		100
-/* A round with a deadline takes some ticks. */
-#define DEADLINE_ROUNDS	50
-#define DEADLINE_TICKS	2
-/* So many rounds have to overlap: where two processors share one of the host, few of them do. */
+/* A round with a timeout takes some ticks. */
+#define TIMEOUT_ROUNDS	50
+#define TIMEOUT_TICKS	2
+/* The least number of rounds that overlap: few do if both processors share one of the host. */
 #define MEETINGS	10
 #define MOST_TIME	(240 * HZ)
-/* How often both have heard of each other before they begin: neither has been held up then. */
+/* How often both sides wait for each other before a round, so that neither is delayed. */
 #define STEPS		6
 #define MOST_US		2000
 
 /* Rounds */
 
-static void meet(struct pairs_race *race, unsigned int index)
+static void run_side(struct pairs_race *race, unsigned int index)
 {
 	struct pairs_side *me = &race->side[index];
 	unsigned int step;
@@ -33,14 +33,14 @@ static void meet(struct pairs_race *race, unsigned int index)
 			cpu_relax();
 		atomic_inc(&race->steps);
 	}
-	/* One begins at the tick of the deadline, the other one around it. */
-	while (race->deadline && time_before(jiffies, race->deadline - !index))
+	/* One begins at the tick of the timeout, the other one around it. */
+	while (race->expires && time_before(jiffies, race->expires - !index))
 		cpu_relax();
 	udelay(me->delay_us);
 	me->begin = ktime_get();
 	me->won = me->op->run(race, me, &race->side[!index]);
 	me->end = ktime_get();
-	/* What it did comes before it is over, for callbacks(). */
+	/* Pairs with the acquire in is_over(). */
 	smp_store_release(&me->over, true);
 }
 
@@ -52,12 +52,12 @@ static int partner(void *data)
 		wait_for_completion(&race->go);
 		if (race->stop)
 			return 0;
-		meet(race, 1);
+		run_side(race, 1);
 		complete(&race->ended);
 	}
 }
 
-/* From nearly all of one before the other to the opposite, around where they met so far. */
+/* Delays from "one first" to "the other first", around the point of overlap so far. */
 static void choose_delays(struct pairs_race *race, unsigned int round)
 {
 	int range = race->side[0].spent_us + race->side[1].spent_us + 10;
@@ -65,7 +65,7 @@ static void choose_delays(struct pairs_race *race, unsigned int round)
 
 	race->side[0].delay_us = max(later, 0);
 	race->side[1].delay_us = max(-later, 0);
-	if (race->deadline) {
+	if (race->expires) {
 		race->side[0].delay_us = max(later + (int)jiffies_to_usecs(1), 0);
 		race->side[1].delay_us = 0;
 	}
@@ -73,37 +73,37 @@ static void choose_delays(struct pairs_race *race, unsigned int round)
 
 static void prepare(struct pairs_race *race, unsigned int round)
 {
-	struct pairs_stage *stage = race->stage;
-	struct kunit *test = stage->test;
+	struct pairs_device *dev = race->dev;
+	struct kunit *test = dev->test;
 	unsigned int i;
 
-	race->deadline = 0;
-	if (pairs_has(race, PAIRS_OP_DEADLINE)) {
+	race->expires = 0;
+	if (pairs_has(race, PAIRS_OP_TIMEOUT)) {
 		set_cpus_allowed_ptr(current, cpumask_of(cpumask_last(cpu_online_mask)));
-		WRITE_ONCE(vb2_release_fence_timeout_ms, jiffies_to_msecs(DEADLINE_TICKS));
-		race->deadline = jiffies + DEADLINE_TICKS + 1;
+		WRITE_ONCE(vb2_release_fence_timeout_ms, jiffies_to_msecs(TIMEOUT_TICKS));
+		race->expires = jiffies + TIMEOUT_TICKS + 1;
 	}
 	if (race->running) {
-		KUNIT_ASSERT_EQ(test, 1, pairs_start_job(stage));
-		pairs_note(stage);
+		KUNIT_ASSERT_EQ(test, 1, pairs_start_job(dev));
+		pairs_note(dev);
 	} else {
 		/* As after a job without a fence */
-		vb2_buffer_done(stage->vb[PAIRS_DST], VB2_BUF_STATE_DONE);
-		mock_dqbuf(stage->mq[PAIRS_DST]);
-		stage->dequeued[PAIRS_DST] = true;
+		vb2_buffer_done(dev->vb[PAIRS_DST], VB2_BUF_STATE_DONE);
+		mock_dqbuf(dev->mq[PAIRS_DST]);
+		dev->dequeued[PAIRS_DST] = true;
 	}
-	race->noted = stage->count;
+	race->noted = dev->count;
 	WRITE_ONCE(vb2_release_fence_timeout_ms, 10000);
 	set_cpus_allowed_ptr(current, cpumask_of(cpumask_first(cpu_online_mask)));
 
 	if (pairs_has(race, PAIRS_OP_OTHER_ORDER))
 		race->own = mock_fence(test);
-	race->known = stage->dbuf;
+	race->known = dev->dbuf;
 	for (i = 0; i < 2; ++i) {
 		race->side[i].over = false;
 		if (race->side[i].op->consumes) {
-			get_dma_buf(stage->dbuf);
-			race->side[i].dbuf = stage->dbuf;
+			get_dma_buf(dev->dbuf);
+			race->side[i].dbuf = dev->dbuf;
 		}
 	}
 	if (pairs_has(race, PAIRS_OP_LAST_CLOSE) ||
@@ -111,71 +111,71 @@ static void prepare(struct pairs_race *race, unsigned int round)
 	     pairs_is(&race->side[1], PAIRS_OP_EXPBUF))) {
 		/* Those of descriptors that were closed are gone as well. */
 		flush_delayed_fput();
-		pairs_put(stage->dbuf);
-		stage->dbuf = NULL;
+		pairs_put(dev->dbuf);
+		dev->dbuf = NULL;
 	}
 	choose_delays(race, round);
 }
 
-/* Everybody sees the one export that there is. */
+/* All sides get the same export. */
 static void take_exports(struct pairs_race *race)
 {
-	struct pairs_stage *stage = race->stage;
+	struct pairs_device *dev = race->dev;
 	unsigned int i;
 
 	for (i = 0; i < 2; ++i) {
 		struct dma_buf *dbuf = race->side[i].dbuf;
 
 		race->side[i].dbuf = NULL;
-		if (stage->dbuf && dbuf) {
+		if (dev->dbuf && dbuf) {
 			pairs_put(dbuf);
-			KUNIT_ASSERT_PTR_EQ(stage->test, stage->dbuf, dbuf);
+			KUNIT_ASSERT_PTR_EQ(dev->test, dev->dbuf, dbuf);
 		} else if (dbuf) {
-			stage->dbuf = dbuf;
+			dev->dbuf = dbuf;
 		}
 	}
-	if (!stage->dbuf && !stage->closed) {
-		stage->dbuf = pairs_export(stage);
-		KUNIT_ASSERT_NOT_NULL(stage->test, stage->dbuf);
+	if (!dev->dbuf && !dev->closed) {
+		dev->dbuf = pairs_export(dev);
+		KUNIT_ASSERT_NOT_NULL(dev->test, dev->dbuf);
 	}
 }
 
-/* Ends what is left, checks what consumers have seen, and that the next job is as any other. */
+/* Ends the job, checks the fences that consumers have seen, and runs another job as usual. */
 static unsigned int settle(struct pairs_race *race)
 {
 	unsigned int allowed = race->side[0].op->results | race->side[1].op->results, results;
 	bool stops = race->side[0].op->stops || race->side[1].op->stops;
-	struct pairs_stage *stage = race->stage;
-	struct kunit *test = stage->test;
+	struct pairs_device *dev = race->dev;
+	struct kunit *test = dev->test;
 
 	take_exports(race);
-	pairs_note(stage);
+	pairs_note(dev);
 	if (pairs_has(race, PAIRS_OP_ARM) && !stops) {
 		KUNIT_ASSERT_EQ(test, 1, race->side[0].won);
-		KUNIT_ASSERT_EQ(test, race->noted + PAIRS_BUFFERS, stage->count);
+		KUNIT_ASSERT_EQ(test, race->noted + PAIRS_BUFFERS, dev->count);
 	}
-	pairs_end_job(stage, PAIRS_DST, VB2_BUF_STATE_DONE);
+	pairs_end_job(dev, PAIRS_DST, VB2_BUF_STATE_DONE);
 	if (race->own)
 		mock_fence_end(test, race->own);
 	race->own = NULL;
 	if (!allowed || pairs_has(race, PAIRS_OP_ARM))
 		allowed |= PAIRS_DONE;
-	results = pairs_check(stage, allowed);
+	results = pairs_check(dev, allowed);
 
-	if (stage->closed) {
-		pairs_put(stage->dbuf);
-		stage->dbuf = NULL;
-		pairs_reopen(stage);
+	if (dev->closed) {
+		pairs_put(dev->dbuf);
+		dev->dbuf = NULL;
+		pairs_reopen(dev);
 	}
-	pairs_resume(stage);
-	KUNIT_ASSERT_EQ(test, 1, pairs_start_job(stage));
+	pairs_resume(dev);
+	KUNIT_ASSERT_EQ(test, 1, pairs_start_job(dev));
 	take_exports(race);
-	pairs_note(stage);
-	KUNIT_ASSERT_EQ(test, PAIRS_BUFFERS, stage->count);
+	pairs_note(dev);
+	KUNIT_ASSERT_EQ(test, PAIRS_BUFFERS, dev->count);
 	KUNIT_ASSERT_EQ(test, PAIRS_BUFFERS,
-			pairs_end_job(stage, PAIRS_DST, VB2_BUF_STATE_DONE));
-	pairs_check(stage, PAIRS_DONE);
-	KUNIT_ASSERT_EQ(test, PAIRS_BUFFERS, pairs_requeue(stage));
+			pairs_end_job(dev, PAIRS_DST, VB2_BUF_STATE_DONE));
+	pairs_check(dev, PAIRS_DONE);
+	KUNIT_ASSERT_EQ(test, PAIRS_BUFFERS, pairs_requeue(dev));
 	return results;
 }
 
@@ -187,7 +187,7 @@ struct pair {
 
 static struct pair pairs[PAIRS_OPS * (PAIRS_OPS + 1) / 2 + 1];
 
-/* What all pairs came to: of rounds that overlapped, and of pairs in which each side was late. */
+/* Sums over all pairs: rounds that overlapped, and pairs with both outcomes. */
 static unsigned int pairs_run, rounds_overlapped, pairs_decided;
 
 static void list_pairs(void)
@@ -254,10 +254,10 @@ static struct pairs_race *start_race(struct kunit *test, const struct pair *pair
 		race->side[i].op = pair->op[i];
 	/* A job that is to begin needs one that ends, or none. */
 	race->running = !pairs_has(race, PAIRS_OP_ARM) || pairs_has(race, PAIRS_OP_DONE) ||
-			pairs_has(race, PAIRS_OP_ERROR) || pairs_has(race, PAIRS_OP_DEADLINE);
+			pairs_has(race, PAIRS_OP_ERROR) || pairs_has(race, PAIRS_OP_TIMEOUT);
 	/* Rounds change it, and this brings it back. */
-	mock_set_deadline(test, 10000);
-	race->stage = pairs_open(test);
+	mock_set_timeout(test, 10000);
+	race->dev = pairs_open(test);
 
 	task = make_thread(test, partner, race, cpumask_last(cpu_online_mask));
 	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, stop_partner, race));
@@ -265,7 +265,7 @@ static struct pairs_race *start_race(struct kunit *test, const struct pair *pair
 	return race;
 }
 
-/* Returns whether they were at it at the same time. */
+/* Returns whether both operations ran at the same time. */
 static bool account(struct pairs_race *race)
 {
 	struct pairs_side *one = &race->side[0], *two = &race->side[1];
@@ -275,14 +275,14 @@ static bool account(struct pairs_race *race)
 		struct pairs_side *side = &race->side[i];
 		s64 spent = ktime_us_delta(side->end, side->begin);
 
-		KUNIT_ASSERT_GE_MSG(race->stage->test, side->won, 0, "%s failed", side->op->name);
+		KUNIT_ASSERT_GE_MSG(race->dev->test, side->won, 0, "%s failed", side->op->name);
 		side->wins += side->won;
-		/* One that was held up says little about the next one. */
+		/* A delayed operation says little about the next one. */
 		spent = min(spent, 2 * side->spent_us + 20);
 		side->spent_us += ((int)min(spent, MOST_US) - side->spent_us) / 4;
 		step += side->spent_us / 4;
 	}
-	/* Whoever was first waits a little longer next time. */
+	/* The first one waits a little longer next time. */
 	if (ktime_before(one->end, two->begin)) {
 		one->first++;
 		race->shift_us = min(race->shift_us + step, MOST_US);
@@ -296,7 +296,7 @@ static bool account(struct pairs_race *race)
 	return true;
 }
 
-static void meets(struct kunit *test)
+static void overlap(struct kunit *test)
 {
 	const struct pair *pair = test->param_value;
 	const unsigned long give_up = jiffies + MOST_TIME;
@@ -307,14 +307,14 @@ static void meets(struct kunit *test)
 	if (num_online_cpus() < 2)
 		kunit_skip(test, "needs two processors");
 	race = start_race(test, pair);
-	rounds = pairs_has(race, PAIRS_OP_DEADLINE) ? DEADLINE_ROUNDS : ROUNDS;
+	rounds = pairs_has(race, PAIRS_OP_TIMEOUT) ? TIMEOUT_ROUNDS : ROUNDS;
 	for (round = 0; round < rounds || overlapped < MEETINGS; ++round) {
 		if (round >= rounds && time_after(jiffies, give_up))
 			break;
 		prepare(race, round);
 		atomic_set(&race->steps, 0);
 		complete(&race->go);
-		meet(race, 0);
+		run_side(race, 0);
 		KUNIT_ASSERT_GT(test, wait_for_completion_timeout(&race->ended, PAIRS_LIMIT), 0);
 		overlapped += account(race);
 		results |= settle(race);
@@ -340,8 +340,8 @@ static void meets(struct kunit *test)
 	pairs_decided += decided;
 }
 
-/* A machine on which the same one always comes first has tested nothing. */
-static void they_raced(struct kunit *test)
+/* Fails on a machine on which the same operation always comes first: it tests nothing. */
+static void both_orders_occur(struct kunit *test)
 {
 	if (!pairs_run)
 		kunit_skip(test, "no pair was run");
@@ -351,7 +351,7 @@ static void they_raced(struct kunit *test)
 }
 
 #ifdef CONFIG_KCSAN
-/* It does see what is wrong in a file of this suite. */
+/* KCSAN reports a data race in a file of this suite. */
 
 static unsigned int unmarked;
 
@@ -399,8 +399,8 @@ static void data_races_are_reported(struct kunit *test)
 #endif
 
 static struct kunit_case pairs_cases[] = {
-	KUNIT_CASE_PARAM_ATTR(meets, next_pair, { .speed = KUNIT_SPEED_SLOW }),
-	KUNIT_CASE(they_raced),
+	KUNIT_CASE_PARAM_ATTR(overlap, next_pair, { .speed = KUNIT_SPEED_SLOW }),
+	KUNIT_CASE(both_orders_occur),
 #ifdef CONFIG_KCSAN
 	KUNIT_CASE(data_races_are_reported),
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What two operations that meet have between them: the two queues of a mem2mem device with a buffer
- * each, a driver that keeps the rules, and consumers of both buffers.
+ * What the operations of a pair share: the two queues of a mem2mem device with a buffer each, a
+ * driver without bugs, and consumers of both buffers.
  */
 #ifndef _VB2_RELEASE_FENCE_PAIRS_H
 #define _VB2_RELEASE_FENCE_PAIRS_H
@@ -25,7 +25,7 @@ enum {
 
 #define PAIRS_RESULTS	4
 
-/* A fence that was pending when somebody looked, and that has to end once. */
+/* A fence that a consumer has seen pending, and that must be signalled once. */
 struct pairs_seen {
 	struct dma_fence *fence;
 	struct dma_fence_cb cb;
@@ -35,7 +35,7 @@ struct pairs_seen {
 /* Two buffers of the job in the race, of the one that it begins, and of the one after it. */
 #define PAIRS_SEEN	(3 * PAIRS_BUFFERS)
 
-struct pairs_stage {
+struct pairs_device {
 	struct kunit *test;
 	/* Of both queues, held by every ioctl and by the release of the file. */
 	struct mutex lock;
@@ -50,7 +50,7 @@ struct pairs_stage {
 	/* The driver: it starts no job when it was told to stop, */
 	struct rw_semaphore start;
 	bool stopped;
-	/* who sets this ends the buffer's part of the job, and nobody else does, */
+	/* the context that sets this ends the buffer's part of the job, and no other does, */
 	atomic_t taken[PAIRS_BUFFERS];
 	/* and what it has stopped is not in an interrupt any more. */
 	atomic_t interrupts;
@@ -63,28 +63,28 @@ struct pairs_stage {
 	atomic_t armed, signalled;
 };
 
-struct pairs_stage *pairs_open(struct kunit *test);
-void pairs_reopen(struct pairs_stage *stage);
-struct dma_buf *pairs_export(struct pairs_stage *stage);
+struct pairs_device *pairs_open(struct kunit *test);
+void pairs_reopen(struct pairs_device *dev);
+struct dma_buf *pairs_export(struct pairs_device *dev);
 void pairs_put(struct dma_buf *dbuf);
 
 /* Begins a job of both buffers. Returns 1, or 0 if the driver was told to stop. */
-int pairs_start_job(struct pairs_stage *stage);
+int pairs_start_job(struct pairs_device *dev);
 /* The interrupt: ends what is left of the job, and returns of how many buffers. */
-unsigned int pairs_end_job(struct pairs_stage *stage, unsigned int first,
+unsigned int pairs_end_job(struct pairs_device *dev, unsigned int first,
 			   enum vb2_buffer_state state);
 /* Dequeues what is done and queues what is dequeued; returns how many were done. */
-int pairs_requeue(struct pairs_stage *stage);
+int pairs_requeue(struct pairs_device *dev);
 /* Both queues stream, and the driver has both buffers. */
-void pairs_resume(struct pairs_stage *stage);
+void pairs_resume(struct pairs_device *dev);
 
 /* Remembers the fences that consumers find pending now. */
-void pairs_note(struct pairs_stage *stage);
+void pairs_note(struct pairs_device *dev);
 /*
  * Waits for those that were remembered, which may have ended as @allowed says, and forgets them.
  * Returns how they have ended.
  */
-unsigned int pairs_check(struct pairs_stage *stage, unsigned int allowed);
+unsigned int pairs_check(struct pairs_device *dev, unsigned int allowed);
 
 /* Operations, pairs-ops.c */
 
@@ -98,7 +98,7 @@ enum {
 	PAIRS_OP_LAST_CLOSE,
 	PAIRS_OP_CALLBACKS,
 	PAIRS_OP_OTHER_ORDER,
-	PAIRS_OP_DEADLINE,
+	PAIRS_OP_TIMEOUT,
 	PAIRS_OPS,
 };
 
@@ -115,16 +115,16 @@ struct pairs_op {
 	bool stops;
 	/* Uses the exported dma-buf, by a reference of its own. */
 	bool consumes;
-	/* Meeting itself means something. */
+	/* May be paired with itself. */
 	bool twice;
 };
 
 extern const struct pairs_op pairs_ops[PAIRS_OPS];
 
-/* What is not over after this never is. */
+/* An operation that takes longer than this hangs. */
 #define PAIRS_LIMIT	(20 * HZ)
 
-/* One of the two that meet. */
+/* One of the two operations of a pair. */
 struct pairs_side {
 	const struct pairs_op *op;
 	/* The dma-buf that it was given, or that it got. */
@@ -140,16 +140,16 @@ struct pairs_side {
 };
 
 struct pairs_race {
-	struct pairs_stage *stage;
+	struct pairs_device *dev;
 	struct pairs_side side[2];
-	/* Whether a job runs when they meet, and the tick of its deadline, or 0. */
+	/* Whether a job runs at the start of a round, and the tick of its timeout, or 0. */
 	bool running;
-	unsigned long deadline;
+	unsigned long expires;
 	/* The export that was there before, to compare with, and the fence of another driver. */
 	const struct dma_buf *known;
 	struct dma_fence *own;
 
-	/* How many of the stage's fences are of the job that runs. */
+	/* How many of the fences that were seen are of the job that runs. */
 	unsigned int noted;
 	/* By how much the first one begins later, on average. */
 	int shift_us;

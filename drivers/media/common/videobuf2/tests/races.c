@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Threads that get in each other's way.
+ * Threads that use the same buffers and reservation objects at the same time.
  */
 
 #include <linux/delay.h>
@@ -13,7 +13,7 @@
 #include "mock.h"
 
 #define ROUNDS	1000
-/* How long something is held, for another thread to meet it. */
+/* How long a lock is held, so that another thread contends for it. */
 #define HOLD_US	30
 
 /* A thread that the case stops; it counts its rounds. */
@@ -289,7 +289,7 @@ struct interrupt {
 	atomic_t *taken;
 };
 
-/* The driver's own business: the interrupt and stop_streaming() agree on who ends a job. */
+/* In the driver: the interrupt and stop_streaming() agree on which of them ends a job. */
 static atomic_t job_taken;
 
 static enum hrtimer_restart end_by_interrupt(struct hrtimer *timer)
@@ -307,7 +307,7 @@ static void stop_interrupt(struct mock_queue *mq)
 {
 	if (!atomic_xchg(&job_taken, 1))
 		vb2_buffer_done(interrupt.vb, VB2_BUF_STATE_ERROR);
-	/* Whoever was first: nothing of the job goes on after this. */
+	/* Whichever was first: no part of the job runs after this. */
 	hrtimer_cancel(&interrupt.timer);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A job that does not end: its fence does, after the deadline.
+ * Timeouts: the fence of a job that does not end in time is signalled with -ETIMEDOUT.
  */
 
 #include <linux/delay.h>
@@ -19,18 +19,18 @@ static void timed_out(struct kunit *test)
 	struct dma_fence *fence;
 	ktime_t begin;
 
-	mock_set_deadline(test, MOCK_DEADLINE);
+	mock_set_timeout(test, MOCK_TIMEOUT);
 	begin = ktime_get();
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
 	fence = mock_seen(test, dbuf);
 
 	KUNIT_ASSERT_GT(test, dma_fence_wait_timeout(fence, false, LONG), 0);
-	KUNIT_EXPECT_GE(test, ktime_ms_delta(ktime_get(), begin), MOCK_DEADLINE - 1);
+	KUNIT_EXPECT_GE(test, ktime_ms_delta(ktime_get(), begin), MOCK_TIMEOUT - 1);
 	KUNIT_EXPECT_EQ(test, -ETIMEDOUT, dma_fence_get_status(fence));
 	KUNIT_EXPECT_FALSE(test, mock_writer_waits(dbuf));
 	KUNIT_EXPECT_FALSE(test, mock_writer_waits(mock_export(mq, 0, 1)));
 
-	/* The hardware is done after all. The buffer goes its way, the fence has had its end. */
+	/* The hardware is done after all. The buffer is returned; the fence keeps its error. */
 	mock_done(mq, 0, VB2_BUF_STATE_DONE);
 	KUNIT_EXPECT_EQ(test, -ETIMEDOUT, dma_fence_get_status(fence));
 	KUNIT_EXPECT_EQ(test, 0, mock_dqbuf(mq));
@@ -41,20 +41,20 @@ static void usable_afterwards(struct kunit *test)
 	struct mock_queue *mq = MOCK_START(test);
 	struct dma_fence *late, *next;
 
-	mock_set_deadline(test, MOCK_DEADLINE);
+	mock_set_timeout(test, MOCK_TIMEOUT);
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
 	late = mock_seen(test, mock_export(mq, 0, 0));
 	KUNIT_ASSERT_GT(test, dma_fence_wait_timeout(late, false, LONG), 0);
 	mock_done(mq, 0, VB2_BUF_STATE_ERROR);
 	KUNIT_ASSERT_EQ(test, 0, mock_dqbuf(mq));
 
-	mock_set_deadline(test, 10000);
+	mock_set_timeout(test, 10000);
 	mock_qbuf(mq, 0);
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
 	next = mock_seen(test, mock_export(mq, 0, 0));
 	KUNIT_EXPECT_PTR_NE(test, late, next);
 	KUNIT_EXPECT_EQ(test, 0, dma_fence_wait_timeout(next, false,
-							msecs_to_jiffies(2 * MOCK_DEADLINE)));
+							msecs_to_jiffies(2 * MOCK_TIMEOUT)));
 	mock_done(mq, 0, VB2_BUF_STATE_DONE);
 	KUNIT_EXPECT_EQ(test, 1, dma_fence_get_status(next));
 }
@@ -64,9 +64,9 @@ static void only_the_one_that_is_late(struct kunit *test)
 	struct mock_queue *mq = MOCK_START(test, .buffers = 2);
 	struct dma_fence *late, *other;
 
-	mock_set_deadline(test, MOCK_DEADLINE);
+	mock_set_timeout(test, MOCK_TIMEOUT);
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
-	mock_set_deadline(test, 10000);
+	mock_set_timeout(test, 10000);
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 1));
 	late = mock_seen(test, mock_export(mq, 0, 0));
 	other = mock_seen(test, mock_export(mq, 1, 0));
@@ -76,12 +76,12 @@ static void only_the_one_that_is_late(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1, dma_fence_get_status(other));
 }
 
-static void off(struct kunit *test)
+static void timeout_of_zero(struct kunit *test)
 {
 	struct mock_queue *mq = MOCK_START(test);
 	struct dma_fence *fence;
 
-	mock_set_deadline(test, 0);
+	mock_set_timeout(test, 0);
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
 	fence = mock_seen(test, mock_export(mq, 0, 0));
 	KUNIT_EXPECT_EQ(test, 0, dma_fence_wait_timeout(fence, false, msecs_to_jiffies(300)));
@@ -89,23 +89,23 @@ static void off(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1, dma_fence_get_status(fence));
 }
 
-/* Every job has the full time, whatever is left of that of the job before. */
+/* Every job has the full timeout, whatever was left of the previous one. */
 static void stopped_by_done(struct kunit *test)
 {
 	struct mock_queue *mq = MOCK_START(test);
 	struct dma_fence *fence;
 
-	mock_set_deadline(test, MOCK_DEADLINE);
+	mock_set_timeout(test, MOCK_TIMEOUT);
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
 	mock_done(mq, 0, VB2_BUF_STATE_DONE);
 	KUNIT_ASSERT_EQ(test, 0, mock_dqbuf(mq));
 
-	mock_set_deadline(test, 10000);
+	mock_set_timeout(test, 10000);
 	mock_qbuf(mq, 0);
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
 	fence = mock_seen(test, mock_export(mq, 0, 0));
 	KUNIT_EXPECT_EQ(test, 0, dma_fence_wait_timeout(fence, false,
-							msecs_to_jiffies(3 * MOCK_DEADLINE)));
+							msecs_to_jiffies(3 * MOCK_TIMEOUT)));
 }
 
 static void stopped_by_release(struct kunit *test)
@@ -114,118 +114,118 @@ static void stopped_by_release(struct kunit *test)
 	struct dma_fence *fence;
 	unsigned int i;
 
-	mock_set_deadline(test, MOCK_DEADLINE);
+	mock_set_timeout(test, MOCK_TIMEOUT);
 	for (i = 0; i < 4; ++i)
 		KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, i));
 	fence = mock_seen(test, mock_export(mq, 3, 0));
 	mock_release(mq);
 	KUNIT_EXPECT_EQ(test, -ECANCELED, dma_fence_get_status(fence));
-	/* Nothing goes off in memory that is gone. */
-	msleep(2 * MOCK_DEADLINE);
+	/* No timer expires in memory that is freed. */
+	msleep(2 * MOCK_TIMEOUT);
 }
 
-/* The timer of a buffer is a part of the memory of its fence. */
-static bool is_watch(struct timer_list *timer, const void *release_fence)
+/* The timer of a buffer lies in the memory of its release fence. */
+static bool is_timer_of(struct timer_list *timer, const void *release_fence)
 {
 	return (unsigned long)timer - (unsigned long)release_fence < 512;
 }
 
-struct watches {
+struct timer_count {
 	const void *release_fence;
 	atomic_t seen;
 };
 
-static void count_watch(void *data, struct timer_list *timer, unsigned long baseclk)
+static void count_timer(void *data, struct timer_list *timer, unsigned long baseclk)
 {
-	struct watches *watches = data;
+	struct timer_count *count = data;
 
-	if (is_watch(timer, watches->release_fence))
-		atomic_inc(&watches->seen);
+	if (is_timer_of(timer, count->release_fence))
+		atomic_inc(&count->seen);
 }
 
-/* A job that is over does not wake anybody up: drivers end thousands of them before a deadline. */
-static void no_watch_after_done(struct kunit *test)
+/* The timer of a job that has ended does not expire: drivers end thousands of jobs per timeout. */
+static void no_timer_after_done(struct kunit *test)
 {
-	struct watches *watches = kunit_kzalloc(test, sizeof(*watches), GFP_KERNEL);
+	struct timer_count *count = kunit_kzalloc(test, sizeof(*count), GFP_KERNEL);
 	struct mock_queue *mq = MOCK_START(test);
 
-	KUNIT_ASSERT_NOT_NULL(test, watches);
-	watches->release_fence = mock_vb(mq, 0)->release_fence;
-	mock_trace(test, "timer_expire_entry", count_watch, watches);
-	mock_set_deadline(test, MOCK_DEADLINE);
+	KUNIT_ASSERT_NOT_NULL(test, count);
+	count->release_fence = mock_vb(mq, 0)->release_fence;
+	mock_trace(test, "timer_expire_entry", count_timer, count);
+	mock_set_timeout(test, MOCK_TIMEOUT);
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
 	mock_done(mq, 0, VB2_BUF_STATE_DONE);
-	msleep(2 * MOCK_DEADLINE);
-	KUNIT_EXPECT_EQ(test, 0, atomic_read(&watches->seen));
+	msleep(2 * MOCK_TIMEOUT);
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&count->seen));
 
 	/* It is the right timer that was counted. */
 	KUNIT_ASSERT_EQ(test, 0, mock_dqbuf(mq));
 	mock_qbuf(mq, 0);
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
-	msleep(2 * MOCK_DEADLINE);
-	KUNIT_EXPECT_EQ(test, 1, atomic_read(&watches->seen));
+	msleep(2 * MOCK_TIMEOUT);
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&count->seen));
 }
 
-/* A queue that is released when the watch of its buffer has begun to go off. */
-struct slow_watch {
+/* A queue that is released while the timer callback of its buffer runs. */
+struct slow_timer {
 	struct mock_queue *mq;
 	const void *release_fence;
 	struct work_struct release;
 	bool begun, releasing, released, over, waited;
 };
 
-/* On another processor than the one that the watch goes off on, which may be any. */
+/* On another processor than the timer callback, which may run on any. */
 static void release_queue(struct work_struct *work)
 {
-	struct slow_watch *watch = container_of(work, struct slow_watch, release);
+	struct slow_timer *slow = container_of(work, struct slow_timer, release);
 
-	WRITE_ONCE(watch->releasing, true);
-	mock_release(watch->mq);
-	watch->waited = READ_ONCE(watch->over);
-	WRITE_ONCE(watch->released, true);
+	WRITE_ONCE(slow->releasing, true);
+	mock_release(slow->mq);
+	slow->waited = READ_ONCE(slow->over);
+	WRITE_ONCE(slow->released, true);
 }
 
-static void slow_down_watch(void *data, struct timer_list *timer, unsigned long baseclk)
+static void slow_down_timer(void *data, struct timer_list *timer, unsigned long baseclk)
 {
-	struct slow_watch *watch = data;
+	struct slow_timer *slow = data;
 	unsigned int ms;
 
-	if (!is_watch(timer, watch->release_fence) || xchg(&watch->begun, true))
+	if (!is_timer_of(timer, slow->release_fence) || xchg(&slow->begun, true))
 		return;
-	schedule_work_on(cpumask_any_but(cpu_online_mask, smp_processor_id()), &watch->release);
+	schedule_work_on(cpumask_any_but(cpu_online_mask, smp_processor_id()), &slow->release);
 	/* A busy machine takes its time to wake the other processor up. */
-	for (ms = 0; ms < 2000 && !READ_ONCE(watch->releasing); ++ms)
+	for (ms = 0; ms < 2000 && !READ_ONCE(slow->releasing); ++ms)
 		mdelay(1);
-	/* Who does not wait has the time to be found out, and all of the memory is free then. */
-	for (ms = 0; ms < 1500 && !READ_ONCE(watch->released); ++ms)
+	/* A release that does not wait has freed all memory by then. */
+	for (ms = 0; ms < 1500 && !READ_ONCE(slow->released); ++ms)
 		mdelay(1);
-	WRITE_ONCE(watch->over, true);
+	WRITE_ONCE(slow->over, true);
 }
 
-/* A watch that has begun to go off has a buffer to look at, though the queue is released. */
-static void release_waits_for_watch(struct kunit *test)
+/* The release of a queue waits for a timer callback that uses the buffer. */
+static void release_waits_for_timer(struct kunit *test)
 {
-	struct slow_watch *watch = kunit_kzalloc(test, sizeof(*watch), GFP_KERNEL);
+	struct slow_timer *slow = kunit_kzalloc(test, sizeof(*slow), GFP_KERNEL);
 	unsigned long limit = jiffies + LONG;
 
-	KUNIT_ASSERT_NOT_NULL(test, watch);
+	KUNIT_ASSERT_NOT_NULL(test, slow);
 	if (num_online_cpus() < 2)
 		kunit_skip(test, "needs two processors");
-	watch->mq = MOCK_START(test);
-	watch->release_fence = mock_vb(watch->mq, 0)->release_fence;
-	INIT_WORK(&watch->release, release_queue);
-	mock_trace(test, "timer_expire_entry", slow_down_watch, watch);
-	mock_set_deadline(test, MOCK_DEADLINE);
-	KUNIT_ASSERT_EQ(test, 0, mock_attach(watch->mq, 0));
-	while (!READ_ONCE(watch->begun) && time_before(jiffies, limit))
+	slow->mq = MOCK_START(test);
+	slow->release_fence = mock_vb(slow->mq, 0)->release_fence;
+	INIT_WORK(&slow->release, release_queue);
+	mock_trace(test, "timer_expire_entry", slow_down_timer, slow);
+	mock_set_timeout(test, MOCK_TIMEOUT);
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(slow->mq, 0));
+	while (!READ_ONCE(slow->begun) && time_before(jiffies, limit))
 		msleep(20);
-	KUNIT_ASSERT_TRUE(test, READ_ONCE(watch->begun));
-	flush_work(&watch->release);
-	KUNIT_EXPECT_TRUE(test, watch->releasing);
-	KUNIT_EXPECT_TRUE(test, watch->waited);
+	KUNIT_ASSERT_TRUE(test, READ_ONCE(slow->begun));
+	flush_work(&slow->release);
+	KUNIT_EXPECT_TRUE(test, slow->releasing);
+	KUNIT_EXPECT_TRUE(test, slow->waited);
 }
 
-/* A job whose watch goes off before the fence is where its end would find it. */
+/* A timeout between the start of the timer and the end of arming. */
 struct slow_start {
 	const void *release_fence;
 	unsigned int starts, ends;
@@ -237,7 +237,7 @@ static void slow_down_start(void *data, struct timer_list *timer, unsigned long 
 {
 	struct slow_start *start = data;
 
-	if (!is_watch(timer, start->release_fence))
+	if (!is_timer_of(timer, start->release_fence))
 		return;
 	start->starts++;
 	mdelay(5 * jiffies_to_msecs(1) + 20);
@@ -256,7 +256,7 @@ static void note_end(void *data, struct vb2_buffer *vb, u64 context, u64 seqno, 
 /* How often that is tried: the tick comes late if the processor that counts time is held up. */
 #define SLOW_STARTS	20
 
-static void goes_off_while_arming(struct kunit *test)
+static void expires_while_arming(struct kunit *test)
 {
 	struct slow_start *start = kunit_kzalloc(test, sizeof(*start), GFP_KERNEL);
 	struct mock_queue *mq = MOCK_START(test);
@@ -268,7 +268,7 @@ static void goes_off_while_arming(struct kunit *test)
 	start->release_fence = mock_vb(mq, 0)->release_fence;
 	mock_trace(test, "timer_start", slow_down_start, start);
 	mock_trace(test, "vb2_release_fence_signalled", note_end, start);
-	mock_set_deadline(test, 1);
+	mock_set_timeout(test, 1);
 	do {
 		start->starts = 0;
 		start->ends = 0;
@@ -288,15 +288,15 @@ static void goes_off_while_arming(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, while_arming);
 
 	start->release_fence = NULL;
-	mock_set_deadline(test, 10000);
+	mock_set_timeout(test, 10000);
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
 	KUNIT_EXPECT_TRUE(test, mock_writer_waits(dbuf));
 	mock_done(mq, 0, VB2_BUF_STATE_DONE);
 	KUNIT_EXPECT_FALSE(test, mock_writer_waits(dbuf));
 }
 
-/* A watch that goes off just when its job ends, and is held up until the next job is there. */
-struct late_watch {
+/* A timer callback that begins when its job ends, and is delayed until the next job starts. */
+struct late_timer {
 	struct vb2_buffer *vb;
 	struct dma_fence *first;
 	struct work_struct next_job;
@@ -304,65 +304,65 @@ struct late_watch {
 	int status, error;
 };
 
-/* On another processor than the one that the watch goes off on. */
+/* On another processor than the timer callback. */
 static void begin_next_job(struct work_struct *work)
 {
-	struct late_watch *watch = container_of(work, struct late_watch, next_job);
-	struct vb2_queue *q = watch->vb->vb2_queue;
+	struct late_timer *late = container_of(work, struct late_timer, next_job);
+	struct vb2_queue *q = late->vb->vb2_queue;
 	unsigned int index;
 
-	vb2_buffer_done(watch->vb, VB2_BUF_STATE_DONE);
-	watch->status = dma_fence_get_status(watch->first);
-	watch->error = vb2_core_dqbuf(q, &index, NULL, true) ?:
-		       vb2_core_qbuf(q, watch->vb, NULL, NULL);
-	WRITE_ONCE(watch->job_ended, true);
-	if (!watch->error)
-		watch->error = vb2_buffer_attach_release_fence(watch->vb);
+	vb2_buffer_done(late->vb, VB2_BUF_STATE_DONE);
+	late->status = dma_fence_get_status(late->first);
+	late->error = vb2_core_dqbuf(q, &index, NULL, true) ?:
+		       vb2_core_qbuf(q, late->vb, NULL, NULL);
+	WRITE_ONCE(late->job_ended, true);
+	if (!late->error)
+		late->error = vb2_buffer_attach_release_fence(late->vb);
 }
 
-/* Runs when a timer has begun to go off, just before its function does. */
-static void hold_watch(void *data, struct timer_list *timer, unsigned long baseclk)
+/* Runs when a timer has expired, just before its callback. */
+static void hold_timer(void *data, struct timer_list *timer, unsigned long baseclk)
 {
-	struct late_watch *watch = data;
+	struct late_timer *late = data;
 	unsigned int ms;
 
-	if (!is_watch(timer, watch->vb->release_fence) || xchg(&watch->begun, true))
+	if (!is_timer_of(timer, late->vb->release_fence) || xchg(&late->begun, true))
 		return;
-	schedule_work_on(cpumask_any_but(cpu_online_mask, smp_processor_id()), &watch->next_job);
-	for (ms = 0; ms < 2000 && !READ_ONCE(watch->job_ended); ++ms)
+	schedule_work_on(cpumask_any_but(cpu_online_mask, smp_processor_id()), &late->next_job);
+	for (ms = 0; ms < 2000 && !READ_ONCE(late->job_ended); ++ms)
 		mdelay(1);
 	/* Time for the next job to begin, if nothing keeps it from that. */
 	mdelay(50);
 }
 
-static void late_watch_spares_next_job(struct kunit *test)
+static void late_timer_spares_next_job(struct kunit *test)
 {
-	struct late_watch *watch = kunit_kzalloc(test, sizeof(*watch), GFP_KERNEL);
+	struct late_timer *late = kunit_kzalloc(test, sizeof(*late), GFP_KERNEL);
 	struct mock_queue *mq = MOCK_START(test);
 	unsigned long limit = jiffies + 20 * HZ;
 	struct dma_buf *dbuf;
 
-	KUNIT_ASSERT_NOT_NULL(test, watch);
+	KUNIT_ASSERT_NOT_NULL(test, late);
 	if (num_online_cpus() < 2)
 		kunit_skip(test, "needs two processors");
-	watch->vb = mock_vb(mq, 0);
-	INIT_WORK(&watch->next_job, begin_next_job);
+	late->vb = mock_vb(mq, 0);
+	INIT_WORK(&late->next_job, begin_next_job);
 	dbuf = mock_export(mq, 0, 0);
-	mock_set_deadline(test, MOCK_DEADLINE);
+	mock_set_timeout(test, MOCK_TIMEOUT);
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
-	watch->first = mock_seen(test, dbuf);
+	late->first = mock_seen(test, dbuf);
 	/* For the next job. */
-	mock_set_deadline(test, 10000);
-	mock_trace(test, "timer_expire_entry", hold_watch, watch);
+	mock_set_timeout(test, 10000);
+	mock_trace(test, "timer_expire_entry", hold_timer, late);
 
-	while (!READ_ONCE(watch->job_ended) && time_before(jiffies, limit))
+	while (!READ_ONCE(late->job_ended) && time_before(jiffies, limit))
 		msleep(20);
-	flush_work(&watch->next_job);
-	KUNIT_ASSERT_TRUE(test, watch->job_ended);
-	KUNIT_ASSERT_EQ(test, 1, watch->status);
-	KUNIT_ASSERT_EQ(test, 0, watch->error);
+	flush_work(&late->next_job);
+	KUNIT_ASSERT_TRUE(test, late->job_ended);
+	KUNIT_ASSERT_EQ(test, 1, late->status);
+	KUNIT_ASSERT_EQ(test, 0, late->error);
 
-	/* By now the watch is over, in whatever way. */
+	/* By now the timer callback has returned. */
 	msleep(200);
 	KUNIT_EXPECT_EQ(test, 0, dma_fence_get_status(mock_seen(test, dbuf)));
 	mock_done(mq, 0, VB2_BUF_STATE_DONE);
@@ -371,16 +371,16 @@ static void late_watch_spares_next_job(struct kunit *test)
 
 #define RACES	200
 
-/* A thread on another processor waits for the tick of the deadline, and ends the job just then. */
+/* A thread on another processor waits for the tick of the timeout, and ends the job just then. */
 struct race {
 	struct vb2_buffer *vb;
-	unsigned long deadline;
+	unsigned long expires;
 	unsigned int delay_us;
 	bool over;
 	struct completion go, ended;
 };
 
-static int end_at_deadline(void *data)
+static int end_at_timeout(void *data)
 {
 	struct race *race = data;
 
@@ -392,7 +392,7 @@ static int end_at_deadline(void *data)
 			return 0;
 		limit = jiffies + HZ;
 		/* Sleeping would be too late. */
-		while (time_before(READ_ONCE(jiffies), race->deadline) &&
+		while (time_before(READ_ONCE(jiffies), race->expires) &&
 		       time_before(READ_ONCE(jiffies), limit))
 			cpu_relax();
 		udelay(race->delay_us);
@@ -407,21 +407,21 @@ static int race_once(struct mock_queue *mq, struct race *race, struct dma_buf *d
 	struct dma_fence *fence;
 	int status;
 
-	mock_set_deadline(mq->test, jiffies_to_msecs(2));
-	/* A timer of 2 ticks goes off with the third one. */
-	race->deadline = jiffies + 3;
+	mock_set_timeout(mq->test, jiffies_to_msecs(2));
+	/* A timer of 2 ticks expires with the third one. */
+	race->expires = jiffies + 3;
 	if (mock_attach(mq, 0) || dma_resv_get_singleton(dbuf->resv, DMA_RESV_USAGE_READ, &fence))
 		return 0;
 	complete(&race->go);
 	wait_for_completion(&race->ended);
-	/* NULL if the deadline was there before we could look. */
+	/* NULL if the timeout has passed before the object was read. */
 	status = fence ? dma_fence_get_status(fence) : -ETIMEDOUT;
 	dma_fence_put(fence);
 	if (mock_writer_waits(dbuf))
 		return 0;
 
-	/* The watch may be going off only now: it must not take the next job for its own. */
-	mock_set_deadline(mq->test, 10000);
+	/* The timer callback may run only now: it must not signal the fence of the next job. */
+	mock_set_timeout(mq->test, 10000);
 	mock_dqbuf(mq);
 	mock_qbuf(mq, 0);
 	if (mock_attach(mq, 0))
@@ -447,7 +447,7 @@ static void races_with_done(struct kunit *test)
 	race->vb = mock_vb(mq, 0);
 	init_completion(&race->go);
 	init_completion(&race->ended);
-	task = kthread_create(end_at_deadline, race, "vb2-mock-race");
+	task = kthread_create(end_at_timeout, race, "vb2-mock-race");
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
 	get_task_struct(task);
 	kthread_bind(task, cpumask_last(cpu_online_mask));
@@ -471,27 +471,27 @@ static void races_with_done(struct kunit *test)
 	kunit_info(test, "%u jobs were done, %u were late\n", done, late);
 }
 
-static struct kunit_case deadline_cases[] = {
+static struct kunit_case timeout_cases[] = {
 	KUNIT_CASE(timed_out),
 	KUNIT_CASE(usable_afterwards),
 	KUNIT_CASE(only_the_one_that_is_late),
-	KUNIT_CASE(off),
+	KUNIT_CASE(timeout_of_zero),
 	KUNIT_CASE(stopped_by_done),
 	KUNIT_CASE(stopped_by_release),
-	KUNIT_CASE(no_watch_after_done),
-	KUNIT_CASE(release_waits_for_watch),
-	KUNIT_CASE(goes_off_while_arming),
-	KUNIT_CASE(late_watch_spares_next_job),
+	KUNIT_CASE(no_timer_after_done),
+	KUNIT_CASE(release_waits_for_timer),
+	KUNIT_CASE(expires_while_arming),
+	KUNIT_CASE(late_timer_spares_next_job),
 	KUNIT_CASE_SLOW(races_with_done),
 	{ }
 };
 
-static struct kunit_suite deadline_suite = {
-	.name = "vb2-release-fence-deadline",
+static struct kunit_suite timeout_suite = {
+	.name = "vb2-release-fence-timeout",
 	.suite_init = mock_suite_init,
 	.suite_exit = mock_suite_exit,
 	.init = mock_init,
-	.test_cases = deadline_cases,
+	.test_cases = timeout_cases,
 };
 
-kunit_test_suite(deadline_suite);
+kunit_test_suite(timeout_suite);

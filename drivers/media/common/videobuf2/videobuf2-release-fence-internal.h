@@ -1,27 +1,35 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Release fences inside of videobuf2: what videobuf2-core.c calls, and the border between the C
- * shim and release_fence.rs, where each function is documented.
+ * Release fences inside of videobuf2: what videobuf2-core.c calls, and what C and Rust call of each
+ * other. bindgen reads it (rust/bindings/bindings_helper.h); ffi.rs documents the Rust functions.
  */
-#ifndef _VIDEOBUF2_RELEASE_FENCE_H
-#define _VIDEOBUF2_RELEASE_FENCE_H
+#ifndef _VIDEOBUF2_RELEASE_FENCE_INTERNAL_H
+#define _VIDEOBUF2_RELEASE_FENCE_INTERNAL_H
 
 #include <media/videobuf2-core.h>
 
 struct vb2_release_fence;
 
-/* One buffer of a job. The same in release_fence.rs. */
+/* One buffer of a job. */
 struct vb2_release_fence_request {
-	struct vb2_release_fence *fence;
+	struct vb2_release_fence *fence;	/* NULL: no buffer */
 	struct vb2_release_timeline *timeline;	/* NULL: a timeline for each fence */
 	const char *queue;
 	unsigned int objs;
 	bool write;
 };
 
+/* What the end of a job meant for the fence of its buffer. The last two are bugs of the driver. */
+enum vb2_release_fence_ended {
+	VB2_RELEASE_FENCE_NOT_ARMED,
+	VB2_RELEASE_FENCE_SIGNALLED,
+	VB2_RELEASE_FENCE_OUT_OF_ORDER,
+	VB2_RELEASE_FENCE_RETURNED_QUEUED,
+};
+
 #ifdef CONFIG_VIDEOBUF2_RELEASE_FENCES
 
-/* release_fence.rs */
+/* ffi.rs */
 void vb2_release_timeline_init(struct vb2_release_timeline *timeline);
 struct vb2_release_fence *vb2_release_fence_new(struct vb2_buffer *vb);
 void vb2_release_fence_free(struct vb2_release_fence *fence);
@@ -29,8 +37,9 @@ int vb2_release_fence_prepare(struct vb2_release_fence *fence, const char *queue
 int vb2_release_fence_arm(const struct vb2_release_fence_request requests[2],
 			  struct dma_resv *const *objs, unsigned int timeout_ms);
 bool vb2_release_fence_is_armed(const struct vb2_release_fence *fence);
-int vb2_release_fence_end(struct vb2_release_fence *fence, int result,
-			  struct vb2_release_timeline *timeline);
+enum vb2_release_fence_ended vb2_release_fence_end(struct vb2_release_fence *fence,
+						   enum vb2_buffer_state state, bool cancelled,
+						   const struct vb2_release_timeline *timeline);
 
 #if IS_ENABLED(CONFIG_KUNIT)
 extern unsigned int vb2_release_fence_timeout_ms;
@@ -48,6 +57,9 @@ void vb2_buffer_free_release_fence(struct vb2_buffer *vb);
 int vb2_buffer_prepare_release_fence(struct vb2_buffer *vb);
 bool vb2_buffer_begin_release(struct vb2_buffer *vb);
 void vb2_buffer_end_release(struct vb2_buffer *vb, enum vb2_buffer_state state, bool cookie);
+
+/* videobuf2-plane-resv.c */
+struct vb2_plane_resv *vb2_plane_get_resv(struct vb2_buffer *vb, unsigned int plane);
 struct dma_buf *vb2_plane_find_export(struct vb2_buffer *vb, unsigned int plane,
 				      unsigned int flags);
 void vb2_plane_add_export(struct vb2_buffer *vb, unsigned int plane, unsigned int flags,
@@ -69,4 +81,4 @@ static inline void vb2_plane_add_export(struct vb2_buffer *vb, unsigned int plan
 
 #endif /* CONFIG_VIDEOBUF2_RELEASE_FENCES */
 
-#endif /* _VIDEOBUF2_RELEASE_FENCE_H */
+#endif /* _VIDEOBUF2_RELEASE_FENCE_INTERNAL_H */
