@@ -13,7 +13,7 @@ CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/vb2-release-fences
 BINDGEN_VERSION=0.72.1
 REQUIREMENTS=$ROOT/scripts/requirements.txt
 BASE_TARBALL=/usr/src/linux-source-6.12.tar.xz
-# What the project adds to a kernel tree. A file below them lies there under the same name.
+# The overlay: every file below these directories belongs into a kernel tree, under the same name.
 LINKED_DIRS=(Documentation drivers include rust samples tools)
 
 me=${0##*/}
@@ -68,12 +68,12 @@ BINDGEN_HOME=$CACHE/bindgen-$BINDGEN_VERSION
 VENV=$CACHE/venv-$(cksum <"$REQUIREMENTS" | cut -d' ' -f1)
 GIVEN_RUSTC=${RUSTC:-}
 GIVEN_LLVM=${LLVM:-}
-# Only what was given is handed down to other scripts, as given.
+# Other scripts get these from the environment, and only if the user gave them.
 [[ -n $GIVEN_RUSTC ]] || export -n RUSTC
 [[ -n $GIVEN_LLVM ]] || export -n LLVM
 
-# The compilers: given, or those of the packages. A rustc without its own source cannot build a
-# kernel, and the first one in PATH often is such a one: /usr/bin/rustc comes before it.
+# The compilers: those that the user gave, or those of the packages. A rustc without its own source
+# cannot build a kernel, and the first one in PATH is often of that kind, so /usr/bin/rustc is taken.
 find_compilers()
 {
 	RUSTC=${GIVEN_RUSTC:-/usr/bin/rustc}
@@ -109,7 +109,7 @@ else
 	TREE=$BUILD/linux
 fi
 
-# A make above would hand down its own flags and job server.
+# Not the flags and the job server of a make that runs this script
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES GNUMAKEFLAGS
 
 # kmake SOURCE OBJ ARGUMENT...: the kernel's make in SOURCE, objects in SOURCE/OBJ. An object
@@ -127,7 +127,7 @@ kmake()
 		BINDGEN="$BINDGEN" "$@"
 }
 
-# linked_files: the project's files that belong into the tree, one per line
+# linked_files: the files of the overlay, one per line
 linked_files()
 {
 	git -C "$ROOT" ls-files --cached --others --exclude-standard --deduplicate -- \

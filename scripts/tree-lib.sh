@@ -8,8 +8,8 @@
 STATE=$TREE/.git/vb2
 PATCHES=$ROOT/patches
 
-# Neither the user's settings nor a hook must change what is read and written here. A file's ctime
-# changes with each hard link that clone_tree makes: by it, git would read the whole tree each time.
+# The user's settings and hooks do not apply here. clone_tree makes hard links, which change the ctime
+# of the files: with core.trustctime git would read the whole tree again each time.
 tgit()
 {
 	GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 \
@@ -102,7 +102,7 @@ own_edits()
 	tgit -C "$TREE" diff --name-only HEAD --
 }
 
-# edits_hash: empty if there are none
+# edits_hash: of own_edits; empty if there are none
 edits_hash()
 {
 	local applied
@@ -143,7 +143,7 @@ clone_objects()
 {
 	rm -rf "${1:?}/$2"
 	cp -a "$TREE/$2" "$1/$2"
-	# None is found in objects that were made elsewhere: they are only older than need be.
+	# grep finds none in objects that were made elsewhere, and those work as they are.
 	{ grep -rlIZ --include='.*.cmd' -F "$TREE/" "$1/$2" || [[ $? == 1 ]]; } |
 		xargs -0 -r sed -i "s,$TREE/,$1/,g"
 }
