@@ -4,4 +4,5 @@
 # scripts/vm and the scanner of kernel logs: what they say is what all other checks rely on.
 
 host_tests kernel_log_check
-host_tests vm
+# Most of the time a machine boots, on one processor.
+host_tests vm -n 2 --dist loadgroup

@@ -5,36 +5,58 @@ import os
 import shutil
 import subprocess
 import time
+from types import SimpleNamespace
 
+import pytest
 from conftest import ROOT
 
 VM = ROOT / "scripts/vm"
 CRASH = "/sys/kernel/debug/provoke-crash/DIRECT"
-SCRATCH = ROOT / "build/vm/scratch"
+WORDS = ["a b", "", ";", '"', "'", "$HOME", "\\", "line\nbreak", "*", "é"]
+# Two processes run the tests side by side (pytest-xdist), each with machines of its own name.
+os.environ["VM_NAME"] = os.environ.get("PYTEST_XDIST_WORKER", "tests")
+SCRATCH = ROOT / "build" / f"vm-{os.environ['VM_NAME']}" / "scratch"
+# These tests look at the same machine, so one process runs them.
+ONE_MACHINE = pytest.mark.xdist_group("machine")
 
 
-def test_arguments_arrive_as_they_are_the_root_file_system_is_read_only():
-    words = ["a b", "", ";", '"', "'", "$HOME", "\\", "line\nbreak", "*", "é"]
-    script = """printf "<%s>" "$@"
-        ! touch "$0" 2>/dev/null && ! touch /usr/touched 2>/dev/null"""
-    done = subprocess.run(
-        [VM, "--", "sh", "-c", script, ROOT / "touched", *words], stdout=subprocess.PIPE, check=False
-    )
-    assert done.returncode == 0
-    assert done.stdout.decode() == "".join(f"<{word}>" for word in words)
-
-
-def test_stdout_stderr_status_scratch_directory(tmp_path):
-    out = tmp_path / "out"
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory):
+    """Runs one machine, and returns what came of it."""
+    directory = tmp_path_factory.mktemp("machine")
+    script = """printf "<%s>" "$@"; echo; echo to stderr >&2; pwd; echo kept >"$VM_SCRATCH/file"
+        ! touch "$0" 2>/dev/null && ! touch /usr/touched 2>/dev/null && exit 7"""
+    out = directory / "out"
     out.write_text("before\n")
-    script = 'echo to stdout; echo to stderr >&2; pwd; echo kept >"$VM_SCRATCH/file"; exit 7'
-    with out.open("a") as stdout, (tmp_path / "err").open("w") as stderr:
-        done = subprocess.run([VM, "--", "sh", "-c", script], stdout=stdout, stderr=stderr, check=False)
-    assert done.returncode == 7
-    assert out.read_text().splitlines() == ["before", "to stdout", os.getcwd()]
-    assert "to stderr" in (tmp_path / "err").read_text().splitlines()
+    with out.open("a") as stdout, (directory / "err").open("w") as stderr:
+        done = subprocess.run(
+            [VM, "--", "sh", "-c", script, ROOT / "touched", *WORDS],
+            env={**os.environ, "VM_LEDGER": str(directory / "ledger")},
+            stdout=stdout,
+            stderr=stderr,
+            check=False,
+        )
+    return SimpleNamespace(status=done.returncode, directory=directory)
+
+
+@ONE_MACHINE
+def test_arguments_arrive_as_they_are_the_root_file_system_is_read_only(machine):
+    assert machine.status == 7
+    assert "".join(f"<{word}>" for word in WORDS) in (machine.directory / "out").read_text()
+
+
+@ONE_MACHINE
+def test_stdout_stderr_status_scratch_directory(machine):
+    lines = (machine.directory / "out").read_text().splitlines()
+    assert [lines[0], lines[-1]] == ["before", os.getcwd()]
+    assert "to stderr" in (machine.directory / "err").read_text().splitlines()
     assert (SCRATCH / "file").read_text() == "kept\n"
-    (SCRATCH / "file").unlink()
+
+
+@ONE_MACHINE
+def test_the_ledger_has_an_object_for_each_machine(machine):
+    ledger = (machine.directory / "ledger").read_text()
+    assert ledger == '{"debug_locks": 1, "reports": 0}\n'
 
 
 def test_a_warning_ends_with_90(run):
@@ -95,9 +117,3 @@ def test_qemu_crashes_each_time_an_error(run, tmp_path):
 def test_the_machine_hangs_while_it_starts_once_more(run, tmp_path):
     done = with_qemu(run, tmp_path, 1, "exec sleep 999", 5, {"VM_BOOT_LIMIT": "5"})
     assert "the command did not begin within 5 s" in done.output
-
-
-def test_the_ledger_has_an_object_for_each_machine(run, tmp_path):
-    ledger = tmp_path / "ledger"
-    run(VM, "--", "true", env={"VM_LEDGER": str(ledger)})
-    assert ledger.read_text() == '{"debug_locks": 1, "reports": 0}\n'

@@ -93,13 +93,13 @@ cases() { results "$1" --group "$GROUP" --name "$PREFIX$2" "$3" || [[ $? == 1 ]]
 # counts FILE...: the lines of counts in files that have no cases
 counts() { results counts --group "$GROUP" "$@"; }
 
-# host_tests NAME: the cases of tests/host/test_NAME.py
+# host_tests NAME [ARGUMENT...]: the cases of tests/host/test_NAME.py, with arguments for pytest
 host_tests()
 {
 	local xml=$TEST_LOGS/$1.xml status=0
 	rm -f "$xml"
 	ROOT=$ROOT PYTHONDONTWRITEBYTECODE=1 "$VENV/bin/python" -m pytest -q -p no:cacheprovider \
-		--junit-xml="$xml" "$TESTS/host/test_$1.py" >"$TEST_LOGS/$1.log" 2>&1 </dev/null || status=$?
+		--junit-xml="$xml" "${@:2}" "$TESTS/host/test_$1.py" >"$TEST_LOGS/$1.log" 2>&1 </dev/null || status=$?
 	cases junit "test_$1.py" "$xml"
 	# 1: a case failed
 	((status <= 1)) || show_end "$TEST_LOGS/$1.log" | sed 's/^/         /'
