@@ -329,7 +329,8 @@ static void hold_timer(void *data, struct timer_list *timer, unsigned long basec
 	if (!is_timer_of(timer, late->vb->release_fence) || xchg(&late->begun, true))
 		return;
 	schedule_work_on(cpumask_any_but(cpu_online_mask, smp_processor_id()), &late->next_job);
-	for (ms = 0; ms < 2000 && !READ_ONCE(late->job_ended); ++ms)
+	/* The other processor may be an emulated one on a busy machine. */
+	for (ms = 0; ms < 8000 && !READ_ONCE(late->job_ended); ++ms)
 		mdelay(1);
 	/* Time for the next job to begin, if nothing keeps it from that. */
 	mdelay(50);
