@@ -23,8 +23,8 @@ NOISE = ("#  RUN ", "#          FAIL ", "#            OK ")
 
 def append(path, entry):
     """Adds an entry to the file."""
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(json.dumps(entry) + "\n")
+    with open(path, "ab", buffering=0) as file:
+        file.write((json.dumps(entry) + "\n").encode())
 
 
 def entries(path):

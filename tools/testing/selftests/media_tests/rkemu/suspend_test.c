@@ -17,8 +17,8 @@
 #define FAILED_DEV	"/sys/power/suspend_stats/last_failed_dev"
 #define STAY_AWAKE	"/sys/kernel/debug/rkemu/stay_awake"
 
-#define WATCHDOG_MS	1000
-#define DELAY_MS	500
+#define WATCHDOG_MS	3000
+#define DELAY_MS	1500
 
 FIXTURE(suspend) {
 	const struct test_device *dev;
