@@ -137,13 +137,17 @@ clone_tree()
 	done <"$STATE/links"
 }
 
-# clone_objects DIRECTORY OBJ: into a clone_tree. The recorded commands of objtool and Rust have
-# absolute paths, and would make everything anew.
+# clone_objects DIRECTORY OBJ [FROM]: those of the tree, in FROM (OBJ by default), into the tree or a
+# clone_tree. The recorded commands of objtool and Rust have absolute paths, and would make everything
+# anew.
 clone_objects()
 {
+	local from=${3:-$2}
 	rm -rf "${1:?}/$2"
-	cp -a "$TREE/$2" "$1/$2"
+	cp -a "$TREE/$from" "$1/$2"
+	# The key of another build
+	rm -f "$1/$2/.image-key"
 	# grep finds none in objects that were made elsewhere, and those work as they are.
 	{ grep -rlIZ --include='.*.cmd' -F "$TREE/" "$1/$2" || [[ $? == 1 ]]; } |
-		xargs -0 -r sed -i "s,$TREE/,$1/,g"
+		xargs -0 -r sed -i "s,$TREE/$from/,$1/$2/,g; s,$TREE/,$1/,g"
 }

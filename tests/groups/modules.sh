@@ -18,7 +18,7 @@ done
 
 modules_build()
 {
-	"$ROOT/scripts/kernel" --name modules "${modules_configs[@]}" >"$modules_image"
+	"$ROOT/scripts/kernel" --name modules --from vm "${modules_configs[@]}" >"$modules_image"
 	! grep -E 'WARNING: modpost|undefined!' "$LOGS/kernel-modules.log"
 }
 

@@ -253,7 +253,7 @@ compile_check()
 {
 	local log=$TEST_LOGS/compile-$1.txt
 	shift
-	"$ROOT/scripts/kernel" --name check "${check_configs[@]}" --configure
+	"$ROOT/scripts/kernel" --name check --from vm "${check_configs[@]}" --configure
 	compile_checked "$@" >"$log" 2>&1 || {
 		show_errors "$log"
 		return 1
