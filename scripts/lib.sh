@@ -127,6 +127,40 @@ kmake()
 		BINDGEN="$BINDGEN" "$@"
 }
 
+# cargo_kept PROFILE: where compiled crates of the registry are kept for the next clone
+cargo_kept()
+{
+	echo "$CACHE/cargo-$({ env -u RUSTC cargo --version; cat "$ROOT/crates/Cargo.lock"; } |
+		sha256sum | cut -c1-16)/$1"
+}
+
+# seed_cargo PROFILE: the first build of a clone begins with them; cargo looks whether they fit
+seed_cargo()
+{
+	local kept
+	kept=$(cargo_kept "$1")
+	[[ -d $kept && ! -e $BUILD/cargo/$1 ]] || return 0
+	mkdir -p "$BUILD/cargo"
+	cp -a "$kept" "$BUILD/cargo/$1"
+}
+
+# keep_cargo PROFILE PACKAGE: after PACKAGE was built
+keep_cargo()
+{
+	local kept new
+	kept=$(cargo_kept "$1")
+	[[ ! -e $kept/.has-$2 ]] || return 0
+	need_space "$CACHE" 3000
+	touch "$BUILD/cargo/$1/.has-$2"
+	new=${kept%/*}.new.$$
+	mkdir -p "${kept%/*}"
+	# Those of other versions
+	find "$CACHE" -mindepth 1 -maxdepth 1 -name 'cargo-*' ! -path "${kept%/*}" -exec rm -rf {} +
+	cp -a "$BUILD/cargo/$1" "$new"
+	rm -rf "$new/incremental" "$kept"
+	mv -T "$new" "$kept" || rm -rf "$new"
+}
+
 # linked_files: the files of the overlay, one per line
 linked_files()
 {

@@ -63,9 +63,11 @@ style_program()
 
 lint_program()
 {
+	seed_cargo debug
 	cd "$ROOT/crates"
 	env -u RUSTC cargo clippy --workspace --quiet --locked --all-targets --target-dir "$BUILD/cargo" -- -D warnings
 	env -u RUSTC cargo test --workspace --quiet --locked --target-dir "$BUILD/cargo"
+	keep_cargo debug all
 }
 
 # The tests of vb2-fence's command line, by name; those of lint_program built them.
