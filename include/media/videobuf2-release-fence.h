@@ -18,71 +18,56 @@ struct vb2_buffer;
 struct vb2_queue;
 
 /**
- * struct vb2_release_timeline - what the fences of a queue share
- * @opaque:	memory for the Timeline of release_fence.rs
- */
-struct vb2_release_timeline {
-	u64 opaque[3] __aligned(8);
-};
-
-/**
- * struct vb2_plane_resv - the reservation object of a plane's memory, and its exports
- * @obj:	the one reservation object of all exports of the plane
- * @lock:	protects @exports
- * @exports:	the living dma_buf for each access mode (O_RDONLY, O_WRONLY, O_RDWR), or NULL. No
- *		reference is held: an entry is cleared when its dma_buf is released.
- * @in_use:	whether the queue opted in
+ * struct vb2_plane_resv - the reservation objects of a plane's exports
+ * @plane:	NULL if the queue did not opt in
  *
- * Part of an allocator's buffer, so that it lives as long as any export of it.
+ * Part of an allocator's buffer, so that they live as long as any export of it.
  */
 struct vb2_plane_resv {
 #ifdef CONFIG_VIDEOBUF2_RELEASE_FENCES
-	struct dma_resv obj;
-	spinlock_t lock;	/* protects exports */
-	struct dma_buf *exports[3];
-	bool in_use;
+	struct vb2_plane_objs *plane;
 #endif
 };
 
 #ifdef CONFIG_VIDEOBUF2_RELEASE_FENCES
 
 /**
- * vb2_buffer_attach_release_fence() - publish a fence for the job of a single buffer
- * @vb:		an active buffer, of which the driver is about to start the job
+ * vb2_job_attach_release_fences() - publish the fences of a job
+ * @dst:	the CAPTURE buffer, or NULL
+ * @src:	the OUTPUT buffer, or NULL
+ * @cookie:	for vb2_release_fence_end_signalling(), to be called when the hardware has started
  *
- * Call it as the last thing before the hardware, and the watchdog, are started: from then on
- * consumers wait for vb2_buffer_done(), which has to come within finite time whatever user space
- * does. The fence goes to the reservation object of every plane, as %DMA_RESV_USAGE_WRITE for a
- * CAPTURE buffer and as %DMA_RESV_USAGE_READ for an OUTPUT buffer.
+ * Call it, for active buffers, as the last thing before the hardware, and the watchdog, are
+ * started: from then on consumers wait for vb2_buffer_done(), which has to come within finite time
+ * whatever user space does. From this call to the start of the hardware nothing may wait for
+ * memory, for a reservation object, or for a lock that is held while another thread waits for one
+ * of them. Nor may vb2_buffer_done() be called under a lock that is taken in between.
  *
- * A job with two buffers has to attach both at once, by vb2_job_attach_release_fences().
+ * The fence of a buffer goes to the reservation objects of every plane, as %DMA_RESV_USAGE_WRITE
+ * for a CAPTURE buffer and as %DMA_RESV_USAGE_READ for an OUTPUT buffer. A job with two buffers has
+ * to attach both at once: when the first fence is published, the job must not wait for the locks
+ * or the memory of the second.
  *
- * Must not run at the same time as vb2_buffer_done() for the same buffer. If the driver's queue did
- * not opt in, if the memory is of user space (USERPTR) or if the buffer has its fence already,
- * nothing happens.
+ * Must not run at the same time as vb2_buffer_done() for the same buffer. For a buffer whose queue
+ * did not opt in, whose memory is of user space (USERPTR), or that has a pending fence, nothing
+ * happens; 0 means that the fence is visible.
  *
  * Context: Process context. Sleeps: takes the reservation objects' locks and allocates memory.
  *
  * Return: 0, or a negative error code: -ENOMEM, or -EINVAL for a buffer that is not active, which
- * is a bug of the driver. After an error nothing is visible on any plane, and the job can go on
- * unfenced; drivers may ignore it. -ECANCELED, another bug of the driver: vb2_buffer_done() was
- * called meanwhile, and the fence is signalled with this error.
+ * is a bug of the driver. After these errors no buffer has got a fence, and the job can go on
+ * unfenced; drivers may ignore them. -ECANCELED, another bug of the driver: vb2_buffer_done() was
+ * called meanwhile for a buffer, whose fence is signalled with this error.
  */
-int vb2_buffer_attach_release_fence(struct vb2_buffer *vb);
+int vb2_job_attach_release_fences(struct vb2_buffer *dst, struct vb2_buffer *src, bool *cookie);
 
 /**
- * vb2_job_attach_release_fences() - publish the fences of a job that ends two buffers
- * @dst:	the CAPTURE buffer, or NULL
- * @src:	the OUTPUT buffer, or NULL
+ * vb2_buffer_release_fence_pending() - whether consumers may be waiting for the buffer
+ * @vb:		the buffer
  *
- * As vb2_buffer_attach_release_fence(), for both. To attach one after the other would be wrong:
- * once the first fence is out, the job must not wait for the locks or the memory of the second.
- *
- * Context: Process context. Sleeps.
- *
- * Return: as vb2_buffer_attach_release_fence(); after an error neither buffer has a fence.
+ * Context: Any.
  */
-int vb2_job_attach_release_fences(struct vb2_buffer *dst, struct vb2_buffer *src);
+bool vb2_buffer_release_fence_pending(const struct vb2_buffer *vb);
 
 /**
  * vb2_release_fence_begin_signalling() - begin the signalling section of a job
@@ -107,14 +92,18 @@ static inline void vb2_release_fence_end_signalling(bool cookie)
 	dma_fence_end_signalling(cookie);
 }
 
-/* For memory allocators: the life of a plane's reservation object and of its exports. */
+/* For memory allocators: the reservation objects of a plane's exports. */
 
 /**
- * vb2_plane_resv_init() - initialise the reservation object of new, zeroed memory for a plane
+ * vb2_plane_resv_init() - make the reservation objects of new, zeroed memory for a plane
  * @resv:	to be initialised, if the queue of @vb opted in
  * @vb:		the buffer that the plane is allocated for
+ *
+ * Context: Process context. Sleeps.
+ *
+ * Return: 0 or -ENOMEM
  */
-void vb2_plane_resv_init(struct vb2_plane_resv *resv, struct vb2_buffer *vb);
+int vb2_plane_resv_init(struct vb2_plane_resv *resv, struct vb2_buffer *vb);
 
 /**
  * vb2_plane_resv_fini() - clean up before the memory is freed
@@ -123,36 +112,32 @@ void vb2_plane_resv_init(struct vb2_plane_resv *resv, struct vb2_buffer *vb);
 void vb2_plane_resv_fini(struct vb2_plane_resv *resv);
 
 /**
- * vb2_plane_resv_export() - have an export of a plane use the plane's object
- * @resv:	the plane's
+ * vb2_plane_resv_export() - choose the reservation object of a new export
+ * @resv:	the plane's; unless the queue opted in, nothing is chosen
  * @exp_info:	what dma_buf_export() is about to be called with
  *
- * Unless the queue opted in, nothing happens, and every export has an object of its own.
+ * Context: Process context. Sleeps.
  */
-static inline void vb2_plane_resv_export(struct vb2_plane_resv *resv,
-					 struct dma_buf_export_info *exp_info)
-{
-	if (resv->in_use)
-		exp_info->resv = &resv->obj;
-}
+void vb2_plane_resv_export(struct vb2_plane_resv *resv, struct dma_buf_export_info *exp_info);
 
 /**
- * vb2_plane_resv_unexport() - forget an export that is being released
+ * vb2_plane_resv_unexport() - give it back, before the plane's reference is dropped
  * @resv:	the plane's
- * @dbuf:	the export, in its release operation, before the plane's reference is dropped
+ * @obj:	the object of an export that is released, or that could not be made
  */
-void vb2_plane_resv_unexport(struct vb2_plane_resv *resv, struct dma_buf *dbuf);
+void vb2_plane_resv_unexport(struct vb2_plane_resv *resv, struct dma_resv *obj);
 
 #else
 
-static inline int vb2_buffer_attach_release_fence(struct vb2_buffer *vb)
+static inline int vb2_job_attach_release_fences(struct vb2_buffer *dst, struct vb2_buffer *src,
+						bool *cookie)
 {
 	return 0;
 }
 
-static inline int vb2_job_attach_release_fences(struct vb2_buffer *dst, struct vb2_buffer *src)
+static inline bool vb2_buffer_release_fence_pending(const struct vb2_buffer *vb)
 {
-	return 0;
+	return false;
 }
 
 static inline bool vb2_release_fence_begin_signalling(void)
@@ -162,12 +147,28 @@ static inline bool vb2_release_fence_begin_signalling(void)
 
 static inline void vb2_release_fence_end_signalling(bool cookie) { }
 
-static inline void vb2_plane_resv_init(struct vb2_plane_resv *resv, struct vb2_buffer *vb) { }
+static inline int vb2_plane_resv_init(struct vb2_plane_resv *resv, struct vb2_buffer *vb)
+{
+	return 0;
+}
+
 static inline void vb2_plane_resv_fini(struct vb2_plane_resv *resv) { }
 static inline void vb2_plane_resv_export(struct vb2_plane_resv *resv,
 					 struct dma_buf_export_info *exp_info) { }
-static inline void vb2_plane_resv_unexport(struct vb2_plane_resv *resv, struct dma_buf *dbuf) { }
+static inline void vb2_plane_resv_unexport(struct vb2_plane_resv *resv, struct dma_resv *obj) { }
 
 #endif /* CONFIG_VIDEOBUF2_RELEASE_FENCES */
+
+/**
+ * vb2_buffer_attach_release_fence() - publish a fence for the job of a single buffer
+ * @vb:		an active buffer, of which the driver is about to start the job
+ * @cookie:	as for vb2_job_attach_release_fences(), which says the rest
+ *
+ * Return: as vb2_job_attach_release_fences()
+ */
+static inline int vb2_buffer_attach_release_fence(struct vb2_buffer *vb, bool *cookie)
+{
+	return vb2_job_attach_release_fences(vb, NULL, cookie);
+}
 
 #endif /* _MEDIA_VIDEOBUF2_RELEASE_FENCE_H */

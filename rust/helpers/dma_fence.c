@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 #include <linux/dma-fence.h>
+#include <linux/rcupdate.h>
 #include <linux/spinlock.h>
 
 #ifdef CONFIG_DMA_SHARED_BUFFER
@@ -14,25 +15,42 @@ void rust_helper_dma_fence_put(struct dma_fence *fence)
 	dma_fence_put(fence);
 }
 
-void rust_helper_dma_fence_set_error(struct dma_fence *fence, int error)
+bool rust_helper_dma_fence_is_signaled(struct dma_fence *fence)
 {
-	dma_fence_set_error(fence, error);
+	return dma_fence_is_signaled(fence);
 }
 
-/* Sparse cannot know that the two helpers below are always used as a pair. */
-unsigned long rust_helper_dma_fence_lock(struct dma_fence *fence)
-	__acquires(fence->lock)
+/*
+ * Signal a fence, with an error or 0, unless it is signalled. Error and signal belong into one
+ * critical section, so that no consumer sees one without the other.
+ */
+bool rust_helper_dma_fence_end(struct dma_fence *fence, int error)
 {
 	unsigned long flags;
+	bool first;
 
 	spin_lock_irqsave(fence->lock, flags);
-	return flags;
+	first = !test_bit(DMA_FENCE_FLAG_SIGNALED_BIT, &fence->flags);
+	if (first) {
+		if (error)
+			dma_fence_set_error(fence, error);
+		dma_fence_signal_locked(fence);
+	}
+	spin_unlock_irqrestore(fence->lock, flags);
+
+	return first;
 }
 
-void rust_helper_dma_fence_unlock(struct dma_fence *fence, unsigned long flags)
-	__releases(fence->lock)
+/* Get a reference to the fence in a slot that another processor may be changing. */
+struct dma_fence *rust_helper_dma_fence_get_from(struct dma_fence **slot)
 {
-	spin_unlock_irqrestore(fence->lock, flags);
+	struct dma_fence *fence;
+
+	rcu_read_lock();
+	fence = dma_fence_get_rcu_safe((struct dma_fence __rcu **)slot);
+	rcu_read_unlock();
+
+	return fence;
 }
 
 /* Functions with lockdep, inline stubs without it. */

@@ -9,7 +9,8 @@
 //! 1. where sleeping and failing are fine: [`DriverFenceAllocation::new`];
 //! 2. when the job is certain to run: lock ([`Reservation::lock`], [`Reservation::lock_all`]),
 //!    reserve ([`FenceSlots`]), [`DriverFenceAllocation::publish`], start the hardware;
-//! 3. when the hardware is done, in any context: [`DriverFence::signal`].
+//! 3. when the hardware is done, in any context: [`DriverFence::signal`], or, where several
+//!    contexts may end the job, [`JobFence::end`].
 //!
 //! The types allow no other order. Consumers get a [`Fence`], which cannot be signalled.
 //!
@@ -19,6 +20,8 @@ mod driver_fence;
 mod fence;
 mod reservation;
 
-pub use self::driver_fence::{DriverFence, DriverFenceAllocation, FenceContext, SignallingGuard};
+pub use self::driver_fence::{
+    DriverFence, DriverFenceAllocation, FenceContext, JobFence, SignallingGuard,
+};
 pub use self::fence::{Fence, Status};
 pub use self::reservation::{FenceSlots, LockedReservations, Reservation, ReservationGuard, Usage};

@@ -10,12 +10,12 @@
 
 TRACE_EVENT(vb2_release_fence_armed,
 
-	TP_PROTO(struct vb2_buffer *vb, u64 context, u64 seqno),
+	TP_PROTO(struct vb2_queue *q, unsigned int index, u64 context, u64 seqno),
 
-	TP_ARGS(vb, context, seqno),
+	TP_ARGS(q, index, context, seqno),
 
 	TP_STRUCT__entry(
-		__string(queue, vb->vb2_queue->name)
+		__string(queue, q->name)
 		__field(u32, index)
 		__field(u64, context)
 		__field(u64, seqno)
@@ -23,7 +23,7 @@ TRACE_EVENT(vb2_release_fence_armed,
 
 	TP_fast_assign(
 		__assign_str(queue);
-		__entry->index = vb->index;
+		__entry->index = index;
 		__entry->context = context;
 		__entry->seqno = seqno;
 	),
@@ -34,12 +34,12 @@ TRACE_EVENT(vb2_release_fence_armed,
 
 TRACE_EVENT(vb2_release_fence_signalled,
 
-	TP_PROTO(struct vb2_buffer *vb, u64 context, u64 seqno, int result),
+	TP_PROTO(struct vb2_queue *q, unsigned int index, u64 context, u64 seqno, int result),
 
-	TP_ARGS(vb, context, seqno, result),
+	TP_ARGS(q, index, context, seqno, result),
 
 	TP_STRUCT__entry(
-		__string(queue, vb->vb2_queue->name)
+		__string(queue, q->name)
 		__field(u32, index)
 		__field(u64, context)
 		__field(u64, seqno)
@@ -48,7 +48,7 @@ TRACE_EVENT(vb2_release_fence_signalled,
 
 	TP_fast_assign(
 		__assign_str(queue);
-		__entry->index = vb->index;
+		__entry->index = index;
 		__entry->context = context;
 		__entry->seqno = seqno;
 		__entry->result = result;

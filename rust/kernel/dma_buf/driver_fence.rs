@@ -8,17 +8,17 @@ use super::{Fence, FenceSlots, Usage};
 use crate::{
     alloc::{Flags, KBox},
     bindings, c_str,
-    error::Result,
-    ffi::c_char,
+    error::{to_result, Result},
+    ffi::{c_char, c_int},
     prelude::*,
     str::CStr,
-    types::{ARef, Opaque},
+    time::Jiffies,
+    types::{ARef, AlwaysRefCounted, Opaque},
 };
 use core::{
     marker::PhantomData,
-    mem::ManuallyDrop,
     ptr::NonNull,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering},
 };
 
 /// The longest name that a fence keeps, in bytes, with the terminating NUL.
@@ -54,6 +54,12 @@ struct FenceData {
     lock: Opaque<bindings::spinlock_t>,
     driver: Name,
     timeline: Name,
+    /// What [`JobFence::noted`] returns, as 0 or a negative errno.
+    noted: AtomicI32,
+    /// What [`JobFence::expires`] returns.
+    expires: Jiffies,
+    /// Whether it is in all of its reservation objects.
+    published: AtomicBool,
 }
 
 const _: () = assert!(!core::mem::needs_drop::<FenceData>());
@@ -74,7 +80,7 @@ static OPS: bindings::dma_fence_ops = bindings::dma_fence_ops {
 /// # Safety
 ///
 /// `fence` must point to the `base` of a [`FenceData`]. The dma-fence core calls this for fences
-/// with [`OPS`] only, and those are made by [`DriverFenceAllocation::publish`] only.
+/// with [`OPS`] only, and those are made by [`DriverFenceAllocation::init`] only.
 unsafe extern "C" fn driver_name(fence: *mut bindings::dma_fence) -> *const c_char {
     // SAFETY: By the safety requirements this stays inside one allocation.
     unsafe { core::ptr::addr_of!((*fence.cast::<FenceData>()).driver) }.cast()
@@ -165,8 +171,43 @@ impl DriverFenceAllocation {
             lock: Opaque::uninit(),
             driver: Name::new(driver),
             timeline: Name::new(timeline),
+            noted: AtomicI32::new(ECANCELED.to_errno()),
+            expires: 0,
+            published: AtomicBool::new(false),
         };
         Ok(Self(KBox::new(data, flags)?))
+    }
+
+    /// Notes when the fence's job is to be taken for lost, in jiffies: [`JobFence::expires`].
+    pub fn set_expires(&mut self, expires: Jiffies) {
+        self.0.expires = expires;
+    }
+
+    /// Makes the fence, which no consumer can find yet: [`FenceSlots::add`] publishes it.
+    ///
+    /// Cannot fail, does not sleep, allocates nothing.
+    pub fn init(self, timeline: &FenceContext) -> ARef<JobFence> {
+        let seqno = timeline.next();
+        let data = NonNull::from(KBox::leak(self.0));
+        // SAFETY: `data` was just leaked, so that this is the only reference to it.
+        let (base, lock) = unsafe { (data.as_ref().base.get(), data.as_ref().lock.get()) };
+
+        // SAFETY: `lock` is memory for a spinlock that nothing else uses yet; name and key are
+        // static.
+        unsafe {
+            bindings::__spin_lock_init(
+                lock,
+                c_str!("DriverFence").as_char_ptr(),
+                crate::static_lock_class!().as_ptr(),
+            )
+        };
+        // SAFETY: `base` is memory for a fence that nothing else uses yet. The lock, and the names
+        // that `OPS` returns, live in the same allocation; `OPS` is static and built in.
+        unsafe { bindings::dma_fence_init(base, &OPS, lock, timeline.id, seqno) };
+
+        // SAFETY: The first reference is handed over. INVARIANT: `base` of a `FenceData`,
+        // initialised just now.
+        unsafe { ARef::from_raw(data.cast()) }
     }
 
     /// Makes the fence and adds it to every reservation object that `slots` stands for.
@@ -210,30 +251,134 @@ impl DriverFenceAllocation {
         slots: FenceSlots<'_>,
         usage: Usage,
     ) -> (DriverFence, SignallingGuard) {
-        let seqno = timeline.next();
-        let data = NonNull::from(KBox::leak(self.0));
-        // SAFETY: `data` was just leaked, so that this is the only reference to it.
-        let (base, lock) = unsafe { (data.as_ref().base.get(), data.as_ref().lock.get()) };
+        let fence = self.init(timeline);
+        let signalling = slots.add(&fence, usage);
+        // INVARIANT: Nothing else has it as a `JobFence`.
+        (DriverFence(fence), signalling)
+    }
+}
 
-        // SAFETY: `lock` is memory for a spinlock that nothing else uses yet; name and key are
-        // static.
-        unsafe {
-            bindings::__spin_lock_init(
-                lock,
-                c_str!("DriverFence").as_char_ptr(),
-                crate::static_lock_class!().as_ptr(),
-            )
-        };
-        // SAFETY: `base` is memory for a fence that nothing else uses yet. The lock, and the names
-        // that `OPS` returns, live in the same allocation; `OPS` is static and built in.
-        unsafe { bindings::dma_fence_init(base, &OPS, lock, timeline.id, seqno) };
+/// A fence whose job can end in several ways at the same time.
+///
+/// The first one that ends it signals it, and one that comes second returns after the signal. It
+/// has a note for the result that the job had, for those who end the fence but not the job.
+///
+/// Unlike [`DriverFence`] it does not know who has to signal it: its owners have to see to that.
+///
+/// # Invariants
+///
+/// `self.0` is the `base` of a [`FenceData`], initialised, for as long as `self` is borrowed.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::dma_buf::{DriverFenceAllocation, FenceContext, Reservation, Status, Usage};
+/// use kernel::{c_str, stack_pin_init};
+///
+/// stack_pin_init!(let buffer = Reservation::new());
+/// let alloc = DriverFenceAllocation::new(c_str!("camera"), c_str!("capture"), GFP_KERNEL)?;
+/// let mut locked = buffer.lock();
+/// let [slots] = locked.reserve()?;
+/// let job = alloc.init(&FenceContext::new());
+/// let signalling = slots.add(&job, Usage::Write);
+/// drop(locked);
+/// drop(signalling);
+/// assert!(job.is_pending());
+///
+/// job.note(Err(EIO));
+/// assert!(job.end(job.noted()));
+/// // A timeout that comes at the same moment changes nothing.
+/// assert!(!job.end(Err(ETIMEDOUT)));
+/// assert_eq!(job.as_fence().status(), Status::Complete(Err(EIO)));
+/// # Ok::<(), Error>(())
+/// ```
+#[repr(transparent)]
+pub struct JobFence(Opaque<bindings::dma_fence>);
 
-        // INVARIANT: `base` is initialised, pending, and its first reference goes to `fence`.
-        let fence = DriverFence(data.cast());
-        // The section starts with the first reader that can find the fence.
-        let signalling = SignallingGuard::new();
-        slots.fill(fence.as_fence(), usage);
-        (fence, signalling)
+// SAFETY: As for `Fence`, which it is; what else is in the allocation is atomic, or never changes.
+unsafe impl Send for JobFence {}
+
+// SAFETY: As above.
+unsafe impl Sync for JobFence {}
+
+impl JobFence {
+    /// Returns what consumers may have of it.
+    pub fn as_fence(&self) -> &Fence {
+        // SAFETY: By the invariants the fence is initialised, and the borrow implies a reference.
+        unsafe { Fence::from_raw(self.0.get()) }
+    }
+
+    /// Returns whether the fence is not signalled yet. Any context, no lock.
+    pub fn is_pending(&self) -> bool {
+        // SAFETY: An initialised fence by the invariants.
+        !unsafe { bindings::dma_fence_is_signaled(self.0.get()) }
+    }
+
+    /// Returns when the job is to be taken for lost, in jiffies.
+    pub fn expires(&self) -> Jiffies {
+        self.data().expires
+    }
+
+    /// Returns whether it was published: consumers can find it. Any context, no lock.
+    pub fn is_published(&self) -> bool {
+        self.data().published.load(Ordering::Acquire)
+    }
+
+    /// Says that it is in all of its reservation objects.
+    pub(super) fn set_published(&self) {
+        self.data().published.store(true, Ordering::Release);
+    }
+
+    /// Notes the result that the job had. Any context.
+    pub fn note(&self, result: Result) {
+        let errno = result.map_or_else(|error| error.to_errno(), |()| 0);
+        self.data().noted.store(errno, Ordering::Release);
+    }
+
+    /// Returns the result that was noted, or that the job was cancelled. Any context.
+    pub fn noted(&self) -> Result {
+        to_result(self.data().noted.load(Ordering::Acquire))
+    }
+
+    /// Signals the fence with `result`, unless it is signalled. Returns whether it was not.
+    ///
+    /// Any context, interrupts on or off; does not sleep. Callbacks of consumers run in it, with
+    /// the fence's lock held, so the caller must not hold a lock that they could want.
+    pub fn end(&self, result: Result) -> bool {
+        let _signalling = SignallingGuard::new();
+        let error: c_int = result.map_or_else(|error| error.to_errno(), |()| 0);
+        // SAFETY: An initialised fence by the invariants; `error` is 0 or in the allowed range.
+        unsafe { bindings::dma_fence_end(self.0.get(), error) }
+    }
+
+    /// Returns a reference to the fence in `slot`, unless that is NULL. Any context.
+    ///
+    /// # Safety
+    ///
+    /// What is in `slot` must be NULL or a `JobFence`; a reference to it that `slot` stands for
+    /// must not be put before `slot` has got another value.
+    pub unsafe fn get_from(slot: &AtomicPtr<JobFence>) -> Option<ARef<JobFence>> {
+        // SAFETY: By the safety requirements; the memory of a fence is freed after a grace period.
+        let fence = unsafe { bindings::dma_fence_get_from(slot.as_ptr().cast()) };
+        // SAFETY: The reference is handed over.
+        NonNull::new(fence).map(|fence| unsafe { ARef::from_raw(fence.cast()) })
+    }
+
+    fn data(&self) -> &FenceData {
+        // SAFETY: By the invariants `self` is at the begin of a `FenceData`, which lives as long.
+        unsafe { &*self.0.get().cast() }
+    }
+}
+
+// SAFETY: As for `Fence`, which it is.
+unsafe impl AlwaysRefCounted for JobFence {
+    fn inc_ref(&self) {
+        self.as_fence().inc_ref();
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        // SAFETY: By the safety requirements the caller owns the reference that is put.
+        unsafe { Fence::dec_ref(obj.cast()) };
     }
 }
 
@@ -242,12 +387,11 @@ impl DriverFenceAllocation {
 /// It is not `Clone`, and [`signal`](Self::signal) takes it by value: a fence is signalled exactly
 /// once. One that is dropped is signalled with `ECANCELED`, and the log says so: consumers
 /// must not wait for a job that has lost its owner. Only one that is leaked on purpose, by
-/// [`into_raw`](Self::into_raw) or `mem::forget`, stays pending.
+/// `mem::forget`, stays pending.
 ///
 /// # Invariants
 ///
-/// `self.0` is the `base` of a [`FenceData`], initialised, not signalled, and `self` owns one
-/// reference to it.
+/// Nothing else can end `self.0`.
 ///
 /// # Examples
 ///
@@ -268,94 +412,24 @@ impl DriverFenceAllocation {
 /// # Ok::<(), Error>(())
 /// ```
 #[must_use = "dropping a fence cancels it: signal it when its job ends"]
-pub struct DriverFence(NonNull<bindings::dma_fence>);
-
-// SAFETY: A fence may be signalled, and its reference put, in any context on any CPU.
-unsafe impl Send for DriverFence {}
-
-// SAFETY: `&DriverFence` gives access to `&Fence` only, which is `Sync`.
-unsafe impl Sync for DriverFence {}
+pub struct DriverFence(ARef<JobFence>);
 
 impl DriverFence {
     /// Signals the fence: the job has ended, well or with an error.
     ///
-    /// Any context, interrupts on or off; does not sleep. Callbacks of consumers run in it, with
-    /// the fence's lock held, so the caller must not hold a lock that they could want.
+    /// Context as [`JobFence::end`].
     pub fn signal(self, result: Result) {
-        let mut this = ManuallyDrop::new(self);
-        this.end(result);
+        self.0.end(result);
     }
 
     /// Returns what consumers may have of it.
     pub fn as_fence(&self) -> &Fence {
-        // SAFETY: By the invariants the fence is initialised, and `self` holds a reference.
-        unsafe { Fence::from_raw(self.0.as_ptr()) }
+        self.0.as_fence()
     }
 
     /// Returns a reference for a consumer, which may outlive `self`.
     pub fn fence(&self) -> ARef<Fence> {
         self.as_fence().into()
-    }
-
-    /// Hands the fence over to C, or to an atomic pointer.
-    ///
-    /// It stays pending until [`from_raw`](Self::from_raw) takes it back.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use kernel::dma_buf::{DriverFenceAllocation, FenceContext, Reservation, Status, Usage};
-    /// # use kernel::{c_str, dma_buf::DriverFence, stack_pin_init};
-    /// # stack_pin_init!(let buffer = Reservation::new());
-    /// # let alloc = DriverFenceAllocation::new(c_str!("camera"), c_str!("capture"), GFP_KERNEL)?;
-    /// # let mut locked = buffer.lock();
-    /// # let [slots] = locked.reserve()?;
-    /// # let (job, _) = alloc.publish(&FenceContext::new(), slots, Usage::Write);
-    /// # drop(locked);
-    /// let seen = job.fence();
-    /// let raw = job.into_raw();
-    /// assert_eq!(seen.status(), Status::Pending);
-    ///
-    /// // SAFETY: `raw` comes from `into_raw()`, and is taken back here only.
-    /// let job = unsafe { DriverFence::from_raw(raw) };
-    /// job.signal(Ok(()));
-    /// assert_eq!(seen.status(), Status::Complete(Ok(())));
-    /// # Ok::<(), Error>(())
-    /// ```
-    pub fn into_raw(self) -> NonNull<bindings::dma_fence> {
-        ManuallyDrop::new(self).0
-    }
-
-    /// Takes a fence back.
-    ///
-    /// # Safety
-    ///
-    /// `ptr` must come from [`into_raw`](Self::into_raw), and each value that it returned must be
-    /// taken back at most once.
-    pub unsafe fn from_raw(ptr: NonNull<bindings::dma_fence>) -> Self {
-        // INVARIANT: `into_raw()` was given a `DriverFence` and nothing else has taken it back.
-        Self(ptr)
-    }
-
-    /// Sets the error, signals, and puts the reference of `self`. Must be the last use of `self`.
-    fn end(&mut self, result: Result) {
-        let _signalling = SignallingGuard::new();
-        let fence = self.0.as_ptr();
-
-        // SAFETY: The fence is initialised by the invariants, so its lock is too.
-        let flags = unsafe { bindings::dma_fence_lock(fence) };
-        if let Err(error) = result {
-            // SAFETY: Not signalled by the invariants; `Error` is in the range that is allowed.
-            unsafe { bindings::dma_fence_set_error(fence, error.to_errno()) };
-        }
-        // SAFETY: The lock is held. In the same critical section as the error, so that no
-        // consumer sees one without the other.
-        unsafe { bindings::dma_fence_signal_locked(fence) };
-        // SAFETY: Locked above, by this function, with these flags.
-        unsafe { bindings::dma_fence_unlock(fence, flags) };
-
-        // SAFETY: `self` owns a reference by the invariants, and this is its last use.
-        unsafe { bindings::dma_fence_put(fence) };
     }
 }
 
@@ -363,10 +437,9 @@ impl Drop for DriverFence {
     fn drop(&mut self) {
         static SAID: AtomicBool = AtomicBool::new(false);
 
-        if !SAID.swap(true, Ordering::Relaxed) {
-            pr_warn!("a fence was dropped before it was signalled; cancelling it\n");
+        if self.0.end(Err(ECANCELED)) && !SAID.swap(true, Ordering::Relaxed) {
+            pr_warn!("a fence was dropped before it was signalled: it is cancelled\n");
         }
-        self.end(Err(ECANCELED));
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/linux/dma-resv.h`](srctree/include/linux/dma-resv.h)
 
-use super::Fence;
+use super::{JobFence, SignallingGuard};
 use crate::{
     bindings,
     error::{to_result, Error, Result},
@@ -411,14 +411,22 @@ impl<'guard> FenceSlots<'guard> {
         }
     }
 
-    /// Adds `fence` to every object.
+    /// Publishes `fence`: adds it to every object.
     ///
-    /// An object that is listed twice needs one slot: a fence replaces itself.
-    pub(super) fn fill(self, fence: &Fence, usage: Usage) {
+    /// From here on consumers wait for the job; see [`DriverFenceAllocation::publish`]. An object
+    /// that is listed twice needs one slot: a fence replaces itself.
+    ///
+    /// [`DriverFenceAllocation::publish`]: super::DriverFenceAllocation::publish
+    pub fn add(self, fence: &JobFence, usage: Usage) -> SignallingGuard {
+        // The section starts with the first reader that can find the fence.
+        let signalling = SignallingGuard::new();
+        let raw = fence.as_fence().as_raw();
         for obj in self.objs {
             // SAFETY: Locked, and with a slot, by the invariants; the object takes a reference of
             // its own.
-            unsafe { bindings::dma_resv_add_fence(obj.as_raw(), fence.as_raw(), usage.as_raw()) };
+            unsafe { bindings::dma_resv_add_fence(obj.as_raw(), raw, usage.as_raw()) };
         }
+        fence.set_published();
+        signalling
     }
 }

@@ -6,67 +6,36 @@
 //!
 //! C header: `videobuf2-release-fence-internal.h` beside this file.
 
-use super::{arm_job, errno, End, JobBuffer, ReleaseFence, Timeline};
-use core::ptr;
+use super::{arm_job, end, errno, JobBuffer, ReleaseFence};
+use core::ptr::{self, NonNull};
 use kernel::{
     bindings,
-    dma_buf::Reservation,
+    dma_buf::JobFence,
     ffi::{c_char, c_int, c_uint},
     prelude::*,
     str::CStr,
+    types::ARef,
 };
 
-impl End {
-    fn as_raw(&self) -> bindings::vb2_release_fence_ended {
-        match self {
-            End::NotArmed => bindings::vb2_release_fence_ended_VB2_RELEASE_FENCE_NOT_ARMED,
-            End::Signalled => bindings::vb2_release_fence_ended_VB2_RELEASE_FENCE_SIGNALLED,
-            End::OutOfOrder => bindings::vb2_release_fence_ended_VB2_RELEASE_FENCE_OUT_OF_ORDER,
-            End::ReturnedQueued => {
-                bindings::vb2_release_fence_ended_VB2_RELEASE_FENCE_RETURNED_QUEUED
-            }
-        }
-    }
-}
-
-impl<'a> JobBuffer<'a> {
+impl JobBuffer<'_> {
     /// Converts a request, unless it is for no buffer.
-    ///
-    /// `first` is where the buffer's objects begin in the list of the job.
     ///
     /// # Safety
     ///
-    /// The pointers must be as [`vb2_release_fence_arm`] requires them for all of `'a`.
-    unsafe fn from_raw(
-        request: &bindings::vb2_release_fence_request,
-        first: usize,
-    ) -> Option<Self> {
+    /// The pointers must be as [`vb2_release_fence_arm`] requires them for as long as the value is
+    /// used.
+    unsafe fn from_raw(request: &bindings::vb2_release_fence_request) -> Option<Self> {
         // SAFETY: NULL or alive, by the safety requirements.
         let fence = unsafe { request.fence.cast::<ReleaseFence>().as_ref() }?;
-        // SAFETY: NULL or initialised, by the safety requirements.
-        let timeline = unsafe { request.timeline.cast::<Timeline>().as_ref() };
         // SAFETY: A C string by the safety requirements.
         let queue = unsafe { CStr::from_char_ptr(request.queue) };
         Some(JobBuffer {
             fence,
-            timeline,
             queue,
-            objs: first..first + request.objs as usize,
             write: request.write,
+            timeout_ms: request.timeout_ms,
         })
     }
-}
-
-/// Initialises a queue's timeline. Any context.
-///
-/// # Safety
-///
-/// `timeline` must be valid for writes, and nothing else may use it yet.
-#[no_mangle]
-unsafe extern "C" fn vb2_release_timeline_init(timeline: *mut bindings::vb2_release_timeline) {
-    // SAFETY: Valid for writes by the safety requirements; size and alignment are asserted where
-    // `Timeline` is defined.
-    unsafe { timeline.cast::<Timeline>().write(Timeline::new()) };
 }
 
 /// Makes the fence state of a buffer. Sleeps. Returns NULL if there is no memory.
@@ -83,7 +52,7 @@ unsafe extern "C" fn vb2_release_fence_new(vb: *mut bindings::vb2_buffer) -> *co
     }
 }
 
-/// Frees the fence state of a buffer, cancelling the fence if it is armed. Sleeps.
+/// Frees the fence state of a buffer, cancelling the fence if it is pending. Sleeps.
 ///
 /// # Safety
 ///
@@ -111,66 +80,84 @@ unsafe extern "C" fn vb2_release_fence_prepare(
     errno(this.prepare(queue))
 }
 
-/// Publishes the fences of the buffers of a job. Sleeps.
+/// Publishes the fences of the buffers of a job. Sleeps. Returns 1 if it published one, 0 if not,
+/// or a negative errno.
 ///
 /// # Safety
 ///
 /// - `requests` must point to two requests; a NULL `fence` stands for no buffer.
-/// - Each `fence` must come from [`vb2_release_fence_new`], each `queue` must be a C string, each
-///   `timeline` must be NULL or initialised by [`vb2_release_timeline_init`], all during the call.
-/// - `objs` must point to as many pointers to reservation objects as the requests add up to, those
-///   of the first one first, all valid during the call.
+/// - Each `fence` must come from [`vb2_release_fence_new`], of a buffer that is active, and each
+///   `queue` must be a C string, all during the call.
 #[no_mangle]
 unsafe extern "C" fn vb2_release_fence_arm(
     requests: *const [bindings::vb2_release_fence_request; 2],
-    objs: *const *mut bindings::dma_resv,
-    timeout_ms: c_uint,
 ) -> c_int {
     // SAFETY: Two requests, by the safety requirements.
-    let [one, other] = unsafe { &*requests };
-    let first = one.objs as usize;
-    let count = first + other.objs as usize;
-    // SAFETY: `count` valid pointers by the safety requirements; `&Reservation` has the layout of a
-    // pointer to a `dma_resv`.
-    let objs = unsafe { core::slice::from_raw_parts(objs.cast::<&Reservation>(), count) };
+    let requests = unsafe { &*requests };
     // SAFETY: The requirements are those of this function.
-    let one = unsafe { JobBuffer::from_raw(one, 0) };
-    // SAFETY: The requirements are those of this function.
-    let other = unsafe { JobBuffer::from_raw(other, first) };
-    errno(arm_job([one, other], objs, timeout_ms))
+    let buffers = requests.each_ref().map(|request| unsafe { JobBuffer::from_raw(request) });
+    arm_job(buffers).map_or_else(|error| error.to_errno(), c_int::from)
 }
 
-/// Returns whether consumers may be waiting for a fence of the buffer. Any context.
-///
-/// # Safety
-///
-/// `this` must come from [`vb2_release_fence_new`].
-#[no_mangle]
-unsafe extern "C" fn vb2_release_fence_is_armed(this: *const ReleaseFence) -> bool {
-    // SAFETY: Alive by the safety requirements.
-    let this = unsafe { &*this };
-    this.is_armed()
-}
-
-/// Signals the buffer's fence, if it has one. Any context.
+/// Returns a reference to the buffer's fence, if consumers may be waiting for it, with the result
+/// noted, for [`vb2_release_fence_end`]; or NULL. Any context.
 ///
 /// `state` is the one that the buffer is returned with; `cancelled` tells whether the queue is
 /// being cancelled.
 ///
 /// # Safety
 ///
-/// - `this` must come from [`vb2_release_fence_new`].
-/// - `timeline` must be what the buffer was armed with.
+/// `this` must come from [`vb2_release_fence_new`].
 #[no_mangle]
-unsafe extern "C" fn vb2_release_fence_end(
+unsafe extern "C" fn vb2_release_fence_job_ends(
     this: *const ReleaseFence,
     state: bindings::vb2_buffer_state,
     cancelled: bool,
-    timeline: *const bindings::vb2_release_timeline,
-) -> bindings::vb2_release_fence_ended {
+) -> *mut bindings::dma_fence {
     // SAFETY: Alive by the safety requirements.
     let this = unsafe { &*this };
-    // SAFETY: NULL or initialised, by the safety requirements.
-    let timeline = unsafe { timeline.cast::<Timeline>().as_ref() };
-    this.end_job(state, cancelled, timeline).as_raw()
+    this.job_ends(state, cancelled)
+        .map_or(ptr::null_mut(), |fence| ARef::into_raw(fence).as_ptr().cast())
+}
+
+/// Signals a fence with the result that was noted, and puts the reference. Any context.
+///
+/// # Safety
+///
+/// - `fence` must come from [`vb2_release_fence_job_ends`], for buffer `index` of `q`, and must be
+///   given back once.
+/// - `q` must be alive; the buffer need not be.
+#[no_mangle]
+unsafe extern "C" fn vb2_release_fence_end(
+    fence: NonNull<bindings::dma_fence>,
+    q: *mut bindings::vb2_queue,
+    index: c_uint,
+) {
+    // SAFETY: The reference that `vb2_release_fence_job_ends()` returned.
+    let fence: ARef<JobFence> = unsafe { ARef::from_raw(fence.cast()) };
+    end(&fence, q, index);
+}
+
+/// Returns whether the buffer's fence is pending. Any context.
+///
+/// # Safety
+///
+/// `this` must come from [`vb2_release_fence_new`].
+#[no_mangle]
+unsafe extern "C" fn vb2_release_fence_is_pending(this: *const ReleaseFence) -> bool {
+    // SAFETY: Alive by the safety requirements.
+    let this = unsafe { &*this };
+    this.slot.pending().is_some()
+}
+
+/// Signals the buffer's fence, if it is pending: the buffer is being dequeued. Any context.
+///
+/// # Safety
+///
+/// `this` must come from [`vb2_release_fence_new`].
+#[no_mangle]
+unsafe extern "C" fn vb2_release_fence_end_pending(this: *const ReleaseFence) {
+    // SAFETY: Alive by the safety requirements.
+    let this = unsafe { &*this };
+    this.end_pending();
 }

@@ -3,24 +3,19 @@
 //! Release fences of videobuf2 buffers: every decision about them.
 //!
 //! A buffer's [`ReleaseFence`] goes from idle to prepared (QBUF: memory, may fail), to armed (the
-//! driver is about to start its hardware: published), and back to idle when the job ends. `ffi.rs`
-//! converts what `videobuf2-release-fence.c`, the C side, calls and passes.
+//! driver is about to start its hardware: published), and back to idle when its fence is
+//! signalled. `ffi.rs` converts what `videobuf2-release-fence.c`, the C side, calls and passes.
 //!
-//! Where the steps are: [`ReleaseFence::prepare`] allocates, [`arm_job`] publishes,
-//! [`ReleaseFence::end_job`] signals, [`timer_expired`] signals a fence whose job did not end.
+//! Where the steps are: [`ReleaseFence::prepare`] allocates, [`arm_job`] publishes, [`end`]
+//! signals, [`timer_expired`] signals a fence whose job did not end.
 //!
 //! C header: `include/media/videobuf2-release-fence.h`.
 
-use core::{
-    mem::{align_of, size_of},
-    ops::Range,
-    ptr::{self, NonNull},
-    sync::atomic::{AtomicPtr, AtomicU64, Ordering},
-};
+use core::ptr;
 use kernel::{
     bindings,
     dma_buf::{
-        DriverFence, DriverFenceAllocation, FenceContext, FenceSlots, Reservation, SignallingGuard,
+        DriverFenceAllocation, FenceContext, FenceSlots, JobFence, Reservation, SignallingGuard,
         Usage,
     },
     ffi::{c_int, c_uint},
@@ -28,8 +23,8 @@ use kernel::{
     prelude::*,
     str::CStr,
     sync::SpinLock,
-    time::msecs_to_jiffies,
-    types::Opaque,
+    time::{msecs_to_jiffies, Jiffies},
+    types::{ARef, Opaque},
 };
 
 /// The driver that all of these fences name; the timeline's name is that of the queue.
@@ -37,131 +32,20 @@ const DRIVER: &CStr = kernel::c_str!("videobuf2");
 
 #[path = "ffi.rs"]
 mod ffi;
+#[path = "slot.rs"]
+mod slot;
+use slot::{Expiry, Slot};
 
-/// What the fences of one queue share.
-///
-/// Lives in `struct vb2_queue`, as memory that C does not look into.
-struct Timeline {
-    /// Used by all fences of a queue that completes in order.
-    fences: FenceContext,
-    /// The highest sequence number on `fences` that was signalled.
-    ended: AtomicU64,
-}
+/// What `slot.rs` needs.
+mod platform {
+    pub(super) use core::sync::atomic::{AtomicPtr, Ordering};
+    pub(super) use kernel::{
+        dma_buf::JobFence, error::code::ETIMEDOUT, time::Jiffies, types::ARef,
+    };
 
-// `struct vb2_release_timeline` is the memory for it.
-const _: () = assert!(size_of::<Timeline>() == size_of::<bindings::vb2_release_timeline>());
-const _: () = assert!(align_of::<Timeline>() == align_of::<bindings::vb2_release_timeline>());
-
-impl Timeline {
-    fn new() -> Self {
-        Self {
-            fences: FenceContext::new(),
-            ended: AtomicU64::new(0),
-        }
-    }
-
-    /// Notes that fence `seqno` has ended. Returns whether no later one had.
-    fn end(&self, seqno: u64) -> bool {
-        seqno > self.ended.fetch_max(seqno, Ordering::Relaxed)
-    }
-}
-
-/// The published fence of a buffer's job, if there is one.
-///
-/// Taking the fence is one atomic exchange. If several contexts end the job at the same time, one
-/// of them gets the fence, and none waits for another.
-///
-/// # Invariants
-///
-/// The pointer is NULL (idle), [`ArmedFence::arming`], [`ArmedFence::timed_out`], or comes from
-/// [`DriverFence::into_raw`] and is owned by `self`.
-struct ArmedFence(AtomicPtr<bindings::dma_fence>);
-
-impl ArmedFence {
-    const fn new() -> Self {
-        // INVARIANT: Idle.
-        Self(AtomicPtr::new(ptr::null_mut()))
-    }
-
-    /// The value while the fence is being published; the address of no fence.
-    fn arming() -> *mut bindings::dma_fence {
-        static MARK: u8 = 0;
-        ptr::addr_of!(MARK).cast_mut().cast()
-    }
-
-    /// The value after a timeout while the fence is being published; the address of no fence.
-    fn timed_out() -> *mut bindings::dma_fence {
-        static MARK: u8 = 1;
-        ptr::addr_of!(MARK).cast_mut().cast()
-    }
-
-    fn is_idle(&self) -> bool {
-        self.0.load(Ordering::Relaxed).is_null()
-    }
-
-    /// Goes from idle to arming. Returns `None` if it is not idle.
-    fn claim(&self) -> Option<ArmingClaim<'_>> {
-        self.replace(ptr::null_mut(), Self::arming())
-            .then(|| ArmingClaim(self))
-    }
-
-    /// Goes from arming to idle: nothing was published. Does nothing if it is armed.
-    fn abandon(&self) {
-        self.replace(Self::arming(), ptr::null_mut());
-    }
-
-    /// Goes from arming to armed. If the job or its timeout came first, returns the fence and the
-    /// result to signal it with.
-    fn set(&self, fence: DriverFence) -> Result<(), (DriverFence, Error)> {
-        let raw = fence.into_raw();
-        // INVARIANT: `raw` comes from `into_raw()`; `self` owns it if it is stored.
-        if self.replace(Self::arming(), raw.as_ptr()) {
-            return Ok(());
-        }
-        // SAFETY: From `into_raw()` above, and not stored.
-        let fence = unsafe { DriverFence::from_raw(raw) };
-        // INVARIANT: Idle.
-        if self.replace(Self::timed_out(), ptr::null_mut()) {
-            Err((fence, ETIMEDOUT))
-        } else {
-            Err((fence, ECANCELED))
-        }
-    }
-
-    /// Goes to idle, or from arming to timed out. Returns the fence if there is one.
-    fn expire(&self) -> Option<DriverFence> {
-        // INVARIANT: Timed out.
-        if self.replace(Self::arming(), Self::timed_out()) {
-            return None;
-        }
-        self.take()
-    }
-
-    /// Goes to idle. Returns the fence if there is one.
-    fn take(&self) -> Option<DriverFence> {
-        // INVARIANT: Idle.
-        let raw = self.0.swap(ptr::null_mut(), Ordering::AcqRel);
-        if raw == Self::arming() || raw == Self::timed_out() {
-            return None;
-        }
-        // SAFETY: By the invariants `raw` comes from `into_raw()`, and `self`, which owned it, has
-        // just lost it.
-        NonNull::new(raw).map(|raw| unsafe { DriverFence::from_raw(raw) })
-    }
-
-    fn replace(&self, from: *mut bindings::dma_fence, to: *mut bindings::dma_fence) -> bool {
-        self.0
-            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
-    }
-}
-
-/// The right to arm a buffer. Dropped before the buffer is armed, it makes the buffer idle again.
-struct ArmingClaim<'a>(&'a ArmedFence);
-
-impl Drop for ArmingClaim<'_> {
-    fn drop(&mut self) {
-        self.0.abandon();
+    pub(super) fn smp_mb() {
+        // SAFETY: Has no preconditions.
+        unsafe { kernel::bindings::smp_mb() };
     }
 }
 
@@ -174,32 +58,26 @@ impl Drop for ArmingClaim<'_> {
 #[pin_data(PinnedDrop)]
 struct ReleaseFence {
     vb: *mut bindings::vb2_buffer,
+    /// One for each buffer: its jobs end one after the other, so that its fences are in order.
+    context: FenceContext,
     #[pin]
     prepared: SpinLock<Option<DriverFenceAllocation>>,
-    armed: ArmedFence,
+    slot: Slot,
     #[pin]
     timer: Opaque<bindings::timer_list>,
 }
 
-/// What the end of a job meant for the fence of its buffer.
-enum End {
-    /// The buffer had no fence.
-    NotArmed,
-    /// The fence was signalled.
-    Signalled,
-    /// The fence was signalled after a later one of a queue that completes in order. Driver bug.
-    OutOfOrder,
-    /// The fence was cancelled: the driver returned the buffer as if nothing had happened, after
-    /// it had said that it starts its hardware. Driver bug.
-    ReturnedQueued,
-}
+// SAFETY: Of `vb` only what never changes while `self` lives is read, the timer has a lock of its
+// own, and all other fields are `Sync`.
+unsafe impl Sync for ReleaseFence {}
 
 impl ReleaseFence {
     fn new(vb: *mut bindings::vb2_buffer) -> impl PinInit<Self> {
         pin_init!(Self {
             vb,
+            context: FenceContext::new(),
             prepared <- new_spinlock!(None),
-            armed: ArmedFence::new(),
+            slot: Slot::new(),
             // SAFETY: `timer` is memory for a timer, which stays where it is.
             timer <- Opaque::ffi_init(|timer| unsafe {
                 bindings::timer_setup(timer, Some(timer_expired))
@@ -209,6 +87,7 @@ impl ReleaseFence {
 
     /// Allocates the next fence, if that has not been done. Sleeps; fails with `ENOMEM`.
     fn prepare(&self, queue: &CStr) -> Result {
+        self.slot.retire();
         if self.prepared.lock().is_some() {
             return Ok(());
         }
@@ -229,83 +108,43 @@ impl ReleaseFence {
         }
     }
 
-    /// Returns whether consumers may be waiting for a fence of the buffer. Any context.
-    fn is_armed(&self) -> bool {
-        !self.armed.is_idle()
+    /// Returns whether consumers see a pending fence. Any context.
+    fn is_visible(&self) -> bool {
+        self.slot.pending().is_some_and(|fence| fence.is_published())
     }
 
-    /// Ends the job of a buffer that is returned with `state`. Any context.
+    /// Returns the fence of a job that ends with `state`, with the result noted that it has to be
+    /// signalled with, if consumers may be waiting for it. Any context.
     ///
-    /// `cancelled` tells whether the queue is being cancelled. `timeline` is the one that the
-    /// buffer was armed with.
-    fn end_job(
+    /// `cancelled` tells whether the queue is being cancelled.
+    fn job_ends(
         &self,
         state: bindings::vb2_buffer_state,
         cancelled: bool,
-        timeline: Option<&Timeline>,
-    ) -> End {
-        let result = result_of(state, cancelled);
-        let Some(seqno) = self.end(result) else {
-            return End::NotArmed;
-        };
-        let in_order = timeline.map_or(true, |timeline| timeline.end(seqno));
-        if state == bindings::vb2_buffer_state_VB2_BUF_STATE_QUEUED {
-            End::ReturnedQueued
-        } else if in_order || result.is_err() {
-            // Buffers that fail, or are cancelled, may come back in any order.
-            End::Signalled
-        } else {
-            End::OutOfOrder
+    ) -> Option<ARef<JobFence>> {
+        let fence = self.slot.pending()?;
+        fence.note(match state {
+            bindings::vb2_buffer_state_VB2_BUF_STATE_DONE => Ok(()),
+            bindings::vb2_buffer_state_VB2_BUF_STATE_QUEUED => Err(ECANCELED),
+            _ if cancelled => Err(ECANCELED),
+            _ => Err(EIO),
+        });
+        Some(fence)
+    }
+
+    /// Signals the fence, if it is pending, with the result that was noted: a buffer that is being
+    /// dequeued or freed has none. Any context.
+    fn end_pending(&self) {
+        if let Some(fence) = self.slot.pending() {
+            // SAFETY: `vb` is alive by the invariants.
+            let (q, index) = unsafe { ((*self.vb).vb2_queue, (*self.vb).index) };
+            end(&fence, q, index);
         }
     }
 
-    /// Signals the fence, if there is one, and returns its sequence number. Any context.
-    fn end(&self, result: Result) -> Option<u64> {
-        let fence = self.armed.take()?;
-        let seqno = fence.as_fence().seqno();
-        self.stop_timer();
-        self.signal(fence, result);
-        Some(seqno)
-    }
-
-    /// Signals a fence whose job did not end in time. Any context.
-    fn time_out(&self, fence: DriverFence) {
-        self.signal(fence, Err(ETIMEDOUT));
-        // SAFETY: `vb` is alive by the invariants.
-        unsafe { bindings::vb2_release_fence_report_timeout(self.vb) };
-    }
-
-    fn signal(&self, fence: DriverFence, result: Result) {
-        let _signalling = SignallingGuard::new();
-        let (context, seqno) = (fence.as_fence().context(), fence.as_fence().seqno());
-        let status = errno(result);
-        // Before the signal, so that a consumer that it wakes finds the event.
-        // SAFETY: `vb` is alive by the invariants.
-        unsafe { bindings::vb2_release_fence_report_signalled(self.vb, context, seqno, status) };
-        fence.signal(result);
-    }
-
-    fn start_timer(&self, timeout_ms: c_uint) {
-        if timeout_ms == 0 {
-            return;
-        }
-        // SAFETY: A counter that always exists and that interrupts advance.
-        let now = unsafe { ptr::addr_of!(bindings::jiffies).read_volatile() };
-        let expires = now.wrapping_add(msecs_to_jiffies(timeout_ms));
+    fn reduce_timer(&self, expires: Jiffies) {
         // SAFETY: The timer is set up, by the invariants.
-        unsafe { bindings::mod_timer(self.timer.get(), expires) };
-    }
-
-    /// Stops the timer. A callback that runs at this moment finds no fence. Any context.
-    fn stop_timer(&self) {
-        // SAFETY: The timer is set up, by the invariants.
-        unsafe { bindings::timer_delete(self.timer.get()) };
-    }
-
-    /// Stops the timer and waits for its callback. Sleeps.
-    fn stop_timer_sync(&self) {
-        // SAFETY: The timer is set up, by the invariants; it takes no lock that a caller holds.
-        unsafe { bindings::timer_delete_sync(self.timer.get()) };
+        unsafe { bindings::timer_reduce(self.timer.get(), expires) };
     }
 }
 
@@ -315,141 +154,153 @@ impl PinnedDrop for ReleaseFence {
         // SAFETY: The timer is set up, by the invariants. It will not be used again.
         unsafe { bindings::timer_shutdown_sync(self.timer.get()) };
         // A driver that loses an armed buffer must not leave consumers waiting.
-        self.end(Err(ECANCELED));
+        self.end_pending();
     }
 }
 
-/// Returns what the fence of a buffer is signalled with that is returned with `state`.
-fn result_of(state: bindings::vb2_buffer_state, cancelled: bool) -> Result {
-    match state {
-        bindings::vb2_buffer_state_VB2_BUF_STATE_DONE => Ok(()),
-        bindings::vb2_buffer_state_VB2_BUF_STATE_QUEUED => Err(ECANCELED),
-        _ if cancelled => Err(ECANCELED),
-        _ => Err(EIO),
+/// Signals a fence with the result that was noted. Any context.
+///
+/// Buffer `index` of `q` may be freed already.
+fn end(fence: &JobFence, q: *mut bindings::vb2_queue, index: c_uint) {
+    let result = fence.noted();
+    if fence.end(result) {
+        report_signalled(fence, q, index, result);
     }
+}
+
+fn report_signalled(fence: &JobFence, q: *mut bindings::vb2_queue, index: c_uint, result: Result) {
+    let (context, seqno) = (fence.as_fence().context(), fence.as_fence().seqno());
+    // SAFETY: `q` is alive while one of its jobs is ending.
+    unsafe {
+        bindings::vb2_release_fence_report_signalled(q, index, context, seqno, errno(result))
+    };
 }
 
 /// One buffer of a job that is about to start.
 struct JobBuffer<'a> {
     fence: &'a ReleaseFence,
-    /// What the fences of the queue share, if it completes in order.
-    timeline: Option<&'a Timeline>,
     /// The queue's name.
     queue: &'a CStr,
-    /// Where the buffer's objects are in the list of all objects of the job.
-    objs: Range<usize>,
     /// Whether the device writes to the buffer.
     write: bool,
+    timeout_ms: c_uint,
 }
 
-impl<'a> JobBuffer<'a> {
-    /// Gets everything that can fail or sleep, but for locks and slots. Sleeps.
-    ///
-    /// Returns `None` if there is nothing to arm: no plane has a reservation object, or the buffer
-    /// has its fence already.
-    fn begin(self) -> Result<Option<Arming<'a>>> {
-        let fence = self.fence;
-        if self.objs.is_empty() || fence.is_armed() {
-            return Ok(None);
+impl JobBuffer<'_> {
+    /// Publishes the fence, and starts its timeout, unless the buffer is armed. Returns whether it
+    /// was not.
+    fn publish(&self, mut alloc: DriverFenceAllocation, slots: FenceSlots<'_>) -> bool {
+        let owner = self.fence;
+        let usage = if self.write { Usage::Write } else { Usage::Read };
+        let expires = jiffies().wrapping_add(msecs_to_jiffies(self.timeout_ms));
+
+        // Another attach has finished: it held the same locks.
+        if owner.slot.pending().is_some() {
+            return false;
         }
-        // A callback of the timer that runs late must not see this fence.
-        fence.stop_timer_sync();
-        let alloc = fence.take_prepared(self.queue)?;
-        Ok(fence.armed.claim().map(|claim| Arming {
-            buffer: self,
-            claim,
-            alloc,
-        }))
-    }
-}
-
-/// One buffer of a job, with everything that publishing its fence takes.
-struct Arming<'a> {
-    buffer: JobBuffer<'a>,
-    claim: ArmingClaim<'a>,
-    alloc: DriverFenceAllocation,
-}
-
-impl Arming<'_> {
-    /// Publishes the fence, and starts its timeout.
-    ///
-    /// A timeout that passes meanwhile is no error: the driver runs the job, as with one that
-    /// passes right after. Fails with `ECANCELED` if the job has ended before it began, which is a
-    /// bug of the driver.
-    fn publish(self, slots: FenceSlots<'_>, timeout_ms: c_uint) -> Result {
-        let JobBuffer {
-            fence: owner,
-            timeline,
-            objs,
-            write,
-            ..
-        } = self.buffer;
-        let slots = slots.only(objs);
-        let usage = if write { Usage::Write } else { Usage::Read };
-        let (fence, _section) = match timeline {
-            Some(timeline) => self.alloc.publish(&timeline.fences, slots, usage),
-            None => self.alloc.publish(&FenceContext::new(), slots, usage),
-        };
-
+        alloc.set_expires(expires);
+        let fence = alloc.init(&owner.context);
+        // Claimed before consumers can see it, so that no other attach publishes one, too.
+        if !owner.slot.claim(&fence) {
+            return false;
+        }
+        Slot::start_timer(expires, |expires| owner.reduce_timer(expires));
         let (context, seqno) = (fence.as_fence().context(), fence.as_fence().seqno());
         // SAFETY: `vb` is alive by the invariants of `ReleaseFence`.
         unsafe { bindings::vb2_release_fence_report_armed(owner.vb, context, seqno) };
-        // Before the fence can be taken, so that the timer cannot be started after the job's end.
-        owner.start_timer(timeout_ms);
-        match self.claim.0.set(fence) {
-            Ok(()) => Ok(()),
-            Err((fence, ETIMEDOUT)) => {
-                owner.time_out(fence);
-                Ok(())
-            }
-            Err((fence, error)) => {
-                owner.stop_timer();
-                owner.signal(fence, Err(error));
-                Err(error)
-            }
-        }
+        let _section = slots.add(&fence, usage);
+        true
     }
 }
 
-/// Arms the buffers of a job, which have their objects in `objs`. Sleeps.
+/// The reservation objects of a job's buffers, those of the first buffer first.
 ///
-/// After an error nothing was published, except for the bug that [`Arming::publish`] describes.
-fn arm_job(
-    buffers: [Option<JobBuffer<'_>>; 2],
-    objs: &[&Reservation],
-    timeout_ms: c_uint,
-) -> Result {
-    let [one, other] = buffers;
-    let one = one.map_or(Ok(None), JobBuffer::begin)?;
-    let other = other.map_or(Ok(None), JobBuffer::begin)?;
-    match (one, other) {
-        (Some(one), Some(other)) => publish([one, other], objs, timeout_ms),
-        (Some(buffer), None) | (None, Some(buffer)) => publish([buffer], objs, timeout_ms),
-        (None, None) => Ok(()),
+/// # Invariants
+///
+/// So many of `objs` as `counts` adds up to are objects that are alive as long as the buffers are
+/// active.
+struct JobObjects {
+    objs: [*mut bindings::dma_resv; Reservation::MAX_LOCKED],
+    counts: [usize; 2],
+}
+
+// Two buffers have not more.
+const _: () = assert!(
+    2 * (bindings::VB2_MAX_PLANES * bindings::VB2_PLANE_RESVS) as usize <= Reservation::MAX_LOCKED
+);
+
+impl JobObjects {
+    fn collect(buffers: &[Option<JobBuffer<'_>>; 2]) -> Self {
+        let mut objs = [ptr::null_mut(); Reservation::MAX_LOCKED];
+        let mut counts = [0; 2];
+        let mut first = 0;
+        for (count, buffer) in counts.iter_mut().zip(buffers) {
+            let Some(buffer) = buffer else { continue };
+            let room = objs[first..].as_mut_ptr();
+            // SAFETY: The buffer is active, and there is room for the objects of all its planes.
+            *count =
+                unsafe { bindings::vb2_release_fence_collect(buffer.fence.vb, room) } as usize;
+            first += *count;
+        }
+        // INVARIANT: `vb2_release_fence_collect()` has written so many objects of the buffers.
+        Self { objs, counts }
+    }
+
+    fn as_slice(&self) -> &[&Reservation] {
+        let count = self.counts[0] + self.counts[1];
+        // SAFETY: By the invariants; `&Reservation` has the layout of a pointer to a `dma_resv`.
+        unsafe { core::slice::from_raw_parts(self.objs.as_ptr().cast(), count) }
+    }
+
+    /// Returns where the objects of each buffer are in [`Self::as_slice`].
+    fn ranges(&self) -> [core::ops::Range<usize>; 2] {
+        [0..self.counts[0], self.counts[0]..self.counts[0] + self.counts[1]]
     }
 }
 
-/// Publishes the fences of all buffers of a job. Sleeps.
+/// Arms the buffers of a job, which are active. Returns whether it published a fence. Sleeps.
+///
+/// A buffer is left alone if it has a pending fence, or no reservation object. After an error
+/// nothing was published.
 ///
 /// Once the first fence is published, consumers wait for the job, so that nothing may wait for a
 /// lock or for memory any more. All locks and all slots come before that, for all buffers.
-fn publish<const N: usize>(
-    job: [Arming<'_>; N],
-    objs: &[&Reservation],
-    timeout_ms: c_uint,
-) -> Result {
-    let published = Reservation::lock_all(objs, |locked| -> Result<_> {
-        let slots = locked.reserve::<N>()?;
-        let section = SignallingGuard::new();
-        let mut result = Ok(());
-        for (buffer, slots) in job.into_iter().zip(slots) {
-            result = result.and(buffer.publish(slots, timeout_ms));
+fn arm_job(buffers: [Option<JobBuffer<'_>>; 2]) -> Result<bool> {
+    // A second attach of the job may be in its signalling section already, and not wait.
+    let buffers = &buffers.map(|buffer| buffer.filter(|buffer| !buffer.fence.is_visible()));
+    let mut allocs = [None, None];
+    loop {
+        let objs = JobObjects::collect(buffers);
+        for (i, buffer) in buffers.iter().enumerate() {
+            let Some(buffer) = buffer else { continue };
+            if objs.counts[i] > 0 && allocs[i].is_none() {
+                allocs[i] = Some(buffer.fence.take_prepared(buffer.queue)?);
+            }
         }
-        Ok((section, result))
-    });
-    // The section ends here, when all locks are released.
-    let (_section, result) = published??;
-    result
+        if objs.as_slice().is_empty() {
+            return Ok(false);
+        }
+        let published = Reservation::lock_all(objs.as_slice(), |locked| -> Result<_> {
+            // An export has brought an object into use meanwhile. From here on none can: that
+            // takes the lock of the plane's first object.
+            if JobObjects::collect(buffers).counts != objs.counts {
+                return Ok(None);
+            }
+            let slots = locked.reserve::<2>()?;
+            let section = SignallingGuard::new();
+            let mut armed = false;
+            for (i, (slots, range)) in slots.into_iter().zip(objs.ranges()).enumerate() {
+                if let (Some(buffer), Some(alloc)) = (&buffers[i], allocs[i].take()) {
+                    armed |= buffer.publish(alloc, slots.only(range));
+                }
+            }
+            Ok(Some((section, armed)))
+        })??;
+        // The section ends here, when all locks are released.
+        if let Some((_section, armed)) = published {
+            return Ok(armed);
+        }
+    }
 }
 
 /// Converts to 0 or a negative errno.
@@ -457,7 +308,7 @@ fn errno(result: Result) -> c_int {
     result.map_or_else(|error| error.to_errno(), |()| 0)
 }
 
-/// Timer callback: the fence timed out.
+/// Timer callback: the job of the buffer's fence may not have ended in time.
 ///
 /// # Safety
 ///
@@ -469,7 +320,21 @@ unsafe extern "C" fn timer_expired(timer: *mut bindings::timer_list) {
     // SAFETY: It is alive, by the safety requirements: the timer is shut down before it is freed.
     let this = unsafe { &*this };
 
-    if let Some(fence) = this.armed.expire() {
-        this.time_out(fence);
+    match this.slot.expire(jiffies()) {
+        Expiry::Idle => {}
+        Expiry::Later(expires) => this.reduce_timer(expires),
+        Expiry::TimedOut(fence) => {
+            // SAFETY: `vb` is alive by the invariants.
+            let (q, index) = unsafe { ((*this.vb).vb2_queue, (*this.vb).index) };
+            report_signalled(&fence, q, index, Err(ETIMEDOUT));
+            // SAFETY: `q` is alive: its buffer is.
+            unsafe { bindings::vb2_release_fence_report_timeout(q, index) };
+        }
     }
+}
+
+/// Returns the time, in jiffies.
+fn jiffies() -> Jiffies {
+    // SAFETY: A counter that always exists and that interrupts advance.
+    unsafe { ptr::addr_of!(bindings::jiffies).read_volatile() }
 }

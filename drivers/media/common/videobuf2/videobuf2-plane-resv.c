@@ -1,96 +1,135 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The reservation object of an MMAP plane, and the exports that share it.
+ * The reservation objects of an MMAP plane's exports.
+ *
+ * Each export has an object of its own, as without release fences: drivers that lock the objects of
+ * a job with drm_gem_lock_reservations() refuse one object in two dma-bufs. A job arms all that are
+ * in use, so that its fence is seen through every export, earlier or later. A fence that an
+ * importer adds is seen through the export that it used.
  */
 
 #include <linux/dma-buf.h>
 #include <linux/dma-resv.h>
-#include <linux/file.h>
-#include <linux/fs.h>
+#include <linux/slab.h>
 
 #include "videobuf2-release-fence-internal.h"
 
-/* The reservation object of an MMAP plane, or NULL if its memory has none. */
-struct vb2_plane_resv *vb2_plane_get_resv(struct vb2_buffer *vb, unsigned int plane)
+/*
+ * @objs:	the first @count are in use: jobs arm them, exported or not
+ * @users:	how many exports use each one
+ * @count:	from 1 up; changed with the first object locked
+ * @rcu:	importers may still look at an object under RCU when its export is gone
+ */
+struct vb2_plane_objs {
+	struct dma_resv objs[VB2_PLANE_RESVS];
+	atomic_t users[VB2_PLANE_RESVS];
+	unsigned int count;
+	struct rcu_head rcu;
+};
+
+int vb2_plane_resv_init(struct vb2_plane_resv *resv, struct vb2_buffer *vb)
 {
-	const struct vb2_mem_ops *mem_ops = vb->vb2_queue->mem_ops;
-	struct vb2_plane_resv *resv;
+	unsigned int i;
 
-	if (!vb->release_fence || !mem_ops->plane_resv)
-		return NULL;
-
-	resv = mem_ops->plane_resv(vb->planes[plane].mem_priv);
-	return resv->in_use ? resv : NULL;
-}
-
-void vb2_plane_resv_init(struct vb2_plane_resv *resv, struct vb2_buffer *vb)
-{
 	if (!vb->vb2_queue->supports_release_fences)
-		return;
+		return 0;
 
-	dma_resv_init(&resv->obj);
-	spin_lock_init(&resv->lock);
-	resv->in_use = true;
+	resv->plane = kzalloc(sizeof(*resv->plane), GFP_KERNEL);
+	if (!resv->plane)
+		return -ENOMEM;
+
+	for (i = 0; i < VB2_PLANE_RESVS; ++i)
+		dma_resv_init(&resv->plane->objs[i]);
+	resv->plane->count = 1;
+
+	return 0;
 }
 EXPORT_SYMBOL_GPL(vb2_plane_resv_init);
 
 void vb2_plane_resv_fini(struct vb2_plane_resv *resv)
 {
-	if (resv->in_use)
-		dma_resv_fini(&resv->obj);
+	unsigned int i;
+
+	if (!resv->plane)
+		return;
+
+	for (i = 0; i < VB2_PLANE_RESVS; ++i)
+		dma_resv_fini(&resv->plane->objs[i]);
+	kfree_rcu(resv->plane, rcu);
 }
 EXPORT_SYMBOL_GPL(vb2_plane_resv_fini);
 
-/*
- * Find the export of a plane with this access mode, and take a reference to it.
- *
- * An export whose last descriptor is closed has lost its file, though it may live on for a while:
- * there is no reference to take, and its entry is cleared, under the lock, before it is freed.
- */
-struct dma_buf *vb2_plane_find_export(struct vb2_buffer *vb, unsigned int plane, unsigned int flags)
+/* Brings object @n into use, as a copy of the first one: that has the fence of a job that runs. */
+static int use_one_more(struct vb2_plane_objs *plane, unsigned int n)
 {
-	struct vb2_plane_resv *resv = vb2_plane_get_resv(vb, plane);
-	unsigned int mode = flags & O_ACCMODE;
-	struct dma_buf *dbuf;
+	int ret = 0;
 
-	if (!resv || mode >= ARRAY_SIZE(resv->exports))
-		return NULL;
-
-	spin_lock(&resv->lock);
-	dbuf = resv->exports[mode];
-	if (dbuf && !get_file_active(&dbuf->file))
-		dbuf = NULL;
-	spin_unlock(&resv->lock);
-
-	return dbuf;
-}
-
-void vb2_plane_add_export(struct vb2_buffer *vb, unsigned int plane, unsigned int flags,
-			  struct dma_buf *dbuf)
-{
-	struct vb2_plane_resv *resv = vb2_plane_get_resv(vb, plane);
-	unsigned int mode = flags & O_ACCMODE;
-
-	if (!resv || mode >= ARRAY_SIZE(resv->exports))
-		return;
-
-	spin_lock(&resv->lock);
-	resv->exports[mode] = dbuf;
-	spin_unlock(&resv->lock);
-}
-
-void vb2_plane_resv_unexport(struct vb2_plane_resv *resv, struct dma_buf *dbuf)
-{
-	unsigned int mode;
-
-	if (!resv->in_use)
-		return;
-
-	spin_lock(&resv->lock);
-	for (mode = 0; mode < ARRAY_SIZE(resv->exports); ++mode) {
-		if (resv->exports[mode] == dbuf)
-			resv->exports[mode] = NULL;
+	dma_resv_lock(&plane->objs[0], NULL);
+	/* Unless another export was faster */
+	if (plane->count == n && !WARN_ON_ONCE(!dma_resv_trylock(&plane->objs[n]))) {
+		ret = dma_resv_copy_fences(&plane->objs[n], &plane->objs[0]);
+		dma_resv_unlock(&plane->objs[n]);
+		if (!ret)
+			WRITE_ONCE(plane->count, n + 1);
 	}
-	spin_unlock(&resv->lock);
+	dma_resv_unlock(&plane->objs[0]);
+
+	return ret;
+}
+
+void vb2_plane_resv_export(struct vb2_plane_resv *resv, struct dma_buf_export_info *exp_info)
+{
+	struct vb2_plane_objs *plane = resv->plane;
+	unsigned int i, n, least = 0;
+
+	if (!plane)
+		return;
+
+	do {
+		n = READ_ONCE(plane->count);
+		for (i = 0; i < n; ++i) {
+			/* What importers have left in it concerns the same memory. */
+			if (!atomic_cmpxchg(&plane->users[i], 0, 1)) {
+				exp_info->resv = &plane->objs[i];
+				return;
+			}
+		}
+	} while (n < VB2_PLANE_RESVS && !use_one_more(plane, n));
+
+	/* More exports than objects, or no memory */
+	for (i = 1; i < n; ++i) {
+		if (atomic_read(&plane->users[i]) < atomic_read(&plane->users[least]))
+			least = i;
+	}
+	atomic_inc(&plane->users[least]);
+	exp_info->resv = &plane->objs[least];
+}
+EXPORT_SYMBOL_GPL(vb2_plane_resv_export);
+
+void vb2_plane_resv_unexport(struct vb2_plane_resv *resv, struct dma_resv *obj)
+{
+	if (resv->plane)
+		atomic_dec(&resv->plane->users[obj - resv->plane->objs]);
 }
 EXPORT_SYMBOL_GPL(vb2_plane_resv_unexport);
+
+unsigned int vb2_plane_collect_resvs(struct vb2_buffer *vb, unsigned int plane_no,
+				     struct dma_resv **objs)
+{
+	const struct vb2_mem_ops *mem_ops = vb->vb2_queue->mem_ops;
+	struct vb2_plane_objs *plane;
+	unsigned int i, n;
+
+	if (!mem_ops->plane_resv)
+		return 0;
+
+	plane = mem_ops->plane_resv(vb->planes[plane_no].mem_priv)->plane;
+	if (!plane)
+		return 0;
+
+	n = READ_ONCE(plane->count);
+	for (i = 0; i < n; ++i)
+		objs[i] = &plane->objs[i];
+
+	return n;
+}

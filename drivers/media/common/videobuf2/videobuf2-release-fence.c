@@ -15,22 +15,38 @@
 #define CREATE_TRACE_POINTS
 #include <trace/events/vb2_release_fence.h>
 
-VISIBLE_IF_KUNIT unsigned int vb2_release_fence_timeout_ms = 10000;
+VISIBLE_IF_KUNIT unsigned int vb2_release_fence_timeout_ms = 3000;
 EXPORT_SYMBOL_IF_KUNIT(vb2_release_fence_timeout_ms);
-module_param_named(release_fence_timeout_ms, vb2_release_fence_timeout_ms, uint, 0644);
-MODULE_PARM_DESC(release_fence_timeout_ms,
-		 "signal a release fence with -ETIMEDOUT after so many ms (default 10000, 0: never)");
 
-/* The timeline that the fences of a queue share, or NULL if each has its own. */
-static struct vb2_release_timeline *ordered_timeline(struct vb2_queue *q)
+/* A consumer, which may be the OOM killer or a shrinker, must not wait for longer. */
+#define TIMEOUT_MS_MAX 10000
+
+static int set_timeout(const char *value, const struct kernel_param *param)
 {
-	return q->release_fences_ordered ? &q->release_timeline : NULL;
+	return param_set_uint_minmax(value, param, 1, TIMEOUT_MS_MAX);
+}
+
+static const struct kernel_param_ops timeout_ops = {
+	.set = set_timeout,
+	.get = param_get_uint,
+};
+
+module_param_cb(release_fence_timeout_ms, &timeout_ops, &vb2_release_fence_timeout_ms, 0644);
+MODULE_PARM_DESC(release_fence_timeout_ms,
+		 "signal a release fence with -ETIMEDOUT after so many ms (1 to 10000, default 3000)");
+
+/* The timeout of a queue: longer than the default if its jobs are. */
+static unsigned int timeout_ms(const struct vb2_queue *q)
+{
+	return clamp(READ_ONCE(q->release_fence_timeout_ms),
+		     READ_ONCE(vb2_release_fence_timeout_ms), TIMEOUT_MS_MAX);
 }
 
 void vb2_queue_init_release_fences(struct vb2_queue *q)
 {
-	if (q->supports_release_fences)
-		vb2_release_timeline_init(&q->release_timeline);
+	if (q->supports_release_fences && q->io_modes & VB2_MMAP && !q->mem_ops->plane_resv)
+		pr_warn_once("videobuf2: queue %s: no release fences for MMAP buffers: the allocator does not support them\n",
+			     q->name);
 }
 
 int vb2_buffer_init_release_fence(struct vb2_buffer *vb)
@@ -59,42 +75,31 @@ int vb2_buffer_prepare_release_fence(struct vb2_buffer *vb)
 	return vb2_release_fence_prepare(vb->release_fence, vb->vb2_queue->name);
 }
 
-/* Collects the reservation objects of a buffer. Returns how many there are. */
-static unsigned int plane_objs(struct vb2_buffer *vb, struct dma_resv **objs)
+/* Collects the reservation objects of an active buffer. Returns how many there are. */
+unsigned int vb2_release_fence_collect(struct vb2_buffer *vb, struct dma_resv **objs)
 {
 	unsigned int plane, count = 0;
 
 	for (plane = 0; plane < vb->num_planes; ++plane) {
-		struct vb2_plane_resv *resv;
-
-		switch (vb->memory) {
-		case VB2_MEMORY_MMAP:
-			resv = vb2_plane_get_resv(vb, plane);
-			if (resv)
-				objs[count++] = &resv->obj;
-			break;
-		case VB2_MEMORY_DMABUF:
+		if (vb->memory == VB2_MEMORY_MMAP)
+			count += vb2_plane_collect_resvs(vb, plane, objs + count);
+		else if (vb->memory == VB2_MEMORY_DMABUF)
 			objs[count++] = vb->planes[plane].dbuf->resv;
-			break;
-		default:
-			break;
-		}
 	}
 
 	return count;
 }
 
-int vb2_job_attach_release_fences(struct vb2_buffer *dst, struct vb2_buffer *src)
+int vb2_job_attach_release_fences(struct vb2_buffer *dst, struct vb2_buffer *src, bool *cookie)
 {
 	struct vb2_buffer *vbs[2] = { dst, src };
 	struct vb2_release_fence_request requests[2] = {};
-	struct dma_resv *objs[2 * VB2_MAX_PLANES];
-	unsigned int i, count = 0;
+	unsigned int i;
 	int ret;
 
+	/* There is no section to end. */
+	*cookie = true;
 	for (i = 0; i < ARRAY_SIZE(vbs); ++i) {
-		struct vb2_queue *q;
-
 		if (!vbs[i] || !vbs[i]->release_fence)
 			continue;
 
@@ -102,75 +107,95 @@ int vb2_job_attach_release_fences(struct vb2_buffer *dst, struct vb2_buffer *src
 		if (WARN_ON_ONCE(vbs[i]->state != VB2_BUF_STATE_ACTIVE))
 			return -EINVAL;
 
-		q = vbs[i]->vb2_queue;
 		requests[i].fence = vbs[i]->release_fence;
-		requests[i].timeline = ordered_timeline(q);
-		requests[i].queue = q->name;
-		requests[i].objs = plane_objs(vbs[i], objs + count);
-		requests[i].write = !q->is_output;
-		count += requests[i].objs;
+		requests[i].queue = vbs[i]->vb2_queue->name;
+		requests[i].write = !vbs[i]->vb2_queue->is_output;
+		requests[i].timeout_ms = timeout_ms(vbs[i]->vb2_queue);
 	}
-	if (!count)
+	if (!requests[0].fence && !requests[1].fence)
 		return 0;
 
 	might_sleep();
-	ret = vb2_release_fence_arm(requests, objs, READ_ONCE(vb2_release_fence_timeout_ms));
-	/* The job has ended meanwhile: the driver attached the fence after it started the job. */
-	WARN_ON_ONCE(ret == -ECANCELED);
-	return ret;
+	ret = vb2_release_fence_arm(requests);
+	if (ret <= 0)
+		return ret;
+
+	for (i = 0; i < ARRAY_SIZE(vbs); ++i) {
+		if (!requests[i].fence || READ_ONCE(vbs[i]->state) == VB2_BUF_STATE_ACTIVE)
+			continue;
+
+		/* The job has ended meanwhile: it was started before the attach. */
+		WARN_ON_ONCE(1);
+		vb2_release_fence_end_pending(requests[i].fence);
+		ret = -ECANCELED;
+	}
+	if (ret < 0)
+		return ret;
+
+	*cookie = dma_fence_begin_signalling();
+	return 0;
 }
 EXPORT_SYMBOL_GPL(vb2_job_attach_release_fences);
 
-int vb2_buffer_attach_release_fence(struct vb2_buffer *vb)
+bool vb2_buffer_release_fence_pending(const struct vb2_buffer *vb)
 {
-	return vb2_job_attach_release_fences(vb, NULL);
+	return vb->release_fence && vb2_release_fence_is_pending(vb->release_fence);
 }
-EXPORT_SYMBOL_GPL(vb2_buffer_attach_release_fence);
+EXPORT_SYMBOL_GPL(vb2_buffer_release_fence_pending);
 
 /*
  * Begins the signalling section of vb2_buffer_done(): consumers wait for what comes before the
- * signal too, the cache maintenance above all. Returns its cookie; true means that there is none.
+ * signal too, the cache maintenance above all. The buffer is active.
  */
-bool vb2_buffer_begin_release(struct vb2_buffer *vb)
+void vb2_buffer_begin_release(struct vb2_buffer *vb, enum vb2_buffer_state state,
+			      struct vb2_release *release)
 {
-	if (!vb->release_fence || !vb2_release_fence_is_armed(vb->release_fence))
-		return true;
+	bool cancelled = READ_ONCE(vb->vb2_queue->release_fences_cancelled);
 
-	return dma_fence_begin_signalling();
-}
-
-void vb2_buffer_end_release(struct vb2_buffer *vb, enum vb2_buffer_state state, bool cookie)
-{
-	struct vb2_queue *q = vb->vb2_queue;
-	enum vb2_release_fence_ended ended;
-
+	release->fence = NULL;
 	if (!vb->release_fence)
 		return;
 
-	ended = vb2_release_fence_end(vb->release_fence, state,
-				      READ_ONCE(q->release_fences_cancelled), ordered_timeline(q));
-	dma_fence_end_signalling(cookie);
+	release->fence = vb2_release_fence_job_ends(vb->release_fence, state, cancelled);
+	if (!release->fence)
+		return;
 
+	release->index = vb->index;
+	release->cookie = dma_fence_begin_signalling();
 	/* A driver that has started its hardware cannot return the buffer as not processed. */
-	WARN_ON_ONCE(ended == VB2_RELEASE_FENCE_RETURNED_QUEUED);
-	/* A queue that is said to complete in order did not. */
-	WARN_ON_ONCE(ended == VB2_RELEASE_FENCE_OUT_OF_ORDER);
+	WARN_ON_ONCE(state == VB2_BUF_STATE_QUEUED);
+}
+
+/* Signals, when the buffer can be dequeued. It may be dequeued, and freed, already. */
+void vb2_queue_end_release(struct vb2_queue *q, const struct vb2_release *release)
+{
+	if (!release->fence)
+		return;
+
+	vb2_release_fence_end(release->fence, q, release->index);
+	dma_fence_end_signalling(release->cookie);
+}
+
+/* The buffer is being dequeued: those who dequeue it find no pending fence. */
+void vb2_buffer_end_release_fence(struct vb2_buffer *vb)
+{
+	if (vb->release_fence)
+		vb2_release_fence_end_pending(vb->release_fence);
 }
 
 void vb2_release_fence_report_armed(struct vb2_buffer *vb, u64 context, u64 seqno)
 {
-	trace_vb2_release_fence_armed(vb, context, seqno);
+	trace_vb2_release_fence_armed(vb->vb2_queue, vb->index, context, seqno);
 }
 
-void vb2_release_fence_report_signalled(struct vb2_buffer *vb, u64 context, u64 seqno, int result)
+void vb2_release_fence_report_signalled(struct vb2_queue *q, unsigned int index, u64 context,
+					u64 seqno, int result)
 {
-	trace_vb2_release_fence_signalled(vb, context, seqno, result);
+	trace_vb2_release_fence_signalled(q, index, context, seqno, result);
 }
 
-void vb2_release_fence_report_timeout(struct vb2_buffer *vb)
+void vb2_release_fence_report_timeout(struct vb2_queue *q, unsigned int index)
 {
-	struct vb2_queue *q = vb->vb2_queue;
-
 	pr_err("videobuf2: %s: queue %s: buffer %u: the job did not end in time, its release fence is signalled with -ETIMEDOUT\n",
-	       q->dev ? dev_name(q->dev) : "no device", q->name, vb->index);
+	       q->dev ? dev_name(q->dev) : "no device", q->name, index);
 }

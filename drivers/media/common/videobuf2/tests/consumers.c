@@ -215,43 +215,50 @@ static void callbacks(struct kunit *test)
 
 struct lock_probe {
 	struct dma_fence_cb cb;
-	/* The queue's. */
-	spinlock_t *lock;
-	bool free;
+	struct vb2_queue *q;
+	bool lock_is_free, done;
 };
 
 static void try_lock(struct dma_fence *fence, struct dma_fence_cb *cb)
 {
 	struct lock_probe *probe = container_of(cb, struct lock_probe, cb);
 
-	if (spin_trylock(probe->lock)) {
-		probe->free = true;
-		spin_unlock(probe->lock);
-	}
+	if (!spin_trylock(&probe->q->done_lock))
+		return;
+	probe->lock_is_free = true;
+	probe->done = !list_empty(&probe->q->done_list);
+	spin_unlock(&probe->q->done_lock);
 }
 
-/* A callback may want to know what the queue has done, so the queue must not hold its lock. */
-static void not_under_done_lock(struct kunit *test)
+/*
+ * A program that is woken up by the fence can dequeue the buffer. A callback may want to know what
+ * the queue has done, so the queue must not hold its lock.
+ */
+static void signalled_when_done(struct kunit *test)
 {
 	struct mock_queue *mq = MOCK_START(test);
-	struct lock_probe probe = { .lock = &mq->q.done_lock };
+	struct lock_probe probe = { .q = &mq->q };
 	struct dma_fence *fence;
 
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
 	fence = mock_seen(test, mock_export(mq, 0, 0));
 	KUNIT_ASSERT_EQ(test, 0, dma_fence_add_callback(fence, &probe.cb, try_lock));
 	mock_done(mq, 0, VB2_BUF_STATE_DONE);
-	KUNIT_EXPECT_TRUE(test, probe.free);
+	KUNIT_EXPECT_TRUE(test, probe.lock_is_free);
+	KUNIT_EXPECT_TRUE(test, probe.done);
 }
 
 /* Cache maintenance, after which alone the processor may look at the picture. */
 static struct dma_fence *finishing_fence;
 static int status_at_finish;
+static bool section_at_finish;
 
 static void finish(void *buf_priv)
 {
-	if (finishing_fence)
-		status_at_finish = dma_fence_get_status(finishing_fence);
+	if (!finishing_fence)
+		return;
+	status_at_finish = dma_fence_get_status(finishing_fence);
+	section_at_finish = mock_in_section(true);
 }
 
 static void signalled_after_finish(struct kunit *test)
@@ -268,6 +275,8 @@ static void signalled_after_finish(struct kunit *test)
 	status_at_finish = -EINVAL;
 	mock_done(mq, 0, VB2_BUF_STATE_DONE);
 	KUNIT_EXPECT_EQ(test, 0, status_at_finish);
+	KUNIT_EXPECT_TRUE(test, section_at_finish);
+	KUNIT_EXPECT_FALSE(test, mock_in_section(false));
 	KUNIT_EXPECT_EQ(test, 1, dma_fence_get_status(finishing_fence));
 	finishing_fence = NULL;
 }
@@ -408,29 +417,31 @@ static void default_name(struct kunit *test)
 
 struct event {
 	unsigned int count;
-	struct vb2_buffer *vb;
+	struct vb2_queue *q;
+	unsigned int index;
 	u64 context, seqno;
 	int result;
 };
 
-static void probe_armed(void *data, struct vb2_buffer *vb, u64 context, u64 seqno)
+static void probe_armed(void *data, struct vb2_queue *q, unsigned int index, u64 context, u64 seqno)
 {
 	struct event *event = data;
 
-	*event = (struct event){ event->count + 1, vb, context, seqno };
+	*event = (struct event){ event->count + 1, q, index, context, seqno };
 }
 
-static void probe_signalled(void *data, struct vb2_buffer *vb, u64 context, u64 seqno, int result)
+static void probe_signalled(void *data, struct vb2_queue *q, unsigned int index, u64 context,
+			    u64 seqno, int result)
 {
 	struct event *event = data;
 
-	*event = (struct event){ event->count + 1, vb, context, seqno, result };
+	*event = (struct event){ event->count + 1, q, index, context, seqno, result };
 }
 
 static void trace_events(struct kunit *test)
 {
 	struct event *armed = kunit_kzalloc(test, 2 * sizeof(*armed), GFP_KERNEL);
-	struct mock_queue *mq = MOCK_START(test);
+	struct mock_queue *mq = MOCK_START(test, .buffers = 2);
 	struct event *signalled = armed + 1;
 	struct dma_fence *fence;
 
@@ -438,21 +449,27 @@ static void trace_events(struct kunit *test)
 	mock_trace(test, "vb2_release_fence_armed", probe_armed, armed);
 	mock_trace(test, "vb2_release_fence_signalled", probe_signalled, signalled);
 
-	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
-	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
-	fence = mock_seen(test, mock_export(mq, 0, 0));
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 1));
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 1));
+	fence = mock_seen(test, mock_export(mq, 1, 0));
 	KUNIT_EXPECT_EQ(test, 1, armed->count);
-	KUNIT_EXPECT_PTR_EQ(test, mock_vb(mq, 0), armed->vb);
+	KUNIT_EXPECT_PTR_EQ(test, &mq->q, armed->q);
+	KUNIT_EXPECT_EQ(test, 1, armed->index);
 	KUNIT_EXPECT_EQ(test, fence->context, armed->context);
 	KUNIT_EXPECT_EQ(test, fence->seqno, armed->seqno);
 	KUNIT_EXPECT_EQ(test, 0, signalled->count);
 
-	mock_done(mq, 0, VB2_BUF_STATE_ERROR);
+	mock_done(mq, 1, VB2_BUF_STATE_ERROR);
 	KUNIT_EXPECT_EQ(test, 1, signalled->count);
-	KUNIT_EXPECT_PTR_EQ(test, mock_vb(mq, 0), signalled->vb);
+	KUNIT_EXPECT_PTR_EQ(test, &mq->q, signalled->q);
+	KUNIT_EXPECT_EQ(test, 1, signalled->index);
 	KUNIT_EXPECT_EQ(test, fence->context, signalled->context);
 	KUNIT_EXPECT_EQ(test, fence->seqno, signalled->seqno);
 	KUNIT_EXPECT_EQ(test, -EIO, signalled->result);
+	/* DQBUF and the release of the queue find it signalled. */
+	KUNIT_EXPECT_EQ(test, 1, mock_dqbuf(mq));
+	mock_release(mq);
+	KUNIT_EXPECT_EQ(test, 1, signalled->count);
 }
 
 static struct kunit_case consumers_cases[] = {
@@ -462,7 +479,7 @@ static struct kunit_case consumers_cases[] = {
 	KUNIT_CASE(export_sync_file),
 	KUNIT_CASE(merged),
 	KUNIT_CASE(callbacks),
-	KUNIT_CASE(not_under_done_lock),
+	KUNIT_CASE(signalled_when_done),
 	KUNIT_CASE(signalled_after_finish),
 	KUNIT_CASE(poll_capture),
 	KUNIT_CASE(poll_output),

@@ -6,8 +6,10 @@
  * suite is the last one, so that in all others an unexpected one still comes.
  */
 
+#include <linux/delay.h>
 #include <linux/dma-mapping.h>
 #include <linux/string.h>
+#include <linux/workqueue.h>
 #include <media/videobuf2-dma-contig.h>
 #include <media/videobuf2-dma-sg.h>
 
@@ -20,39 +22,81 @@ static void attach_after_the_end(struct kunit *test)
 
 	mock_done(mq, 0, VB2_BUF_STATE_DONE);
 	mock_expect_warning(test, "videobuf2-release-fence.c");
-	KUNIT_EXPECT_EQ(test, -EINVAL, vb2_job_attach_release_fences(mock_vb(mq, 0), NULL));
+	KUNIT_EXPECT_EQ(test, -EINVAL, mock_attach_job(mock_vb(mq, 0), NULL));
 	mock_expected_warning(test);
 	KUNIT_EXPECT_EQ(test, 0, mock_count(test, dbuf));
 
 	/* In user space's hands it is as wrong; it was reported already. */
 	KUNIT_ASSERT_EQ(test, 0, mock_dqbuf(mq));
-	KUNIT_EXPECT_EQ(test, -EINVAL, vb2_job_attach_release_fences(mock_vb(mq, 0), NULL));
+	KUNIT_EXPECT_EQ(test, -EINVAL, mock_attach_job(mock_vb(mq, 0), NULL));
 	KUNIT_EXPECT_EQ(test, 0, mock_count(test, dbuf));
 
 	/* One that is right does not get a fence without the other. */
-	KUNIT_EXPECT_EQ(test, -EINVAL, vb2_job_attach_release_fences(mock_vb(mq, 1),
-								     mock_vb(mq, 0)));
+	KUNIT_EXPECT_EQ(test, -EINVAL, mock_attach_job(mock_vb(mq, 1), mock_vb(mq, 0)));
 	KUNIT_EXPECT_EQ(test, 0, mock_count(test, mock_export(mq, 1, 0)));
-	KUNIT_EXPECT_EQ(test, 0, vb2_job_attach_release_fences(mock_vb(mq, 1), NULL));
+	KUNIT_EXPECT_EQ(test, 0, mock_attach_job(mock_vb(mq, 1), NULL));
 	KUNIT_EXPECT_EQ(test, 1, mock_count(test, mock_export(mq, 1, 0)));
 }
 
-/* Between the fence and the hardware, which the driver has started too early. */
-static void end_at_once(void *data, struct vb2_buffer *vb, u64 context, u64 seqno)
+/* Just before consumers see the fence: the driver has started the hardware too early. */
+static void end_at_once(void *data, struct vb2_queue *q, unsigned int index, u64 context, u64 seqno)
 {
-	vb2_buffer_done(vb, VB2_BUF_STATE_DONE);
+	if (!xchg((bool *)data, true))
+		vb2_buffer_done(vb2_get_buffer(q, index), VB2_BUF_STATE_DONE);
 }
 
+static void note_result(void *data, struct vb2_queue *q, unsigned int index, u64 context,
+			u64 seqno, int result)
+{
+	*(int *)data = result;
+}
+
+struct early_end {
+	struct work_struct attach;
+	struct vb2_buffer *vb;
+	int ret;
+};
+
+static void attach_late(struct work_struct *work)
+{
+	struct early_end *early = container_of(work, struct early_end, attach);
+
+	early->ret = mock_attach_job(early->vb, NULL);
+}
+
+/* A consumer that has seen the fence does not wait for ever. */
 static void done_while_attaching(struct kunit *test)
 {
 	struct mock_queue *mq = MOCK_START(test);
 	struct dma_buf *dbuf = mock_export(mq, 0, 0);
+	struct early_end early = { .vb = mock_vb(mq, 0), .ret = 1 };
+	bool *ended = kunit_kzalloc(test, sizeof(*ended), GFP_KERNEL);
+	int *result = kunit_kzalloc(test, sizeof(*result), GFP_KERNEL);
 
-	mock_trace(test, "vb2_release_fence_armed", end_at_once, NULL);
+	KUNIT_ASSERT_NOT_NULL(test, ended);
+	KUNIT_ASSERT_NOT_NULL(test, result);
+	mock_trace(test, "vb2_release_fence_armed", end_at_once, ended);
+	mock_trace(test, "vb2_release_fence_signalled", note_result, result);
 	mock_expect_warning(test, "videobuf2-release-fence.c");
-	KUNIT_EXPECT_EQ(test, -ECANCELED, vb2_job_attach_release_fences(mock_vb(mq, 0), NULL));
+	KUNIT_EXPECT_EQ(test, -ECANCELED, mock_attach(mq, 0));
 	mock_expected_warning(test);
-	/* A consumer that has seen the fence does not wait for ever. */
+	KUNIT_EXPECT_FALSE(test, mock_in_section(false));
+	KUNIT_EXPECT_FALSE(test, mock_writer_waits(dbuf));
+	KUNIT_EXPECT_EQ(test, 0, mock_dqbuf(mq));
+
+	/* The same while the attach waits for a lock, so that there is no fence yet. */
+	mock_qbuf(mq, 0);
+	INIT_WORK_ONSTACK(&early.attach, attach_late);
+	dma_resv_lock(dbuf->resv, NULL);
+	schedule_work(&early.attach);
+	msleep(100);
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_EQ(test, 1, early.ret);
+	dma_resv_unlock(dbuf->resv);
+	flush_work(&early.attach);
+	destroy_work_on_stack(&early.attach);
+	KUNIT_EXPECT_EQ(test, -ECANCELED, early.ret);
+	KUNIT_EXPECT_EQ(test, -ECANCELED, *result);
 	KUNIT_EXPECT_FALSE(test, mock_writer_waits(dbuf));
 	KUNIT_EXPECT_EQ(test, 0, mock_dqbuf(mq));
 }
@@ -82,25 +126,6 @@ static void returned_as_queued(struct kunit *test)
 	/* Once more, to see what becomes of the fence. */
 	mock_done(mq, 0, VB2_BUF_STATE_QUEUED);
 	KUNIT_EXPECT_EQ(test, -ECANCELED, dma_fence_get_status(fence));
-}
-
-static void out_of_order(struct kunit *test)
-{
-	struct mock_queue *mq = MOCK_START(test, .buffers = 2, .ordered = true);
-	struct dma_fence *first, *second;
-
-	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
-	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 1));
-	first = mock_seen(test, mock_export(mq, 0, 0));
-	second = mock_seen(test, mock_export(mq, 1, 0));
-
-	/* It is the first one that comes too late. */
-	mock_done(mq, 1, VB2_BUF_STATE_DONE);
-	KUNIT_EXPECT_EQ(test, 1, dma_fence_get_status(second));
-	mock_expect_warning(test, "videobuf2-release-fence.c");
-	mock_done(mq, 0, VB2_BUF_STATE_DONE);
-	mock_expected_warning(test);
-	KUNIT_EXPECT_EQ(test, 1, dma_fence_get_status(first));
 }
 
 static void left_active(struct kunit *test)
@@ -235,7 +260,6 @@ static struct kunit_case driver_bugs_cases[] = {
 	KUNIT_CASE(attach_after_the_end),
 	KUNIT_CASE(done_while_attaching),
 	KUNIT_CASE(returned_as_queued),
-	KUNIT_CASE(out_of_order),
 	KUNIT_CASE(left_active),
 	KUNIT_CASE(queue_in_error),
 #ifdef CONFIG_VIDEO_ADV_DEBUG

@@ -228,15 +228,6 @@ static void attach(struct kunit *test)
 	sweep_attach(mq, dbuf, NULL, NULL);
 }
 
-static void attach_ordered(struct kunit *test)
-{
-	struct mock_queue *mq = MOCK_START(test, .planes = 2, .ordered = true);
-	struct dma_buf *dbuf[] = { mock_export(mq, 0, 0), mock_export(mq, 0, 1) };
-
-	/* A fence that was not published leaves no gap in the order: no warning. */
-	sweep_attach(mq, dbuf, NULL, NULL);
-}
-
 static void attach_imported(struct kunit *test)
 {
 	struct dma_resv *resv = mock_resv(test);
@@ -266,7 +257,7 @@ static void attach_job(struct kunit *test)
 		int ret;
 
 		begin_fault(nth);
-		ret = vb2_job_attach_release_fences(mock_vb(dst, 0), mock_vb(src, 0));
+		ret = mock_attach_job(mock_vb(dst, 0), mock_vb(src, 0));
 		failed = end_fault();
 		KUNIT_ASSERT_EQ(test, failed ? -ENOMEM : 0, ret);
 		for (i = 0; i < ARRAY_SIZE(dbuf); ++i)
@@ -330,18 +321,37 @@ static void attach_full_list(struct kunit *test)
 	swept(test, nth, failures);
 }
 
+/*
+ * The second export of a buffer that has a job: an export that fails gives its object back, and one
+ * that has no memory for an object of its own shares that of the first.
+ */
 static void export(struct kunit *test)
 {
 	struct mock_queue *mq = MOCK_START(test);
+	struct dma_buf *first = mock_export(mq, 0, 0);
+	struct vb2_buffer *vb = mock_vb(mq, 0);
 	unsigned int nth, failures = 0;
 	struct dma_buf *dbuf;
+	struct dma_resv *second;
 	bool failed = true;
 
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	begin_fault(1);
+	dbuf = mock_expbuf(vb, 0, O_RDONLY);
+	KUNIT_ASSERT_TRUE(test, end_fault());
+	KUNIT_ASSERT_NOT_NULL(test, dbuf);
+	KUNIT_EXPECT_PTR_EQ(test, first->resv, dbuf->resv);
+	mock_put_dmabuf(dbuf);
+
+	dbuf = mock_export(mq, 0, 0);
+	second = dbuf->resv;
+	KUNIT_ASSERT_PTR_NE(test, first->resv, second);
+	mock_close(test, dbuf);
 	for (nth = 1; failed && nth < MANY; ++nth) {
 		int fd = -1, ret;
 
 		begin_fault(nth);
-		ret = vb2_core_expbuf(&mq->q, &fd, mq->q.type, mock_vb(mq, 0), 0, O_CLOEXEC);
+		ret = vb2_core_expbuf(&mq->q, &fd, mq->q.type, vb, 0, O_CLOEXEC);
 		failed = end_fault();
 		if (ret) {
 			KUNIT_ASSERT_TRUE(test, failed);
@@ -353,11 +363,16 @@ static void export(struct kunit *test)
 		}
 		flush_delayed_fput();
 
-		/* What has failed is not remembered as an export. */
+		/* The object that a failed export had is free. */
 		dbuf = mock_export(mq, 0, 0);
-		KUNIT_ASSERT_EQ(test, 1, file_count(dbuf->file));
+		KUNIT_ASSERT_PTR_EQ(test, second, dbuf->resv);
+		KUNIT_EXPECT_TRUE(test, mock_reader_waits(dbuf));
 		mock_close(test, dbuf);
 	}
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_FALSE(test, mock_writer_waits(first));
+	KUNIT_ASSERT_EQ(test, 0, mock_dqbuf(mq));
+	mock_qbuf(mq, 0);
 	one_frame(mq, mock_export(mq, 0, 0));
 	swept(test, nth, failures);
 }
@@ -416,7 +431,6 @@ static struct kunit_case faults_cases[] = {
 	KUNIT_CASE(setup),
 	KUNIT_CASE(prepare),
 	KUNIT_CASE(attach),
-	KUNIT_CASE(attach_ordered),
 	KUNIT_CASE(attach_imported),
 	KUNIT_CASE(attach_job),
 	KUNIT_CASE(attach_after_failed_start),

@@ -4,8 +4,10 @@
  */
 
 #include <linux/delay.h>
+#include <linux/thread_info.h>
 #include <linux/workqueue.h>
 
+#include "../videobuf2-release-fence-internal.h"
 #include "mock.h"
 
 struct job {
@@ -34,8 +36,13 @@ static void both(struct kunit *test)
 	struct job job = new_job(test);
 	struct dma_buf *dst = mock_export(job.dst, 0, 0), *src = mock_export(job.src, 0, 0);
 	struct dma_fence *written, *read;
+	bool cookie;
 
-	KUNIT_ASSERT_EQ(test, 0, vb2_job_attach_release_fences(job.dst_vb, job.src_vb));
+	KUNIT_ASSERT_EQ(test, 0, vb2_job_attach_release_fences(job.dst_vb, job.src_vb, &cookie));
+	/* Until the driver says that the hardware has started */
+	KUNIT_EXPECT_TRUE(test, mock_in_section(true));
+	vb2_release_fence_end_signalling(cookie);
+	KUNIT_EXPECT_FALSE(test, mock_in_section(false));
 	KUNIT_EXPECT_TRUE(test, mock_reader_waits(dst));
 	KUNIT_EXPECT_FALSE(test, mock_reader_waits(src));
 	KUNIT_EXPECT_TRUE(test, mock_writer_waits(src));
@@ -57,19 +64,25 @@ static void only_one(struct kunit *test)
 {
 	struct job job = new_job(test);
 	struct dma_buf *dst = mock_export(job.dst, 0, 0), *src = mock_export(job.src, 0, 0);
+	bool cookie;
 
-	KUNIT_EXPECT_EQ(test, 0, vb2_job_attach_release_fences(NULL, NULL));
+	/* A section begins with a fence, which there is none of. */
+	KUNIT_EXPECT_EQ(test, 0, vb2_job_attach_release_fences(NULL, NULL, &cookie));
+	KUNIT_EXPECT_FALSE(test, mock_in_section(false));
+	vb2_release_fence_end_signalling(cookie);
 	KUNIT_EXPECT_EQ(test, 0, mock_count(test, dst) + mock_count(test, src));
 
-	KUNIT_ASSERT_EQ(test, 0, vb2_job_attach_release_fences(NULL, job.src_vb));
+	KUNIT_ASSERT_EQ(test, 0, mock_attach_job(NULL, job.src_vb));
 	KUNIT_EXPECT_EQ(test, 0, mock_count(test, dst));
 	KUNIT_EXPECT_TRUE(test, mock_writer_waits(src));
 
 	/* The other one follows; what is armed stays as it is. */
-	KUNIT_ASSERT_EQ(test, 0, vb2_job_attach_release_fences(job.dst_vb, job.src_vb));
+	KUNIT_ASSERT_EQ(test, 0, mock_attach_job(job.dst_vb, job.src_vb));
 	KUNIT_EXPECT_TRUE(test, mock_reader_waits(dst));
 	KUNIT_EXPECT_EQ(test, 1, mock_count(test, src));
-	KUNIT_ASSERT_EQ(test, 0, vb2_job_attach_release_fences(job.dst_vb, job.src_vb));
+	KUNIT_ASSERT_EQ(test, 0, vb2_job_attach_release_fences(job.dst_vb, job.src_vb, &cookie));
+	KUNIT_EXPECT_FALSE(test, mock_in_section(false));
+	vb2_release_fence_end_signalling(cookie);
 	KUNIT_EXPECT_EQ(test, 1, mock_count(test, dst));
 	KUNIT_EXPECT_EQ(test, 1, mock_count(test, src));
 }
@@ -80,7 +93,7 @@ static void one_opted_in(struct kunit *test)
 				   MOCK_OPEN(test, .output = true, .opted_out = true));
 	struct dma_buf *dst = mock_export(job.dst, 0, 0), *src = mock_export(job.src, 0, 0);
 
-	KUNIT_ASSERT_EQ(test, 0, vb2_job_attach_release_fences(job.dst_vb, job.src_vb));
+	KUNIT_ASSERT_EQ(test, 0, mock_attach_job(job.dst_vb, job.src_vb));
 	KUNIT_EXPECT_TRUE(test, mock_reader_waits(dst));
 	KUNIT_EXPECT_EQ(test, 0, mock_count(test, src));
 	mock_done(job.src, 0, VB2_BUF_STATE_DONE);
@@ -100,7 +113,7 @@ static void in_place(struct kunit *test)
 	mock_buffer(dst, 0)->import[0] = dbuf;
 	mock_buffer(src, 0)->import[0] = dbuf;
 	job = start_job(dst, src);
-	KUNIT_ASSERT_EQ(test, 0, vb2_job_attach_release_fences(job.dst_vb, job.src_vb));
+	KUNIT_ASSERT_EQ(test, 0, mock_attach_job(job.dst_vb, job.src_vb));
 	KUNIT_EXPECT_EQ(test, 2, mock_count(test, dbuf));
 	KUNIT_EXPECT_TRUE(test, mock_reader_waits(dbuf));
 
@@ -133,7 +146,7 @@ static void sixteen_planes(struct kunit *test)
 	}
 
 	job = start_job(dst, src);
-	KUNIT_ASSERT_EQ(test, 0, vb2_job_attach_release_fences(job.dst_vb, job.src_vb));
+	KUNIT_ASSERT_EQ(test, 0, mock_attach_job(job.dst_vb, job.src_vb));
 	for (i = 0; i < ARRAY_SIZE(dbuf); ++i)
 		KUNIT_EXPECT_EQ(test, 2, mock_count(test, dbuf[i]));
 	mock_done(dst, 0, VB2_BUF_STATE_DONE);
@@ -146,20 +159,28 @@ static void sixteen_planes(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, 0, mock_count(test, dbuf[i]));
 }
 
-/* Both buffers are of one queue, as of a CAPTURE queue with a second, metadata-like buffer. */
-static void one_ordered_queue(struct kunit *test)
+/* As many objects as a job can have: all exports of all planes of both buffers. */
+static void most_objects(struct kunit *test)
 {
-	struct mock_queue *mq = MOCK_START(test, .buffers = 2, .ordered = true);
-	struct dma_fence *first, *second;
+	struct job job = start_job(MOCK_OPEN(test, .planes = VB2_MAX_PLANES),
+				   MOCK_OPEN(test, .planes = VB2_MAX_PLANES, .output = true));
+	struct dma_buf *dst[VB2_PLANE_RESVS * VB2_MAX_PLANES], *src[ARRAY_SIZE(dst)];
+	unsigned int i;
 
-	KUNIT_ASSERT_EQ(test, 0, vb2_job_attach_release_fences(mock_vb(mq, 0), mock_vb(mq, 1)));
-	first = mock_seen(test, mock_export(mq, 0, 0));
-	second = mock_seen(test, mock_export(mq, 1, 0));
-	KUNIT_EXPECT_EQ(test, first->context, second->context);
-	KUNIT_EXPECT_TRUE(test, dma_fence_is_later(second, first));
-	mock_done(mq, 0, VB2_BUF_STATE_DONE);
-	mock_done(mq, 1, VB2_BUF_STATE_DONE);
-	KUNIT_EXPECT_EQ(test, 1, dma_fence_get_status(second));
+	for (i = 0; i < ARRAY_SIZE(dst); ++i) {
+		dst[i] = mock_export(job.dst, 0, i % VB2_MAX_PLANES);
+		src[i] = mock_export(job.src, 0, i % VB2_MAX_PLANES);
+	}
+	KUNIT_ASSERT_EQ(test, 0, mock_attach_job(job.dst_vb, job.src_vb));
+	for (i = 0; i < ARRAY_SIZE(dst); ++i) {
+		KUNIT_EXPECT_TRUE(test, mock_reader_waits(dst[i]));
+		KUNIT_EXPECT_FALSE(test, mock_reader_waits(src[i]));
+		KUNIT_EXPECT_TRUE(test, mock_writer_waits(src[i]));
+	}
+	mock_done(job.dst, 0, VB2_BUF_STATE_DONE);
+	mock_done(job.src, 0, VB2_BUF_STATE_DONE);
+	for (i = 0; i < ARRAY_SIZE(dst); ++i)
+		KUNIT_EXPECT_EQ(test, 0, mock_count(test, dst[i]) + mock_count(test, src[i]));
 }
 
 static void timed_out(struct kunit *test)
@@ -168,7 +189,7 @@ static void timed_out(struct kunit *test)
 	struct dma_fence *written, *read;
 
 	mock_set_timeout(test, MOCK_TIMEOUT);
-	KUNIT_ASSERT_EQ(test, 0, vb2_job_attach_release_fences(job.dst_vb, job.src_vb));
+	KUNIT_ASSERT_EQ(test, 0, mock_attach_job(job.dst_vb, job.src_vb));
 	written = mock_seen(test, mock_export(job.dst, 0, 0));
 	read = mock_seen(test, mock_export(job.src, 0, 0));
 	KUNIT_ASSERT_GT(test, dma_fence_wait_timeout(written, false, 20 * HZ), 0);
@@ -187,7 +208,10 @@ static void attach_late(struct work_struct *work)
 {
 	struct late_attach *late = container_of(work, struct late_attach, work);
 
-	late->ret = vb2_job_attach_release_fences(late->job->dst_vb, late->job->src_vb);
+	/* As in the ioctl of a program that is being killed: its job goes on, with its fences. */
+	set_thread_flag(TIF_SIGPENDING);
+	late->ret = mock_attach_job(late->job->dst_vb, late->job->src_vb);
+	clear_thread_flag(TIF_SIGPENDING);
 }
 
 /*
@@ -235,7 +259,7 @@ static struct kunit_case jobs_cases[] = {
 	KUNIT_CASE(one_opted_in),
 	KUNIT_CASE(in_place),
 	KUNIT_CASE(sixteen_planes),
-	KUNIT_CASE(one_ordered_queue),
+	KUNIT_CASE(most_objects),
 	KUNIT_CASE(not_before_all_is_locked),
 	KUNIT_CASE(timed_out),
 	{ }

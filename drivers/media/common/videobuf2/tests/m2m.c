@@ -3,7 +3,9 @@
  * Drivers of the mem2mem framework: both ends of a job, and CAPTURE buffers that jobs hold.
  */
 
+#include <linux/delay.h>
 #include <linux/mutex.h>
+#include <linux/preempt.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 #include <media/v4l2-mem2mem.h>
@@ -23,8 +25,11 @@ struct m2m {
 	bool output_fences, capture_fences;
 	/* The hardware takes no job now. */
 	bool busy;
-	/* How device_run() went, and how often it did. */
+	/* The driver attaches later, or twice; or the job is over before device_run() returns. */
+	bool later, twice, at_once;
+	/* How device_run() went, whether it was in a signalling section then, how often it did. */
 	int attached;
+	bool section;
 	atomic_t runs;
 	wait_queue_head_t ran;
 };
@@ -33,7 +38,12 @@ static void m2m_device_run(void *priv)
 {
 	struct m2m *m2m = priv;
 
-	m2m->attached = v4l2_m2m_attach_release_fence(m2m->ctx);
+	m2m->attached = m2m->later ? 0 : v4l2_m2m_attach_release_fence(m2m->ctx);
+	if (m2m->twice)
+		m2m->attached = v4l2_m2m_attach_release_fence(m2m->ctx) ?: m2m->attached;
+	m2m->section = mock_in_section(!m2m->later);
+	if (m2m->at_once)
+		v4l2_m2m_buf_done_and_job_finish(m2m->dev, m2m->ctx, VB2_BUF_STATE_DONE);
 	atomic_inc(&m2m->runs);
 	wake_up(&m2m->ran);
 }
@@ -149,8 +159,8 @@ static void m2m_flush(void *unused)
 	destroy_work_on_stack(&work);
 }
 
-/* A device that streams on both queues, without a buffer in either. */
-static struct m2m *m2m_start(struct kunit *test, bool output, bool capture)
+/* A context that streams on both queues, without a buffer in either. @dev: NULL for a new one */
+static struct m2m *m2m_open(struct kunit *test, struct v4l2_m2m_dev *dev, bool output, bool capture)
 {
 	struct m2m *m2m = kunit_kzalloc(test, sizeof(*m2m), GFP_KERNEL);
 	enum v4l2_buf_type type;
@@ -161,10 +171,13 @@ static struct m2m *m2m_start(struct kunit *test, bool output, bool capture)
 	m2m->capture_fences = capture;
 	mutex_init(&m2m->lock);
 	init_waitqueue_head(&m2m->ran);
-	m2m->dev = v4l2_m2m_init(&m2m_ops);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, m2m->dev);
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, m2m_release_dev, m2m->dev));
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, m2m_flush, NULL));
+	if (!dev) {
+		dev = v4l2_m2m_init(&m2m_ops);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dev);
+		KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, m2m_release_dev, dev));
+		KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, m2m_flush, NULL));
+	}
+	m2m->dev = dev;
 	m2m->ctx = v4l2_m2m_ctx_init(m2m->dev, m2m, m2m_queue_init);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, m2m->ctx);
 	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, m2m_release_ctx, m2m->ctx));
@@ -181,6 +194,11 @@ static struct m2m *m2m_start(struct kunit *test, bool output, bool capture)
 		KUNIT_ASSERT_EQ(test, 0, v4l2_m2m_streamon(NULL, m2m->ctx, type));
 	}
 	return m2m;
+}
+
+static struct m2m *m2m_start(struct kunit *test, bool output, bool capture)
+{
+	return m2m_open(test, NULL, output, capture);
 }
 
 static struct dma_buf *m2m_export(struct m2m *m2m, enum v4l2_buf_type type, unsigned int index)
@@ -238,6 +256,10 @@ static void m2m_run(struct m2m *m2m, unsigned int index, u32 flags, unsigned int
 	KUNIT_ASSERT_GT(m2m->test, wait_event_timeout(m2m->ran, atomic_read(&m2m->runs) > runs,
 						      20 * HZ), 0);
 	KUNIT_ASSERT_EQ(m2m->test, 0, m2m->attached);
+	/* From the attach, if there was a fence to publish, to the end of device_run(). */
+	if (m2m->output_fences || m2m->capture_fences)
+		KUNIT_EXPECT_EQ(m2m->test, !m2m->later, m2m->section);
+	KUNIT_EXPECT_FALSE(m2m->test, mock_in_section(false));
 }
 
 static void m2m_end(struct m2m *m2m, enum vb2_buffer_state state)
@@ -404,19 +426,39 @@ static void not_started(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, mock_reader_waits(capture));
 }
 
+static const enum v4l2_buf_type types[] = {
+	V4L2_BUF_TYPE_VIDEO_CAPTURE, V4L2_BUF_TYPE_VIDEO_OUTPUT,
+};
+
+/* The job ends at both ends, whichever queue is stopped. Later ones are not cancelled. */
 static void aborted(struct kunit *test)
 {
 	struct m2m *m2m = m2m_start(test, true, true);
-	struct dma_fence *read, *written;
+	unsigned int i;
 
-	m2m_qbuf_capture(m2m, 0);
-	m2m_run(m2m, 0, 0, 1);
-	read = mock_seen(test, m2m_output(m2m, 0));
-	written = mock_seen(test, m2m_capture(m2m, 0));
-	KUNIT_ASSERT_EQ(test, 0, v4l2_m2m_streamoff(NULL, m2m->ctx, V4L2_BUF_TYPE_VIDEO_CAPTURE));
-	/* The job ends at both ends, whichever queue is stopped. */
-	KUNIT_EXPECT_EQ(test, -ECANCELED, dma_fence_get_status(read));
-	KUNIT_EXPECT_EQ(test, -ECANCELED, dma_fence_get_status(written));
+	for (i = 0; i < ARRAY_SIZE(types); ++i) {
+		struct dma_fence *read, *written;
+		unsigned int job;
+
+		for (job = 0; job < 2; ++job) {
+			m2m_qbuf_capture(m2m, 0);
+			m2m_run(m2m, 0, 0, 1);
+			read = mock_seen(test, m2m_output(m2m, 0));
+			written = mock_seen(test, m2m_capture(m2m, 0));
+			if (job)
+				break;
+			KUNIT_ASSERT_EQ(test, 0, v4l2_m2m_streamoff(NULL, m2m->ctx, types[i]));
+			KUNIT_EXPECT_EQ(test, -ECANCELED, dma_fence_get_status(read));
+			KUNIT_EXPECT_EQ(test, -ECANCELED, dma_fence_get_status(written));
+			m2m_dqbuf(m2m, types[!i], 0);
+			KUNIT_ASSERT_EQ(test, 0, v4l2_m2m_streamon(NULL, m2m->ctx, types[i]));
+		}
+		m2m_end(m2m, VB2_BUF_STATE_ERROR);
+		KUNIT_EXPECT_EQ(test, -EIO, dma_fence_get_status(read));
+		KUNIT_EXPECT_EQ(test, -EIO, dma_fence_get_status(written));
+		m2m_dqbuf(m2m, V4L2_BUF_TYPE_VIDEO_OUTPUT, 0);
+		m2m_dqbuf(m2m, V4L2_BUF_TYPE_VIDEO_CAPTURE, 0);
+	}
 }
 
 static void closed(struct kunit *test)
@@ -471,6 +513,153 @@ static void without_buffers(struct kunit *test)
 	struct m2m *m2m = m2m_start(test, true, true);
 
 	KUNIT_EXPECT_EQ(test, 0, v4l2_m2m_attach_release_fence(m2m->ctx));
+	KUNIT_EXPECT_FALSE(test, mock_in_section(false));
+}
+
+/* A driver that starts the rest of a job from somewhere else annotates that itself. */
+static void attached_later(struct kunit *test)
+{
+	struct m2m *m2m = m2m_start(test, true, true);
+	struct dma_buf *capture = m2m_capture(m2m, 0);
+
+	m2m->later = true;
+	m2m_qbuf_capture(m2m, 0);
+	m2m_run(m2m, 0, 0, 1);
+	KUNIT_EXPECT_EQ(test, 0, mock_count(test, capture));
+	KUNIT_EXPECT_EQ(test, 0, v4l2_m2m_attach_release_fence(m2m->ctx));
+	KUNIT_EXPECT_FALSE(test, mock_in_section(false));
+	KUNIT_EXPECT_TRUE(test, mock_reader_waits(capture));
+	m2m_end(m2m, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_FALSE(test, mock_writer_waits(capture));
+}
+
+static void attached_twice(struct kunit *test)
+{
+	struct m2m *m2m = m2m_start(test, true, true);
+	struct dma_buf *capture = m2m_capture(m2m, 0);
+
+	m2m->twice = true;
+	m2m_qbuf_capture(m2m, 0);
+	m2m_run(m2m, 0, 0, 1);
+	KUNIT_EXPECT_EQ(test, 1, mock_count(test, capture));
+	m2m_end(m2m, VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_EQ(test, 0, mock_count(test, capture));
+}
+
+/* As visl's: when device_run() returns, the next one may have begun in another thread. */
+static void over_in_device_run(struct kunit *test)
+{
+	struct m2m *m2m = m2m_start(test, true, true);
+	unsigned int i;
+
+	m2m->at_once = true;
+	for (i = 0; i < BUFFERS; ++i) {
+		m2m_qbuf_capture(m2m, i);
+		if (i)
+			m2m_qbuf(m2m, V4L2_BUF_TYPE_VIDEO_OUTPUT, i, 0, i);
+	}
+	m2m_run(m2m, 0, 0, 0);
+	KUNIT_EXPECT_GT(test, wait_event_timeout(m2m->ran, atomic_read(&m2m->runs) == BUFFERS,
+						 20 * HZ), 0);
+	for (i = 0; i < BUFFERS; ++i)
+		KUNIT_EXPECT_EQ(test, 0, mock_count(test, m2m_capture(m2m, i)));
+}
+
+struct starter {
+	struct work_struct work;
+	struct m2m *m2m;
+};
+
+static void start_job(struct work_struct *work)
+{
+	v4l2_m2m_try_schedule(container_of(work, struct starter, work)->m2m->ctx);
+}
+
+/*
+ * While a consumer has the lock of a reservation object, the job of that buffer does not start, nor
+ * does any other one of the device. Then both do.
+ */
+static void stalled_by_lock(struct kunit *test)
+{
+	struct m2m *m2m[2] = { m2m_start(test, true, true) };
+	struct dma_buf *capture[2], *output;
+	struct starter starter;
+	unsigned int i;
+
+	m2m[1] = m2m_open(test, m2m[0]->dev, true, true);
+	for (i = 0; i < ARRAY_SIZE(m2m); ++i) {
+		capture[i] = m2m_capture(m2m[i], 0);
+		m2m_qbuf_capture(m2m[i], 0);
+		m2m_qbuf(m2m[i], V4L2_BUF_TYPE_VIDEO_OUTPUT, 0, 0, 1);
+	}
+	output = m2m_output(m2m[0], 0);
+	starter.m2m = m2m[0];
+	INIT_WORK_ONSTACK(&starter.work, start_job);
+	dma_resv_lock(capture[0]->resv, NULL);
+	queue_work(system_unbound_wq, &starter.work);
+	msleep(100);
+	v4l2_m2m_try_schedule(m2m[1]->ctx);
+	msleep(100);
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&m2m[0]->runs) + atomic_read(&m2m[1]->runs));
+	/* No consumer waits for a job that waits. */
+	KUNIT_EXPECT_EQ(test, 0, mock_count(test, output));
+	dma_resv_unlock(capture[0]->resv);
+	flush_work(&starter.work);
+	destroy_work_on_stack(&starter.work);
+
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&m2m[0]->runs));
+	KUNIT_EXPECT_TRUE(test, mock_reader_waits(capture[0]));
+	m2m_end(m2m[0], VB2_BUF_STATE_DONE);
+	KUNIT_EXPECT_GT(test, wait_event_timeout(m2m[1]->ran, atomic_read(&m2m[1]->runs) == 1,
+						 20 * HZ), 0);
+	KUNIT_EXPECT_TRUE(test, mock_reader_waits(capture[1]));
+}
+
+struct scheduler {
+	struct dma_fence_cb cb;
+	struct m2m *m2m;
+	int preempt;
+};
+
+static void schedule_next(struct dma_fence *fence, struct dma_fence_cb *cb)
+{
+	struct scheduler *scheduler = container_of(cb, struct scheduler, cb);
+
+	scheduler->preempt = preempt_count();
+	/* With another lock held it would be that of the device, and this would wait for ever. */
+	if (scheduler->preempt <= 1)
+		v4l2_m2m_try_schedule(scheduler->m2m->ctx);
+}
+
+/* A consumer's callback that comes back to the device, since its job waits for this one. */
+static void scheduled_by_callback(struct kunit *test)
+{
+	struct m2m *m2m = m2m_start(test, true, true);
+	struct scheduler scheduler[2] = { };
+	struct dma_buf *dbuf[2];
+	unsigned int i;
+
+	dbuf[0] = m2m_output(m2m, 0);
+	dbuf[1] = m2m_capture(m2m, 0);
+	m2m_qbuf_capture(m2m, 0);
+	m2m_qbuf_capture(m2m, 1);
+	m2m_run(m2m, 0, 0, 1);
+	m2m_qbuf(m2m, V4L2_BUF_TYPE_VIDEO_OUTPUT, 1, 0, 2);
+	for (i = 0; i < ARRAY_SIZE(dbuf); ++i) {
+		scheduler[i].m2m = m2m;
+		scheduler[i].preempt = -1;
+		KUNIT_ASSERT_EQ(test, 0, dma_fence_add_callback(mock_seen(test, dbuf[i]),
+								&scheduler[i].cb, schedule_next));
+	}
+	m2m_end(m2m, VB2_BUF_STATE_DONE);
+	for (i = 0; i < ARRAY_SIZE(dbuf); ++i) {
+		KUNIT_EXPECT_LE(test, 0, scheduler[i].preempt);
+		/* The fence's own lock */
+		KUNIT_EXPECT_LE(test, scheduler[i].preempt, 1);
+	}
+	/* The next job, which was waiting, has been scheduled all the same. */
+	KUNIT_EXPECT_GT(test, wait_event_timeout(m2m->ran, atomic_read(&m2m->runs) == 2, 20 * HZ),
+			0);
 }
 
 static struct kunit_case m2m_cases[] = {
@@ -486,6 +675,11 @@ static struct kunit_case m2m_cases[] = {
 	KUNIT_CASE(closed),
 	KUNIT_CASE(many_jobs),
 	KUNIT_CASE(without_buffers),
+	KUNIT_CASE(attached_later),
+	KUNIT_CASE(attached_twice),
+	KUNIT_CASE(over_in_device_run),
+	KUNIT_CASE(stalled_by_lock),
+	KUNIT_CASE(scheduled_by_callback),
 	{ }
 };
 

@@ -206,7 +206,11 @@ int mock_init(struct kunit *test)
 	checks->warnings = atomic_read(&warnings);
 	checks->fences = atomic_read(&fences);
 	test->priv = checks;
-	return kunit_add_action_or_reset(test, mock_check, checks);
+	if (kunit_add_action_or_reset(test, mock_check, checks))
+		return -ENOMEM;
+	/* The default is too short for a busy machine where a case is about something else. */
+	mock_set_timeout(test, 10000);
+	return 0;
 }
 
 void mock_expect_warning(struct kunit *test, const char *text)

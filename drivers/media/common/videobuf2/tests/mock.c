@@ -54,7 +54,7 @@ static int mock_start_streaming(struct vb2_queue *q, unsigned int count)
 		struct vb2_buffer *vb = vb2_get_buffer(q, i);
 
 		if (vb && vb->state == VB2_BUF_STATE_ACTIVE)
-			KUNIT_EXPECT_EQ(mq->test, 0, vb2_buffer_attach_release_fence(vb));
+			KUNIT_EXPECT_EQ(mq->test, 0, mock_attach_job(vb, NULL));
 	}
 	if (mq->start_error)
 		mock_return_all(mq, VB2_BUF_STATE_QUEUED);
@@ -122,7 +122,6 @@ struct mock_queue *mock_open(struct kunit *test, const struct mock_config *confi
 	q->buf_struct_size = sizeof(struct mock_buffer);
 	q->drv_priv = mq;
 	q->dev = config->dev;
-	q->release_fences_ordered = config->ordered;
 	if (config->name)
 		strscpy(q->name, config->name, sizeof(q->name));
 	if (!config->opted_out)
@@ -215,9 +214,18 @@ void mock_streamoff(struct mock_queue *mq)
 	KUNIT_ASSERT_EQ(mq->test, 0, vb2_core_streamoff(&mq->q, mq->q.type));
 }
 
+int mock_attach_job(struct vb2_buffer *dst, struct vb2_buffer *src)
+{
+	bool cookie;
+	int ret = vb2_job_attach_release_fences(dst, src, &cookie);
+
+	vb2_release_fence_end_signalling(cookie);
+	return ret;
+}
+
 int mock_attach(struct mock_queue *mq, unsigned int index)
 {
-	return vb2_buffer_attach_release_fence(mock_vb(mq, index));
+	return mock_attach_job(mock_vb(mq, index), NULL);
 }
 
 void mock_done(struct mock_queue *mq, unsigned int index, enum vb2_buffer_state state)
@@ -235,28 +243,34 @@ unsigned int mock_dqbuf(struct mock_queue *mq)
 
 /* Exports */
 
-/*
- * A kernel thread's fput() is done later by a worker. Where a test is about the last reference, it
- * has to go now.
- */
-static void mock_put_dmabuf(void *dbuf)
+void mock_put_dmabuf(struct dma_buf *dbuf)
 {
-	__fput_sync(((struct dma_buf *)dbuf)->file);
+	__fput_sync(dbuf->file);
 }
 
-/* Does what EXPBUF does, and hands the descriptor's reference to the test. */
-struct dma_buf *mock_export_vb(struct kunit *test, struct vb2_buffer *vb, unsigned int plane,
-			       unsigned int mode)
+KUNIT_DEFINE_ACTION_WRAPPER(mock_close_dmabuf, mock_put_dmabuf, struct dma_buf *);
+
+/* The descriptor's reference goes to the caller. */
+struct dma_buf *mock_expbuf(struct vb2_buffer *vb, unsigned int plane, unsigned int mode)
 {
 	struct vb2_queue *q = vb->vb2_queue;
 	struct dma_buf *dbuf;
 	int fd;
 
-	KUNIT_ASSERT_EQ(test, 0, vb2_core_expbuf(q, &fd, q->type, vb, plane, mode | O_CLOEXEC));
+	if (vb2_core_expbuf(q, &fd, q->type, vb, plane, mode | O_CLOEXEC))
+		return NULL;
 	dbuf = dma_buf_get(fd);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dbuf);
 	close_fd(fd);
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, mock_put_dmabuf, dbuf));
+	return IS_ERR(dbuf) ? NULL : dbuf;
+}
+
+struct dma_buf *mock_export_vb(struct kunit *test, struct vb2_buffer *vb, unsigned int plane,
+			       unsigned int mode)
+{
+	struct dma_buf *dbuf = mock_expbuf(vb, plane, mode);
+
+	KUNIT_ASSERT_NOT_NULL(test, dbuf);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, mock_close_dmabuf, dbuf));
 	return dbuf;
 }
 
@@ -273,7 +287,7 @@ struct dma_buf *mock_export(struct mock_queue *mq, unsigned int index, unsigned 
 
 void mock_close(struct kunit *test, struct dma_buf *dbuf)
 {
-	kunit_release_action(test, mock_put_dmabuf, dbuf);
+	kunit_release_action(test, mock_close_dmabuf, dbuf);
 }
 
 /* Exporter */
@@ -323,7 +337,7 @@ struct dma_buf *mock_dmabuf(struct kunit *test, struct dma_resv *resv)
 	if (IS_ERR(dbuf))
 		kfree(info.priv);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dbuf);
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, mock_put_dmabuf, dbuf));
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, mock_close_dmabuf, dbuf));
 	return dbuf;
 }
 

@@ -49,7 +49,6 @@ struct mock_config {
 	unsigned int planes;
 	unsigned int buffers;
 	bool output;
-	bool ordered;
 	bool opted_out;
 };
 
@@ -62,6 +61,8 @@ int mock_try_qbuf(struct mock_queue *mq, unsigned int index);
 void mock_qbuf(struct mock_queue *mq, unsigned int index);
 void mock_run(struct mock_queue *mq);
 void mock_streamoff(struct mock_queue *mq);
+/* What a driver does whose hardware starts at once: the signalling section is over, too. */
+int mock_attach_job(struct vb2_buffer *dst, struct vb2_buffer *src);
 int mock_attach(struct mock_queue *mq, unsigned int index);
 void mock_done(struct mock_queue *mq, unsigned int index, enum vb2_buffer_state state);
 unsigned int mock_dqbuf(struct mock_queue *mq);
@@ -72,6 +73,10 @@ struct mock_queue *mock_start(struct kunit *test, const struct mock_config *conf
 #define MOCK_OPEN(test, ...)	mock_open(test, &(struct mock_config){ __VA_ARGS__ })
 #define MOCK_START(test, ...)	mock_start(test, &(struct mock_config){ __VA_ARGS__ })
 
+/* What EXPBUF does, for any thread. Returns NULL if it fails. */
+struct dma_buf *mock_expbuf(struct vb2_buffer *vb, unsigned int plane, unsigned int mode);
+/* The last reference of a kernel thread is put by a worker. This puts it now. */
+void mock_put_dmabuf(struct dma_buf *dbuf);
 struct dma_buf *mock_export_vb(struct kunit *test, struct vb2_buffer *vb, unsigned int plane,
 			       unsigned int mode);
 struct dma_buf *mock_export_mode(struct mock_queue *mq, unsigned int index, unsigned int plane,
@@ -109,8 +114,25 @@ struct dma_fence *mock_seen(struct kunit *test, struct dma_buf *dbuf);
 unsigned int mock_count(struct kunit *test, struct dma_buf *dbuf);
 
 /*
- * The timeout, until the case ends. MOCK_TIMEOUT is one that a case can wait for, and that leaves
- * it time to look at the fence before, on an emulated processor of a busy machine too.
+ * Whether this thread is in a signalling section, in which lockdep reports what waits for memory or
+ * for a reservation object. Without lockdep it says what is expected.
+ */
+static inline bool mock_in_section(bool expected)
+{
+	bool cookie;
+
+	if (!IS_ENABLED(CONFIG_LOCKDEP))
+		return expected;
+	/* A section in a section is none of its own. */
+	cookie = dma_fence_begin_signalling();
+	dma_fence_end_signalling(cookie);
+	return cookie;
+}
+
+/*
+ * The timeout, until the case ends; it begins with the longest one. MOCK_TIMEOUT is one that a case
+ * can wait for, and that leaves it time to look at the fence before, on an emulated processor of a
+ * busy machine too.
  */
 #define MOCK_TIMEOUT	300
 void mock_set_timeout(struct kunit *test, unsigned int ms);

@@ -3,8 +3,7 @@
  * The mem2mem device, its driver and its consumers, for the operations of pairs-ops.c.
  */
 
-#include <linux/fdtable.h>
-#include <linux/file.h>
+#include <linux/fcntl.h>
 #include <linux/slab.h>
 
 #include "pairs.h"
@@ -17,7 +16,7 @@ int pairs_start_job(struct pairs_device *dev)
 
 	down_read(&dev->start);
 	if (!dev->stopped) {
-		ret = vb2_job_attach_release_fences(dev->vb[PAIRS_DST], dev->vb[PAIRS_SRC]);
+		ret = mock_attach_job(dev->vb[PAIRS_DST], dev->vb[PAIRS_SRC]);
 		if (!ret) {
 			/* From here on, the hardware runs. */
 			atomic_set_release(&dev->taken[PAIRS_DST], 0);
@@ -126,23 +125,16 @@ void pairs_reopen(struct pairs_device *dev)
 /* EXPBUF. Returns NULL if it fails. */
 struct dma_buf *pairs_export(struct pairs_device *dev)
 {
-	struct vb2_queue *q = &dev->mq[PAIRS_DST]->q;
-	struct vb2_buffer *vb = vb2_get_buffer(q, 0);
-	struct dma_buf *dbuf;
-	int fd;
+	struct vb2_buffer *vb = vb2_get_buffer(&dev->mq[PAIRS_DST]->q, 0);
 
-	if (!vb || vb2_core_expbuf(q, &fd, q->type, vb, 0, O_RDONLY | O_CLOEXEC))
-		return NULL;
-	dbuf = dma_buf_get(fd);
-	close_fd(fd);
-	return IS_ERR(dbuf) ? NULL : dbuf;
+	return vb ? mock_expbuf(vb, 0, O_RDONLY) : NULL;
 }
 
-/* At once, which a kernel thread's fput() is not. */
-void pairs_put(struct dma_buf *dbuf)
+void pairs_put(struct dma_buf **dbuf)
 {
-	if (dbuf)
-		__fput_sync(dbuf->file);
+	if (*dbuf)
+		mock_put_dmabuf(*dbuf);
+	*dbuf = NULL;
 }
 
 static void count_call(struct dma_fence *fence, struct dma_fence_cb *cb)
@@ -187,8 +179,14 @@ static void note(struct pairs_device *dev, struct dma_buf *dbuf)
 
 void pairs_note(struct pairs_device *dev)
 {
+	unsigned int i;
+
 	if (dev->dbuf)
 		note(dev, dev->dbuf);
+	for (i = 0; i < ARRAY_SIZE(dev->more); ++i) {
+		if (dev->more[i])
+			note(dev, dev->more[i]);
+	}
 	note(dev, dev->import);
 }
 
@@ -236,6 +234,10 @@ unsigned int pairs_check(struct pairs_device *dev, unsigned int allowed)
 	forget(dev);
 	if (dev->dbuf)
 		KUNIT_ASSERT_FALSE(test, mock_writer_waits(dev->dbuf));
+	for (i = 0; i < ARRAY_SIZE(dev->more); ++i) {
+		if (dev->more[i])
+			KUNIT_ASSERT_FALSE(test, mock_writer_waits(dev->more[i]));
+	}
 	KUNIT_ASSERT_FALSE(test, mock_writer_waits(dev->import));
 	KUNIT_ASSERT_EQ(test, atomic_read(&dev->armed), atomic_read(&dev->signalled));
 	return results;
@@ -243,12 +245,13 @@ unsigned int pairs_check(struct pairs_device *dev, unsigned int allowed)
 
 /* Set-up */
 
-static void count_armed(void *data, struct vb2_buffer *vb, u64 context, u64 seqno)
+static void count_armed(void *data, struct vb2_queue *q, unsigned int index, u64 context, u64 seqno)
 {
 	atomic_inc(&((struct pairs_device *)data)->armed);
 }
 
-static void count_signalled(void *data, struct vb2_buffer *vb, u64 context, u64 seqno, int result)
+static void count_signalled(void *data, struct vb2_queue *q, unsigned int index, u64 context,
+			    u64 seqno, int result)
 {
 	atomic_inc(&((struct pairs_device *)data)->signalled);
 }
@@ -258,7 +261,9 @@ static void clean_up(void *data)
 	struct pairs_device *dev = data;
 
 	forget(dev);
-	pairs_put(dev->dbuf);
+	pairs_put(&dev->dbuf);
+	pairs_put(&dev->more[0]);
+	pairs_put(&dev->more[1]);
 }
 
 struct pairs_device *pairs_open(struct kunit *test)

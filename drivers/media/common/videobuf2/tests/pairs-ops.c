@@ -4,7 +4,6 @@
  */
 
 #include <linux/delay.h>
-#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/slab.h>
 #include <linux/ww_mutex.h>
@@ -105,15 +104,15 @@ static int expbuf(struct pairs_race *race, struct pairs_side *me, struct pairs_s
 	mutex_unlock(&dev->lock);
 	if (closed)
 		return 0;
-	return me->dbuf ? me->dbuf == race->known : -EINVAL;
+	/* In time to see the fence of a job that runs */
+	return me->dbuf ? mock_reader_waits(me->dbuf) : -EINVAL;
 }
 
 static int last_close(struct pairs_race *race, struct pairs_side *me, struct pairs_side *other)
 {
 	bool last = file_count(me->dbuf->file) == 1;
 
-	pairs_put(me->dbuf);
-	me->dbuf = NULL;
+	pairs_put(&me->dbuf);
 	return last;
 }
 
@@ -176,8 +175,7 @@ static int callbacks(struct pairs_race *race, struct pairs_side *me, struct pair
 		kfree(fences);
 		cond_resched();
 	}
-	pairs_put(me->dbuf);
-	me->dbuf = NULL;
+	pairs_put(&me->dbuf);
 	return ret;
 }
 
@@ -207,8 +205,7 @@ static int other_order(struct pairs_race *race, struct pairs_side *me, struct pa
 	dma_resv_unlock(first);
 	dma_resv_unlock(second);
 	ww_acquire_fini(&ctx);
-	pairs_put(me->dbuf);
-	me->dbuf = NULL;
+	pairs_put(&me->dbuf);
 	return ret ?: waits;
 }
 

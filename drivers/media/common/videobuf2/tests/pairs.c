@@ -98,7 +98,6 @@ static void prepare(struct pairs_race *race, unsigned int round)
 
 	if (pairs_has(race, PAIRS_OP_OTHER_ORDER))
 		race->own = mock_fence(test);
-	race->known = dev->dbuf;
 	for (i = 0; i < 2; ++i) {
 		race->side[i].over = false;
 		if (race->side[i].op->consumes) {
@@ -111,33 +110,46 @@ static void prepare(struct pairs_race *race, unsigned int round)
 	     pairs_is(&race->side[1], PAIRS_OP_EXPBUF))) {
 		/* Those of descriptors that were closed are gone as well. */
 		flush_delayed_fput();
-		pairs_put(dev->dbuf);
-		dev->dbuf = NULL;
+		pairs_put(&dev->dbuf);
 	}
 	choose_delays(race, round);
 }
 
-/* All sides get the same export. */
+/*
+ * Takes the exports of both sides. Each dma-buf has an object of its own, and in all of them is the
+ * fence of a job that runs.
+ */
 static void take_exports(struct pairs_race *race)
 {
 	struct pairs_device *dev = race->dev;
+	struct kunit *test = dev->test;
 	unsigned int i;
 
 	for (i = 0; i < 2; ++i) {
 		struct dma_buf *dbuf = race->side[i].dbuf;
 
 		race->side[i].dbuf = NULL;
-		if (dev->dbuf && dbuf) {
-			pairs_put(dbuf);
-			KUNIT_ASSERT_PTR_EQ(dev->test, dev->dbuf, dbuf);
-		} else if (dbuf) {
+		if (!dev->dbuf)
 			dev->dbuf = dbuf;
-		}
+		else if (dbuf == dev->dbuf)
+			pairs_put(&dbuf);
+		else if (dbuf)
+			dev->more[i] = dbuf;
 	}
 	if (!dev->dbuf && !dev->closed) {
 		dev->dbuf = pairs_export(dev);
-		KUNIT_ASSERT_NOT_NULL(dev->test, dev->dbuf);
+		KUNIT_ASSERT_NOT_NULL(test, dev->dbuf);
 	}
+	for (i = 0; i < 2; ++i) {
+		struct dma_buf *more = dev->more[i];
+
+		if (!more)
+			continue;
+		KUNIT_ASSERT_PTR_NE(test, dev->dbuf->resv, more->resv);
+		KUNIT_ASSERT_EQ(test, mock_reader_waits(dev->dbuf), mock_reader_waits(more));
+	}
+	if (dev->more[0] && dev->more[1])
+		KUNIT_ASSERT_PTR_NE(test, dev->more[0]->resv, dev->more[1]->resv);
 }
 
 /* Ends the job, checks the fences that consumers have seen, and runs another job as usual. */
@@ -163,8 +175,9 @@ static unsigned int settle(struct pairs_race *race)
 	results = pairs_check(dev, allowed);
 
 	if (dev->closed) {
-		pairs_put(dev->dbuf);
-		dev->dbuf = NULL;
+		pairs_put(&dev->dbuf);
+		pairs_put(&dev->more[0]);
+		pairs_put(&dev->more[1]);
 		pairs_reopen(dev);
 	}
 	pairs_resume(dev);
@@ -175,6 +188,8 @@ static unsigned int settle(struct pairs_race *race)
 	KUNIT_ASSERT_EQ(test, PAIRS_BUFFERS,
 			pairs_end_job(dev, PAIRS_DST, VB2_BUF_STATE_DONE));
 	pairs_check(dev, PAIRS_DONE);
+	pairs_put(&dev->more[0]);
+	pairs_put(&dev->more[1]);
 	KUNIT_ASSERT_EQ(test, PAIRS_BUFFERS, pairs_requeue(dev));
 	return results;
 }

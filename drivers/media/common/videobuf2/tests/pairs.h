@@ -55,8 +55,10 @@ struct pairs_device {
 	/* and what it has stopped is not in an interrupt any more. */
 	atomic_t interrupts;
 
-	/* The dma-bufs: the export of one buffer, or NULL, and what the other one imports. */
-	struct dma_buf *dbuf, *import;
+	/* The dma-bufs: the export of one buffer, or NULL; those that were made in the race, */
+	struct dma_buf *dbuf, *more[2];
+	/* and what the other buffer imports. */
+	struct dma_buf *import;
 	struct pairs_seen seen[PAIRS_SEEN];
 	unsigned int count;
 	/* By the trace events. */
@@ -66,7 +68,8 @@ struct pairs_device {
 struct pairs_device *pairs_open(struct kunit *test);
 void pairs_reopen(struct pairs_device *dev);
 struct dma_buf *pairs_export(struct pairs_device *dev);
-void pairs_put(struct dma_buf *dbuf);
+/* Puts a reference, and forgets it. */
+void pairs_put(struct dma_buf **dbuf);
 
 /* Begins a job of both buffers. Returns 1, or 0 if the driver was told to stop. */
 int pairs_start_job(struct pairs_device *dev);
@@ -145,8 +148,7 @@ struct pairs_race {
 	/* Whether a job runs at the start of a round, and the tick of its timeout, or 0. */
 	bool running;
 	unsigned long expires;
-	/* The export that was there before, to compare with, and the fence of another driver. */
-	const struct dma_buf *known;
+	/* The fence of another driver */
 	struct dma_fence *own;
 
 	/* How many of the fences that were seen are of the job that runs. */

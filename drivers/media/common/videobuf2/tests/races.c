@@ -4,9 +4,9 @@
  */
 
 #include <linux/delay.h>
-#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/hrtimer.h>
+#include <linux/kprobes.h>
 #include <linux/kthread.h>
 #include <linux/ww_mutex.h>
 
@@ -22,6 +22,9 @@ struct rival {
 	struct mock_queue *mq;
 	struct dma_resv *resv[2];
 	struct dma_buf *dbuf;
+	struct dma_fence *fence;
+	/* The round that it may begin, and the last one that it has ended. */
+	unsigned int go, done;
 	atomic_t rounds, errors;
 };
 
@@ -43,6 +46,40 @@ static struct rival *start_rival(struct kunit *test, int (*thread)(void *data),
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
 	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, stop_rival, task));
 	return rival;
+}
+
+/* Waits, without sleeping, for the next round. Returns whether there is one. */
+static bool next_round(struct rival *rival)
+{
+	/* Pairs with the release in begin_round(). */
+	while (smp_load_acquire(&rival->go) == rival->done) {
+		if (kthread_should_stop())
+			return false;
+		cond_resched();
+	}
+	return true;
+}
+
+static void end_round(struct rival *rival)
+{
+	/* Pairs with the acquire in wait_for_round(). */
+	smp_store_release(&rival->done, rival->done + 1);
+}
+
+static void begin_round(struct rival *rival)
+{
+	/* Pairs with the acquire in next_round(). */
+	smp_store_release(&rival->go, rival->go + 1);
+}
+
+static void wait_for_round(struct rival *rival)
+{
+	unsigned long limit = jiffies + 60 * HZ;
+
+	/* Pairs with the release in end_round(). */
+	while (smp_load_acquire(&rival->done) != rival->go && time_before(jiffies, limit))
+		cond_resched();
+	KUNIT_ASSERT_EQ(rival->test, rival->go, rival->done);
 }
 
 /* Locks the second object first, as a GPU driver may. */
@@ -121,8 +158,7 @@ static void job_contention(struct kunit *test)
 			    &(struct rival){ .resv = { dbuf[0]->resv, dbuf[1]->resv } });
 
 	for (round = 0; round < ROUNDS || atomic_read(&rival->rounds) < ROUNDS; ++round) {
-		KUNIT_ASSERT_EQ(test, 0, vb2_job_attach_release_fences(mock_vb(dst, 0),
-								       mock_vb(src, 0)));
+		KUNIT_ASSERT_EQ(test, 0, mock_attach_job(mock_vb(dst, 0), mock_vb(src, 0)));
 		KUNIT_ASSERT_TRUE(test, mock_reader_waits(dbuf[0]));
 		KUNIT_ASSERT_TRUE(test, mock_writer_waits(dbuf[1]));
 		mock_done(dst, 0, VB2_BUF_STATE_DONE);
@@ -146,7 +182,7 @@ static int attach_and_end(void *data)
 	while (!kthread_should_stop()) {
 		unsigned int index;
 
-		if (vb2_buffer_attach_release_fence(vb))
+		if (mock_attach_job(vb, NULL))
 			atomic_inc(&rival->errors);
 		vb2_buffer_done(vb, VB2_BUF_STATE_DONE);
 		if (vb2_core_dqbuf(q, &index, NULL, true) || vb2_core_qbuf(q, vb, NULL, NULL))
@@ -237,50 +273,240 @@ static void consumer(struct kunit *test)
 		   round);
 }
 
-static int close_at_once(void *data)
+/*
+ * A program that dequeues its buffer when the fence is signalled, or as soon as it can. In the one
+ * case there is a buffer, in the other one the fence is signalled, and with the job's result.
+ */
+static int dequeue(void *data)
 {
 	struct rival *rival = data;
+	struct vb2_queue *q = &rival->mq->q;
 
-	while (!kthread_should_stop()) {
-		struct dma_buf *dbuf = READ_ONCE(rival->dbuf);
+	while (next_round(rival)) {
+		bool after_fence = rival->done % 2;
+		unsigned int index, tries = 0;
 
-		if (dbuf) {
-			__fput_sync(dbuf->file);
-			WRITE_ONCE(rival->dbuf, NULL);
+		while (after_fence && !dma_fence_is_signaled(rival->fence) &&
+		       !kthread_should_stop())
+			cond_resched();
+		while (vb2_core_dqbuf(q, &index, NULL, true) && !kthread_should_stop()) {
+			++tries;
+			cond_resched();
 		}
-		cond_resched();
+		if ((after_fence && tries) || dma_fence_get_status(rival->fence) != -EIO)
+			atomic_inc(&rival->errors);
+		end_round(rival);
 	}
 	return 0;
 }
 
-/* The last descriptor is being closed by one thread while another one asks for it. */
-static void export_while_closing(struct kunit *test)
+static void dequeued_with_the_fence(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test);
+	struct dma_buf *dbuf = mock_export(mq, 0, 0);
+	struct rival *rival = start_rival(test, dequeue, &(struct rival){ .mq = mq });
+	unsigned int round;
+
+	for (round = 0; round < ROUNDS; ++round) {
+		KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+		KUNIT_ASSERT_EQ(test, 0, dma_resv_get_singleton(dbuf->resv, DMA_RESV_USAGE_READ,
+								&rival->fence));
+		KUNIT_ASSERT_NOT_NULL(test, rival->fence);
+		begin_round(rival);
+		udelay(round % HOLD_US);
+		mock_done(mq, 0, VB2_BUF_STATE_ERROR);
+		wait_for_round(rival);
+		dma_fence_put(rival->fence);
+		KUNIT_ASSERT_EQ(test, 0, atomic_read(&rival->errors));
+		mock_qbuf(mq, 0);
+	}
+}
+
+#ifdef CONFIG_KPROBES
+/* The thread that returns a buffer, held when that can be dequeued, until it is freed. */
+static struct {
+	struct task_struct *task;
+	bool begun, over;
+	unsigned int index;
+} held;
+
+static int hold_release(struct kprobe *kp, struct pt_regs *regs)
+{
+	unsigned int ms;
+
+	if (current != READ_ONCE(held.task))
+		return 0;
+	WRITE_ONCE(held.begun, true);
+	for (ms = 0; ms < 5000 && !READ_ONCE(held.over); ++ms)
+		mdelay(1);
+	return 0;
+}
+
+/* The trace event of a done buffer looks at it, and so must be before. */
+static void see_done(void *data, struct vb2_queue *q, struct vb2_buffer *vb)
+{
+	if (current == READ_ONCE(held.task))
+		held.index = vb->index;
+}
+
+static struct kprobe release_probe;
+
+static void unregister_release_probe(void *unused)
+{
+	unregister_kprobe(&release_probe);
+}
+
+static int dequeue_and_free(void *data)
+{
+	struct rival *rival = data;
+	struct vb2_queue *q = &rival->mq->q;
+	unsigned int index, count = 0;
+
+	set_cpus_allowed_ptr(current, cpumask_of(cpumask_last(cpu_online_mask)));
+	while (next_round(rival)) {
+		end_round(rival);
+		while (!READ_ONCE(held.begun) && !kthread_should_stop())
+			cond_resched();
+		if (vb2_core_dqbuf(q, &index, NULL, true) ||
+		    dma_fence_get_status(rival->fence) != -EIO ||
+		    vb2_core_streamoff(q, q->type) ||
+		    vb2_core_reqbufs(q, VB2_MEMORY_MMAP, 0, &count))
+			atomic_inc(&rival->errors);
+		WRITE_ONCE(held.over, true);
+	}
+	return 0;
+}
+
+/* A buffer that can be dequeued is dequeued and freed while vb2_buffer_done() has yet to signal. */
+static void freed_before_the_signal(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test);
+	struct dma_buf *dbuf = mock_export(mq, 0, 0);
+	struct rival *rival;
+
+	if (num_online_cpus() < 2)
+		kunit_skip(test, "needs two processors");
+	memset(&held, 0, sizeof(held));
+	held.index = UINT_MAX;
+	/* A kprobe that was registered before holds its address, which must not be given again. */
+	release_probe = (struct kprobe){
+		.symbol_name = "vb2_queue_end_release",
+		.pre_handler = hold_release,
+	};
+	if (register_kprobe(&release_probe))
+		kunit_skip(test, "vb2_queue_end_release() cannot be probed");
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, unregister_release_probe, NULL));
+	mock_trace(test, "vb2_buf_done", see_done, NULL);
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	rival = start_rival(test, dequeue_and_free,
+			    &(struct rival){ .mq = mq, .fence = mock_seen(test, dbuf) });
+	set_cpus_allowed_ptr(current, cpumask_of(cpumask_first(cpu_online_mask)));
+	begin_round(rival);
+	wait_for_round(rival);
+
+	WRITE_ONCE(held.task, current);
+	mock_done(mq, 0, VB2_BUF_STATE_ERROR);
+	WRITE_ONCE(held.task, NULL);
+	KUNIT_EXPECT_TRUE(test, held.begun);
+	KUNIT_EXPECT_TRUE(test, held.over);
+	KUNIT_EXPECT_EQ(test, 0, held.index);
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&rival->errors));
+	KUNIT_EXPECT_EQ(test, 0, vb2_get_num_buffers(&mq->q));
+}
+#endif
+
+/* Attaches, and looks for the fence in @dbuf, if given. Returns whether something is wrong. */
+static bool attach_and_look(struct vb2_buffer *vb, struct dma_buf *dbuf)
+{
+	return mock_attach_job(vb, NULL) || (dbuf && !mock_reader_waits(dbuf));
+}
+
+static int attach_too(void *data)
+{
+	struct rival *rival = data;
+
+	while (next_round(rival)) {
+		if (attach_and_look(vb2_get_buffer(&rival->mq->q, 0), rival->dbuf))
+			atomic_inc(&rival->errors);
+		end_round(rival);
+	}
+	return 0;
+}
+
+/* Of two that attach a buffer, one publishes a fence, with a timeout. Both may rely on it. */
+static void attached_twice(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_START(test);
+	struct dma_buf *dbuf = mock_export(mq, 0, 0);
+	struct rival *rival = start_rival(test, attach_too, &(struct rival){ .mq = mq });
+	unsigned int round;
+
+	for (round = 0; round < ROUNDS; ++round) {
+		unsigned long limit = jiffies + 20 * HZ;
+		/* Some jobs end by their timeout, which may be before one has looked. */
+		bool late = round % 100 == 99;
+
+		if (late)
+			mock_set_timeout(test, 20);
+		rival->dbuf = late ? NULL : dbuf;
+		begin_round(rival);
+		udelay(round * 7 % HOLD_US);
+		KUNIT_ASSERT_FALSE(test, attach_and_look(mock_vb(mq, 0), rival->dbuf));
+		wait_for_round(rival);
+		KUNIT_ASSERT_EQ(test, 0, atomic_read(&rival->errors));
+		if (!late)
+			KUNIT_ASSERT_EQ(test, 1, mock_count(test, dbuf));
+		while (late && mock_writer_waits(dbuf) && time_before(jiffies, limit))
+			msleep(20);
+		KUNIT_ASSERT_EQ(test, !late, mock_writer_waits(dbuf));
+		if (late)
+			mock_set_timeout(test, 10000);
+		mock_done(mq, 0, VB2_BUF_STATE_DONE);
+		KUNIT_ASSERT_EQ(test, 0, mock_count(test, dbuf));
+		mock_dqbuf(mq);
+		mock_qbuf(mq, 0);
+	}
+}
+
+static int export_too(void *data)
+{
+	struct rival *rival = data;
+
+	while (next_round(rival)) {
+		rival->dbuf = mock_expbuf(vb2_get_buffer(&rival->mq->q, 0), 0, O_RDONLY);
+		end_round(rival);
+	}
+	return 0;
+}
+
+/* An export brings an object into use just when a job is armed. */
+static void export_while_arming(struct kunit *test)
 {
 	struct mock_queue *mq = MOCK_OPEN(test);
-	struct rival *rival = start_rival(test, close_at_once, &(struct rival){ });
-	struct dma_buf *dbuf;
-	unsigned int round, same = 0;
+	struct rival *rival = start_rival(test, export_too, &(struct rival){ .mq = mq });
+	unsigned int round;
 
 	for (round = 0; round < ROUNDS / 2; ++round) {
-		struct dma_buf *again;
+		struct dma_buf *dbuf;
 
+		/* New memory, of which one object is in use */
+		mock_run(mq);
 		dbuf = mock_export(mq, 0, 0);
-		get_dma_buf(dbuf);
+		begin_round(rival);
+		udelay(round * 7 % HOLD_US);
+		KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+		wait_for_round(rival);
+		KUNIT_ASSERT_NOT_NULL(test, rival->dbuf);
+		KUNIT_ASSERT_PTR_NE(test, dbuf->resv, rival->dbuf->resv);
+		KUNIT_EXPECT_EQ(test, 1, mock_count(test, dbuf));
+		KUNIT_EXPECT_EQ(test, 1, mock_count(test, rival->dbuf));
+		mock_streamoff(mq);
+		KUNIT_EXPECT_EQ(test, 0, mock_count(test, rival->dbuf));
+		mock_put_dmabuf(rival->dbuf);
 		mock_close(test, dbuf);
-		/* Now it is the only reference, and the rival's. */
-		WRITE_ONCE(rival->dbuf, dbuf);
-		ndelay(round * 97 % 5000);
-		again = mock_export(mq, 0, 0);
-		same += again == dbuf;
-		KUNIT_ASSERT_GE(test, file_count(again->file), 1);
-		KUNIT_ASSERT_PTR_EQ(test, again, again->file->private_data);
-		while (READ_ONCE(rival->dbuf))
-			cond_resched();
-		KUNIT_ASSERT_PTR_EQ(test, again, mock_export(mq, 0, 0));
-		mock_close(test, again);
-		mock_close(test, again);
+		mock_reqbufs(mq, VB2_MEMORY_MMAP, 0);
+		mock_reqbufs(mq, VB2_MEMORY_MMAP, 1);
 	}
-	kunit_info(test, "%u of %u were caught alive\n", same, round);
 }
 
 struct interrupt {
@@ -351,7 +577,12 @@ static struct kunit_case races_cases[] = {
 	KUNIT_CASE_SLOW(job_contention),
 	KUNIT_CASE_SLOW(two_queues),
 	KUNIT_CASE_SLOW(consumer),
-	KUNIT_CASE_SLOW(export_while_closing),
+	KUNIT_CASE_SLOW(dequeued_with_the_fence),
+#ifdef CONFIG_KPROBES
+	KUNIT_CASE(freed_before_the_signal),
+#endif
+	KUNIT_CASE_SLOW(attached_twice),
+	KUNIT_CASE_SLOW(export_while_arming),
 	KUNIT_CASE_SLOW(interrupt_and_streamoff),
 	{ }
 };

@@ -76,36 +76,42 @@ static void only_the_one_that_is_late(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1, dma_fence_get_status(other));
 }
 
-static void timeout_of_zero(struct kunit *test)
+/* Every job has the full timeout: the timer of an earlier one that has ended finds it early. */
+static void after_a_short_job(struct kunit *test)
 {
 	struct mock_queue *mq = MOCK_START(test);
+	struct dma_buf *dbuf = mock_export(mq, 0, 0);
 	struct dma_fence *fence;
-
-	mock_set_timeout(test, 0);
-	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
-	fence = mock_seen(test, mock_export(mq, 0, 0));
-	KUNIT_EXPECT_EQ(test, 0, dma_fence_wait_timeout(fence, false, msecs_to_jiffies(300)));
-	mock_done(mq, 0, VB2_BUF_STATE_DONE);
-	KUNIT_EXPECT_EQ(test, 1, dma_fence_get_status(fence));
-}
-
-/* Every job has the full timeout, whatever was left of the previous one. */
-static void stopped_by_done(struct kunit *test)
-{
-	struct mock_queue *mq = MOCK_START(test);
-	struct dma_fence *fence;
+	ktime_t begin;
 
 	mock_set_timeout(test, MOCK_TIMEOUT);
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
 	mock_done(mq, 0, VB2_BUF_STATE_DONE);
 	KUNIT_ASSERT_EQ(test, 0, mock_dqbuf(mq));
+	/* Its timer is set anew then, for this one. */
+	mock_set_timeout(test, 3 * MOCK_TIMEOUT);
+	mock_qbuf(mq, 0);
+	begin = ktime_get();
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	fence = mock_seen(test, dbuf);
+	KUNIT_ASSERT_GT(test, dma_fence_wait_timeout(fence, false, LONG), 0);
+	KUNIT_EXPECT_GE(test, ktime_ms_delta(ktime_get(), begin), 3 * MOCK_TIMEOUT - 1);
+	KUNIT_EXPECT_EQ(test, -ETIMEDOUT, dma_fence_get_status(fence));
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
 
+	/* And earlier, for a shorter one */
+	KUNIT_ASSERT_EQ(test, 0, mock_dqbuf(mq));
 	mock_set_timeout(test, 10000);
 	mock_qbuf(mq, 0);
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
-	fence = mock_seen(test, mock_export(mq, 0, 0));
-	KUNIT_EXPECT_EQ(test, 0, dma_fence_wait_timeout(fence, false,
-							msecs_to_jiffies(3 * MOCK_TIMEOUT)));
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	KUNIT_ASSERT_EQ(test, 0, mock_dqbuf(mq));
+	mock_set_timeout(test, MOCK_TIMEOUT);
+	mock_qbuf(mq, 0);
+	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+	fence = mock_seen(test, dbuf);
+	KUNIT_ASSERT_GT(test, dma_fence_wait_timeout(fence, false, 5 * HZ), 0);
+	KUNIT_EXPECT_EQ(test, -ETIMEDOUT, dma_fence_get_status(fence));
 }
 
 static void stopped_by_release(struct kunit *test)
@@ -130,40 +136,110 @@ static bool is_timer_of(struct timer_list *timer, const void *release_fence)
 	return (unsigned long)timer - (unsigned long)release_fence < 512;
 }
 
-struct timer_count {
+struct timer_use {
 	const void *release_fence;
-	atomic_t seen;
+	atomic_t starts, cancels, expiries;
+	unsigned long expires, flags;
 };
 
-static void count_timer(void *data, struct timer_list *timer, unsigned long baseclk)
+static void see_start(void *data, struct timer_list *timer, unsigned long bucket_expiry)
 {
-	struct timer_count *count = data;
+	struct timer_use *use = data;
 
-	if (is_timer_of(timer, count->release_fence))
-		atomic_inc(&count->seen);
+	if (!is_timer_of(timer, use->release_fence))
+		return;
+	use->expires = timer->expires;
+	use->flags = timer->flags;
+	atomic_inc(&use->starts);
 }
 
-/* The timer of a job that has ended does not expire: drivers end thousands of jobs per timeout. */
-static void no_timer_after_done(struct kunit *test)
+static void see_cancel(void *data, struct timer_list *timer)
 {
-	struct timer_count *count = kunit_kzalloc(test, sizeof(*count), GFP_KERNEL);
-	struct mock_queue *mq = MOCK_START(test);
+	struct timer_use *use = data;
 
-	KUNIT_ASSERT_NOT_NULL(test, count);
-	count->release_fence = mock_vb(mq, 0)->release_fence;
-	mock_trace(test, "timer_expire_entry", count_timer, count);
+	if (is_timer_of(timer, use->release_fence))
+		atomic_inc(&use->cancels);
+}
+
+static void see_expiry(void *data, struct timer_list *timer, unsigned long baseclk)
+{
+	struct timer_use *use = data;
+
+	if (is_timer_of(timer, use->release_fence))
+		atomic_inc(&use->expiries);
+}
+
+static struct timer_use *watch_timer(struct kunit *test)
+{
+	struct timer_use *use = kunit_kzalloc(test, sizeof(*use), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, use);
+	mock_trace(test, "timer_start", see_start, use);
+	mock_trace(test, "timer_cancel", see_cancel, use);
+	mock_trace(test, "timer_expire_entry", see_expiry, use);
+	return use;
+}
+
+/* Drivers end many jobs per timeout: all of one buffer cost one timer together. */
+static void one_timer_for_many_jobs(struct kunit *test)
+{
+	struct timer_use *use = watch_timer(test);
+	struct mock_queue *mq = MOCK_START(test);
+	unsigned int job;
+
+	use->release_fence = mock_vb(mq, 0)->release_fence;
+	for (job = 0; job < 30; ++job) {
+		KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+		mock_done(mq, 0, VB2_BUF_STATE_DONE);
+		KUNIT_ASSERT_EQ(test, 0, mock_dqbuf(mq));
+		mock_qbuf(mq, 0);
+		/* All together last longer than a slot of the timer wheel. */
+		msleep(50);
+	}
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&use->starts));
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&use->cancels));
+
+	/* When all have ended, it expires once more, and finds nothing to do. */
 	mock_set_timeout(test, MOCK_TIMEOUT);
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
 	mock_done(mq, 0, VB2_BUF_STATE_DONE);
-	msleep(2 * MOCK_TIMEOUT);
-	KUNIT_EXPECT_EQ(test, 0, atomic_read(&count->seen));
+	msleep(3 * MOCK_TIMEOUT);
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&use->expiries));
+	use->release_fence = NULL;
+}
 
-	/* It is the right timer that was counted. */
-	KUNIT_ASSERT_EQ(test, 0, mock_dqbuf(mq));
-	mock_qbuf(mq, 0);
-	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
-	msleep(2 * MOCK_TIMEOUT);
-	KUNIT_EXPECT_EQ(test, 1, atomic_read(&count->seen));
+/* The default timeout, what the queue asks for, and what it gets. */
+static const struct {
+	unsigned int timeout_ms, queue_ms, result_ms;
+} timeouts[] = {
+	{ 3000, 0, 3000 }, { 1, 0, 1 }, { 3000, 5000, 5000 }, { 3000, 2000, 3000 },
+	{ 3000, 10000, 10000 }, { 3000, 60000, 10000 }, { 3000, UINT_MAX, 10000 },
+};
+
+static void of_the_queue(struct kunit *test)
+{
+	struct timer_use *use = watch_timer(test);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(timeouts); ++i) {
+		unsigned long length = msecs_to_jiffies(timeouts[i].result_ms), before, after;
+		struct mock_queue *mq = MOCK_START(test);
+
+		use->release_fence = mock_vb(mq, 0)->release_fence;
+		atomic_set(&use->starts, 0);
+		mock_set_timeout(test, timeouts[i].timeout_ms);
+		vb2_queue_set_release_fence_timeout(&mq->q, timeouts[i].queue_ms);
+		before = jiffies;
+		KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
+		after = jiffies;
+		KUNIT_ASSERT_LE(test, 1, atomic_read(&use->starts));
+		/* Neither later, nor earlier */
+		KUNIT_EXPECT_TRUE(test, time_after_eq(use->expires, before + length));
+		KUNIT_EXPECT_TRUE(test, time_before_eq(use->expires, after + length));
+		/* Nor only when the processor is woken up for something else */
+		KUNIT_EXPECT_EQ(test, 0, use->flags & (TIMER_DEFERRABLE | TIMER_PINNED));
+		use->release_fence = NULL;
+	}
 }
 
 /* A queue that is released while the timer callback of its buffer runs. */
@@ -225,7 +301,7 @@ static void release_waits_for_timer(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, slow->waited);
 }
 
-/* A timeout between the start of the timer and the end of arming. */
+/* A timeout between the start of the timer and the publication of the fence. */
 struct slow_start {
 	const void *release_fence;
 	unsigned int starts, ends;
@@ -243,12 +319,11 @@ static void slow_down_start(void *data, struct timer_list *timer, unsigned long 
 	mdelay(5 * jiffies_to_msecs(1) + 20);
 }
 
-static void note_end(void *data, struct vb2_buffer *vb, u64 context, u64 seqno, int result)
+static void note_end(void *data, struct vb2_queue *q, unsigned int index, u64 context, u64 seqno,
+		     int result)
 {
 	struct slow_start *start = data;
 
-	if (vb->release_fence != start->release_fence)
-		return;
 	start->ends++;
 	start->result = result;
 }
@@ -287,6 +362,7 @@ static void expires_while_arming(struct kunit *test)
 	} while (!while_arming && ++tries < SLOW_STARTS);
 	KUNIT_EXPECT_TRUE(test, while_arming);
 
+	/* What the next job publishes is not signalled. */
 	start->release_fence = NULL;
 	mock_set_timeout(test, 10000);
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
@@ -295,13 +371,14 @@ static void expires_while_arming(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, mock_writer_waits(dbuf));
 }
 
-/* A timer callback that begins when its job ends, and is delayed until the next job starts. */
+/* A timer callback that begins when its job ends, and is delayed until the next job has begun. */
 struct late_timer {
 	struct vb2_buffer *vb;
 	struct dma_fence *first;
 	struct work_struct next_job;
-	bool begun, job_ended;
+	bool begun, job_begun;
 	int status, error;
+	ktime_t begin;
 };
 
 /* On another processor than the timer callback. */
@@ -314,10 +391,11 @@ static void begin_next_job(struct work_struct *work)
 	vb2_buffer_done(late->vb, VB2_BUF_STATE_DONE);
 	late->status = dma_fence_get_status(late->first);
 	late->error = vb2_core_dqbuf(q, &index, NULL, true) ?:
-		       vb2_core_qbuf(q, late->vb, NULL, NULL);
-	WRITE_ONCE(late->job_ended, true);
+		      vb2_core_qbuf(q, late->vb, NULL, NULL);
+	late->begin = ktime_get();
 	if (!late->error)
-		late->error = vb2_buffer_attach_release_fence(late->vb);
+		late->error = mock_attach_job(late->vb, NULL);
+	WRITE_ONCE(late->job_begun, true);
 }
 
 /* Runs when a timer has expired, just before its callback. */
@@ -330,10 +408,8 @@ static void hold_timer(void *data, struct timer_list *timer, unsigned long basec
 		return;
 	schedule_work_on(cpumask_any_but(cpu_online_mask, smp_processor_id()), &late->next_job);
 	/* The other processor may be an emulated one on a busy machine. */
-	for (ms = 0; ms < 8000 && !READ_ONCE(late->job_ended); ++ms)
+	for (ms = 0; ms < 8000 && !READ_ONCE(late->job_begun); ++ms)
 		mdelay(1);
-	/* Time for the next job to begin, if nothing keeps it from that. */
-	mdelay(50);
 }
 
 static void late_timer_spares_next_job(struct kunit *test)
@@ -342,6 +418,8 @@ static void late_timer_spares_next_job(struct kunit *test)
 	struct mock_queue *mq = MOCK_START(test);
 	unsigned long limit = jiffies + 20 * HZ;
 	struct dma_buf *dbuf;
+	unsigned int ms;
+	bool waits;
 
 	KUNIT_ASSERT_NOT_NULL(test, late);
 	if (num_online_cpus() < 2)
@@ -352,22 +430,27 @@ static void late_timer_spares_next_job(struct kunit *test)
 	mock_set_timeout(test, MOCK_TIMEOUT);
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
 	late->first = mock_seen(test, dbuf);
-	/* For the next job. */
-	mock_set_timeout(test, 10000);
+	/* For the next job */
+	mock_set_timeout(test, 2000);
 	mock_trace(test, "timer_expire_entry", hold_timer, late);
 
-	while (!READ_ONCE(late->job_ended) && time_before(jiffies, limit))
+	while (!READ_ONCE(late->job_begun) && time_before(jiffies, limit))
 		msleep(20);
 	flush_work(&late->next_job);
-	KUNIT_ASSERT_TRUE(test, late->job_ended);
+	KUNIT_ASSERT_TRUE(test, late->job_begun);
 	KUNIT_ASSERT_EQ(test, 1, late->status);
 	KUNIT_ASSERT_EQ(test, 0, late->error);
 
 	/* By now the timer callback has returned. */
 	msleep(200);
-	KUNIT_EXPECT_EQ(test, 0, dma_fence_get_status(mock_seen(test, dbuf)));
-	mock_done(mq, 0, VB2_BUF_STATE_DONE);
+	waits = mock_writer_waits(dbuf);
+	if (ktime_ms_delta(ktime_get(), late->begin) < 2000)
+		KUNIT_EXPECT_TRUE(test, waits);
+	/* And the timer has not forgotten the job. */
+	for (ms = 0; ms < jiffies_to_msecs(LONG) && mock_writer_waits(dbuf); ms += 20)
+		msleep(20);
 	KUNIT_EXPECT_FALSE(test, mock_writer_waits(dbuf));
+	mock_done(mq, 0, VB2_BUF_STATE_DONE);
 }
 
 #define RACES	200
@@ -476,10 +559,10 @@ static struct kunit_case timeout_cases[] = {
 	KUNIT_CASE(timed_out),
 	KUNIT_CASE(usable_afterwards),
 	KUNIT_CASE(only_the_one_that_is_late),
-	KUNIT_CASE(timeout_of_zero),
-	KUNIT_CASE(stopped_by_done),
+	KUNIT_CASE(after_a_short_job),
 	KUNIT_CASE(stopped_by_release),
-	KUNIT_CASE(no_timer_after_done),
+	KUNIT_CASE(one_timer_for_many_jobs),
+	KUNIT_CASE(of_the_queue),
 	KUNIT_CASE(release_waits_for_timer),
 	KUNIT_CASE(expires_while_arming),
 	KUNIT_CASE(late_timer_spares_next_job),
