@@ -48,7 +48,7 @@ ROWS = [
         "start of a job",
         ["jobs", "start of a job"],
         ["arm"],
-        ["next_job", "attach", "attach_ordered", "attach_imported", "attach_job"],
+        ["next_job", "attach", "attach_imported", "attach_job"],
         ["start of a job", "jobs"],
         ["armed"],
     ),

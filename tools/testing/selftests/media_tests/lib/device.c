@@ -26,7 +26,7 @@
 #define DEFAULT_DELAY_US	10000
 #define DEFAULT_TRANSTIME_MS	40
 #define DEFAULT_WATCHDOG_MS	2000
-#define DEFAULT_TIMEOUT_MS	10000
+#define DEFAULT_TIMEOUT_MS	3000
 
 const struct test_device device_rga = {
 	.block = "rga",

@@ -7,7 +7,9 @@
  * system dma-heap. What is missing for a case makes it a skipped one, with the reason.
  */
 
+#include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -24,6 +26,9 @@
 /* A job that was over before the case had asked takes so many times as long the next time. */
 #define LONGER		4
 #define LONGEST_MS	(JOB_MS * LONGER * LONGER)
+
+/* The default timeout of fences */
+#define TIMEOUT_MS	3000
 
 /* Status of a sync_file; 1 and negative errors are the kernel's. */
 #define PENDING		0
@@ -296,6 +301,32 @@ TEST_F(release_fences, of_one_job)
 		dequeue(_metadata, &self->vim2m);
 	} while (again);
 	EXPECT_EQ(variant->on, busy);
+}
+
+/* For jobs that take longer than the default timeout, vim2m asks for a longer one. */
+TEST_F(release_fences, long_job)
+{
+	if (!variant->on)
+		return;
+	set_job_ms(_metadata, &self->vim2m, TIMEOUT_MS + 1000);
+	start(_metadata, &self->vim2m);
+	self->fence = dmabuf_fence(picture_of(&self->vim2m, 0), DMA_BUF_SYNC_READ);
+	EXPECT_EQ(1, fence_wait(self->fence, SOON_MS));
+	dequeue(_metadata, &self->vim2m);
+}
+
+/* A fence ends, and no later than after 10 s. */
+TEST_F(release_fences, timeout_bounds)
+{
+	char was[16];
+
+	ASSERT_EQ(0, read_text(FENCE_TIMEOUT, was, sizeof(was)));
+	EXPECT_EQ(TIMEOUT_MS, atoi(was));
+	EXPECT_EQ(-EINVAL, timeout_set(0));
+	EXPECT_EQ(-EINVAL, timeout_set(10001));
+	EXPECT_EQ(0, timeout_set(1));
+	EXPECT_EQ(0, timeout_set(10000));
+	EXPECT_EQ(0, write_text(FENCE_TIMEOUT, was));
 }
 
 /* DMA_BUF_IOCTL_SYNC, with which a processor begins to read, waits. */

@@ -6,11 +6,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <drm/drm.h>
+
 #include "kselftest_harness.h"
+#include "consumer.h"
 #include "jobs.h"
 
 /*
@@ -138,6 +142,50 @@ TEST_F_TIMEOUT(export, no_descriptor_left, CASE_S)
 	EXPECT_EQ(1, dmabuf_ready(dmabuf, POLLIN | POLLOUT, 0));
 	close(dmabuf);
 	EXPECT_EQ(before, dmabuf_count());
+	still_works(_metadata, &self->jobs);
+}
+
+/*
+ * Each export is a file and a GEM object of its own: an epoll set forgets one that is closed, and
+ * takes the next, and a GEM handle for one is none for another.
+ */
+TEST_F_TIMEOUT(export, own_file, CASE_S)
+{
+	struct epoll_event event = { .events = EPOLLIN }, events[2];
+	struct drm_prime_handle handles[2] = {};
+	struct drm_gem_close first = {};
+	int fds[2], epoll, vkms, i;
+
+	epoll = epoll_create1(EPOLL_CLOEXEC);
+	ASSERT_LE(0, epoll);
+	for (i = 0; i < 2; i++) {
+		fds[i] = m2m_export(&self->jobs.m2m, M2M_CAPTURE, 0, O_RDWR);
+		ASSERT_LE(0, fds[i]);
+		ASSERT_EQ(0, epoll_ctl(epoll, EPOLL_CTL_ADD, fds[i], &event));
+	}
+	EXPECT_EQ(2, epoll_wait(epoll, events, 2, 0));
+	close(fds[1]);
+	EXPECT_EQ(1, epoll_wait(epoll, events, 2, 0));
+	fds[1] = m2m_export(&self->jobs.m2m, M2M_CAPTURE, 0, O_RDWR);
+	ASSERT_LE(0, fds[1]);
+	EXPECT_EQ(0, epoll_ctl(epoll, EPOLL_CTL_ADD, fds[1], &event));
+	close(epoll);
+
+	vkms = open_card("vkms");
+	for (i = 0; vkms >= 0 && i < 2; i++) {
+		handles[i].fd = fds[i];
+		EXPECT_EQ(0, ioctl(vkms, DRM_IOCTL_PRIME_FD_TO_HANDLE, &handles[i]));
+	}
+	if (vkms >= 0) {
+		EXPECT_NE(handles[0].handle, handles[1].handle);
+		first.handle = handles[0].handle;
+		EXPECT_EQ(0, ioctl(vkms, DRM_IOCTL_GEM_CLOSE, &first));
+		EXPECT_EQ(0, ioctl(vkms, DRM_IOCTL_PRIME_HANDLE_TO_FD, &handles[1]));
+		close(handles[1].fd);
+		close(vkms);
+	}
+	close(fds[0]);
+	close(fds[1]);
 	still_works(_metadata, &self->jobs);
 }
 
