@@ -210,8 +210,8 @@ mod tests {
         assert!(!sysfs.kernel_has_fences());
         let common = root.join("module/videobuf2_common/parameters");
         fs::create_dir_all(&common).unwrap();
-        fs::write(common.join("release_fence_timeout_ms"), "10000\n").unwrap();
-        assert_eq!(sysfs.timeout_ms(), Some(10_000));
+        fs::write(common.join("release_fence_timeout_ms"), "3000\n").unwrap();
+        assert_eq!(sysfs.timeout_ms(), Some(3_000));
         fs::remove_dir_all(root).unwrap();
     }
 }

@@ -111,7 +111,6 @@ fn row(sysfs: &Sysfs, path: &Path) -> Row {
 
 fn render(listing: &Listing) -> String {
     let fences = match listing.release_fence_timeout_ms {
-        Some(0) => "with release fences, no timeout".to_owned(),
         Some(ms) => format!("with release fences, timeout {ms} ms"),
         None => "without release fences (or videobuf2 is not loaded)".to_owned(),
     };
@@ -157,7 +156,7 @@ mod tests {
         Listing {
             head: Head::new(),
             kernel_has_release_fences: true,
-            release_fence_timeout_ms: Some(10_000),
+            release_fence_timeout_ms: Some(3_000),
             nodes,
         }
     }
