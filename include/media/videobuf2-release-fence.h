@@ -66,6 +66,8 @@ int vb2_job_attach_release_fences(struct vb2_buffer *dst, struct vb2_buffer *src
  * @vb:		the buffer
  *
  * Context: Any.
+ *
+ * Return: true if the buffer has a fence that is not signalled
  */
 bool vb2_buffer_release_fence_pending(const struct vb2_buffer *vb);
 

@@ -21,11 +21,14 @@ checkpatch()
 
 style_patches()
 {
-	local files
-	mapfile -t files < <(patch_files)
-	((${#files[@]})) || { echo "no patches"; return 1; }
+	local files upstream
+	mapfile -t files < <(patch_files | grep -v '/fixes/upstream/')
+	mapfile -t upstream < <(patch_files | grep '/fixes/upstream/')
+	((${#files[@]} && ${#upstream[@]})) || { echo "no patches"; return 1; }
 	# The tree has none of the kernel's commits, so it does not know those that a patch mends.
-	checkpatch --ignore UNKNOWN_COMMIT_ID "${files[@]}"
+	checkpatch --ignore UNKNOWN_COMMIT_ID "${files[@]}" || return
+	# They begin as in stable kernels: commit ... upstream.
+	checkpatch --ignore UNKNOWN_COMMIT_ID,GIT_COMMIT_ID "${upstream[@]}"
 }
 
 style_files()

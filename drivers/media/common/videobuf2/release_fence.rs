@@ -200,14 +200,15 @@ impl JobBuffer<'_> {
         }
         alloc.set_expires(expires);
         let fence = alloc.init(&owner.context);
+        let (context, seqno) = (fence.as_fence().context(), fence.as_fence().seqno());
+        // Before another thread can end it, and report that.
+        // SAFETY: `vb` is alive by the invariants of `ReleaseFence`.
+        unsafe { bindings::vb2_release_fence_report_armed(owner.vb, context, seqno) };
         // Claimed before consumers can see it, so that no other attach publishes one, too.
         if !owner.slot.claim(&fence) {
             return false;
         }
         Slot::start_timer(expires, |expires| owner.reduce_timer(expires));
-        let (context, seqno) = (fence.as_fence().context(), fence.as_fence().seqno());
-        // SAFETY: `vb` is alive by the invariants of `ReleaseFence`.
-        unsafe { bindings::vb2_release_fence_report_armed(owner.vb, context, seqno) };
         let _section = slots.add(&fence, usage);
         true
     }

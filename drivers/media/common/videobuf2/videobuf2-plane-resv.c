@@ -66,7 +66,9 @@ static int use_one_more(struct vb2_plane_objs *plane, unsigned int n)
 
 	dma_resv_lock(&plane->objs[0], NULL);
 	/* Unless another export was faster */
-	if (plane->count == n && !WARN_ON_ONCE(!dma_resv_trylock(&plane->objs[n]))) {
+	if (plane->count == n && WARN_ON_ONCE(!dma_resv_trylock(&plane->objs[n]))) {
+		ret = -EBUSY;
+	} else if (plane->count == n) {
 		ret = dma_resv_copy_fences(&plane->objs[n], &plane->objs[0]);
 		dma_resv_unlock(&plane->objs[n]);
 		if (!ret)

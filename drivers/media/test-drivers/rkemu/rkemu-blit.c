@@ -9,15 +9,14 @@
  * The registers count. Where the driver fills them so that something else comes out than user space
  * has asked for, that comes out:
  *
- * - Strides are in words of 32 bits. The driver drops the remainder, so lines slide if they are not
- *   a multiple of 4 bytes long: YUV with a width of 34, say.
  * - The driver writes the source's stride twice. The field of 10 bits that it calls vir_stride
  *   overflows at 4 KiB; the one of 15 bits that it calls vir_width is what is used here.
  * - The destination's sizes have 12 bits, so they are modulo 4096, while the driver allows 8192.
  * - Mode X mirrors along X, that is left and right: from the right corner, with which the driver
  *   pairs it, nothing else stays within the rectangle. The driver sets it for V4L2_CID_VFLIP, and
  *   mode Y for V4L2_CID_HFLIP.
- * - With odd sizes, the driver's right and bottom corners of chroma are one sample off.
+ * - With a selection of an odd size, the driver's right and bottom corners of chroma are one sample
+ *   off.
  * - The offset of Cr is not initialized for formats of less than three planes, nor that of Cb for
  *   RGB; they are not used then.
  */

@@ -29,7 +29,7 @@ bool rkemu_job_aborted(struct rkemu_block *block)
 	return kthread_should_stop() ||
 	       atomic_read(&block->resetting) ||
 	       atomic_read(&block->resets) != block->job_reset ||
-	       (block->ops->aborted && block->ops->aborted(block));
+	       (block->ops->aborted && !block->stuck && block->ops->aborted(block));
 }
 
 /*
@@ -179,9 +179,15 @@ static int rkemu_thread(void *data)
 		delay = READ_ONCE(block->delay_us);
 		if (fault == RKEMU_FAULT_SLOW)
 			delay *= RKEMU_SLOW_FACTOR;
-		else if (fault == RKEMU_FAULT_NEVER_COMPLETES)
+		else if (fault == RKEMU_FAULT_NEVER_COMPLETES || fault == RKEMU_FAULT_STUCK)
 			delay = RKEMU_NEVER_US;
+		block->stuck = fault == RKEMU_FAULT_STUCK;
 		rkemu_run_job(block, fault, delay);
+		if (block->ops->idle) {
+			mutex_lock(&block->running);
+			block->ops->idle(block);
+			mutex_unlock(&block->running);
+		}
 	}
 	return 0;
 }

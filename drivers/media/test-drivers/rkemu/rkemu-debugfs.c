@@ -19,6 +19,7 @@ static const char * const rkemu_fault_names[RKEMU_FAULT_COUNT] = {
 	[RKEMU_FAULT_INTERRUPT_TWICE] = "interrupt-twice",
 	[RKEMU_FAULT_INTERRUPT_BEFORE_WRITE] = "interrupt-before-write",
 	[RKEMU_FAULT_SLOW] = "slow",
+	[RKEMU_FAULT_STUCK] = "stuck",
 };
 
 static int rkemu_fault_show(struct seq_file *s, void *unused)

@@ -22,6 +22,9 @@
 /* RGA_CMD_CTRL */
 #define CMD_START		BIT(0)
 
+/* RGA_STATUS */
+#define STATUS_BUSY		BIT(0)
+
 /* RGA_INT: status, 4 bits above it what clears the status, 8 bits above it what enables it */
 #define INT_ERROR		BIT(0)
 #define INT_MMU			BIT(1)
@@ -50,6 +53,7 @@ static void rkemu_rga_power_on(struct rkemu_block *block)
 	rkemu_write(block, RGA_SYS_CTRL, 0);
 	rkemu_write(block, RGA_CMD_CTRL, 0);
 	rkemu_write(block, RGA_CMD_BASE, 0);
+	rkemu_write(block, RGA_STATUS, 0);
 	rkemu_write(block, RGA_INT, 0);
 	rkemu_write(block, RGA_MMU_CTRL0, 0);
 	rkemu_write(block, RGA_VERSION_INFO, VERSION);
@@ -75,14 +79,23 @@ static bool rkemu_rga_take_start(struct rkemu_block *block)
 	if (!(rkemu_read(block, RGA_CMD_CTRL) & CMD_START))
 		return false;
 	rkemu_write(block, RGA_CMD_CTRL, 0);
+	/* A job that was stopped before it was seen */
+	if (rkemu_read(block, RGA_SYS_CTRL) & SYS_SOFT_RESET)
+		return false;
+	rkemu_write(block, RGA_STATUS, STATUS_BUSY);
 	rga->error = rkemu_rga_fetch(block, rga->command);
 	return true;
 }
 
-/* Besides the reset line, which the driver uses when it is probed only, there is a register. */
+/* Besides the reset lines, there is a register. Its reset is over when the engine is idle. */
 static bool rkemu_rga_aborted(struct rkemu_block *block)
 {
 	return rkemu_read(block, RGA_SYS_CTRL) & SYS_SOFT_RESET;
+}
+
+static void rkemu_rga_idle(struct rkemu_block *block)
+{
+	rkemu_write(block, RGA_STATUS, 0);
 }
 
 static void *rkemu_rga_to_virt(void *priv, u64 addr, size_t size)
@@ -111,9 +124,8 @@ static int rkemu_rga_work(struct rkemu_block *block)
 
 /*
  * An address that leads nowhere is the page table's fault, anything else a general error. The real
- * device raises its line only for what is enabled, and the driver does not enable the general error
- * (it writes 0x600); here the line goes up in any case, so that a wrong command does not look
- * like a lost interrupt.
+ * device raises its line only for what is enabled; here the line goes up in any case, so that a
+ * wrong command does not look like a lost interrupt.
  */
 static void rkemu_rga_finish(struct rkemu_block *block, int error)
 {
@@ -121,6 +133,7 @@ static void rkemu_rga_finish(struct rkemu_block *block, int error)
 
 	if (error)
 		status = error == -EFAULT ? INT_MMU : INT_ERROR;
+	rkemu_write(block, RGA_STATUS, 0);
 	rkemu_write(block, RGA_INT, rkemu_read(block, RGA_INT) | status);
 }
 
@@ -144,6 +157,7 @@ const struct rkemu_block_ops rkemu_rga_ops = {
 	.power_on = rkemu_rga_power_on,
 	.take_start = rkemu_rga_take_start,
 	.aborted = rkemu_rga_aborted,
+	.idle = rkemu_rga_idle,
 	.work = rkemu_rga_work,
 	.finish = rkemu_rga_finish,
 	.acknowledge = rkemu_rga_acknowledge,

@@ -49,6 +49,7 @@
 #define   VPU_VP8_CTRL_START_BIT	GENMASK(31, 26)
 #define VPU_VP8_PARTITIONS	VPU_SWREG(124)
 #define   VPU_VP8_PARTITIONS_MORE	GENMASK(27, 24)
+#define VPU_VP8_REFERENCE	VPU_SWREG(131)
 
 enum { VPU_MODE_H264 = 0, VPU_MODE_MPEG2 = 5, VPU_MODE_VP8 = 10 };
 
@@ -69,6 +70,7 @@ enum { VPU_MODE_H264 = 0, VPU_MODE_MPEG2 = 5, VPU_MODE_VP8 = 10 };
 /**
  * struct vpu - the decoder's own state
  * @next_frame: the number of the next job
+ * @references: VP8 jobs whose last frame is another picture than their own
  * @busy: the start bit is set, and the device is to clear it
  * @frame: the job's number
  * @mode: of the registers: what to decode
@@ -83,6 +85,7 @@ enum { VPU_MODE_H264 = 0, VPU_MODE_MPEG2 = 5, VPU_MODE_VP8 = 10 };
  */
 struct vpu {
 	u32 next_frame;
+	u32 references;
 	bool busy;
 	u32 frame;
 	u32 mode;
@@ -107,6 +110,7 @@ static void vpu_debugfs(struct rkemu_block *block)
 	struct vpu *vpu = block->priv;
 
 	debugfs_create_u32("frame", 0644, block->dir, &vpu->next_frame);
+	debugfs_create_u32("references", 0444, block->dir, &vpu->references);
 }
 
 static void vpu_power_on(struct rkemu_block *block)
@@ -154,8 +158,10 @@ static bool vpu_take_start(struct rkemu_block *block)
 		vpu->width = FIELD_GET(VPU_SIZE_WIDTH, size) * VPU_MACROBLOCK;
 		vpu->height = FIELD_GET(VPU_SIZE_HEIGHT, size) * VPU_MACROBLOCK;
 	}
-	if (vpu->mode == VPU_MODE_VP8)
+	if (vpu->mode == VPU_MODE_VP8) {
 		vpu_find_vp8_stream(block, vpu);
+		vpu->references += rkemu_read(block, VPU_VP8_REFERENCE) != vpu->picture;
+	}
 
 	vpu->fields = vpu->mode != VPU_MODE_VP8 && (enable & VPU_ENABLE_FIELD);
 	vpu->bottom = vpu->fields && !(enable & VPU_ENABLE_TOP_FIELD);

@@ -35,6 +35,8 @@ enum rkemu_fault {
 	RKEMU_FAULT_INTERRUPT_BEFORE_WRITE,
 	/* The job takes ten times the delay. */
 	RKEMU_FAULT_SLOW,
+	/* The job never ends, and only a reset line stops it, not a register. */
+	RKEMU_FAULT_STUCK,
 	RKEMU_FAULT_COUNT
 };
 
@@ -48,6 +50,7 @@ enum rkemu_fault {
  *	keeps what of the registers the job needs, and clears the start bit if the device does so
  * @aborted: called over and over while a job runs: whether the driver has stopped it by a register;
  *	only reads, and may be called without rkemu_block.running (optional)
+ * @idle: called when a job is over, be it before its time: the device does nothing more (optional)
  * @work: does the job, that is reads and writes memory; 0, or a negative error, which becomes the
  *	device's error interrupt. Calls rkemu_job_aborted() before each line that it writes
  * @finish: sets the status registers, just before the interrupt is raised; @error is what @work
@@ -65,6 +68,7 @@ struct rkemu_block_ops {
 	void (*power_on)(struct rkemu_block *block);
 	bool (*take_start)(struct rkemu_block *block);
 	bool (*aborted)(struct rkemu_block *block);
+	void (*idle)(struct rkemu_block *block);
 	int (*work)(struct rkemu_block *block);
 	void (*finish)(struct rkemu_block *block, int error);
 	void (*acknowledge)(struct rkemu_block *block);
@@ -83,6 +87,7 @@ struct rkemu_block_ops {
  * @resetting: resets that wait for @running; a job that sees one stops
  * @resets: resets seen; a job whose number changes under it stops
  * @job_reset: @resets when the job that runs was started
+ * @stuck: no register stops the job that runs
  * @delay_us: time from a start to the write, in microseconds
  * @fault: enum rkemu_fault
  * @fault_jobs: how many jobs @fault is for; 0 stands for all that come
@@ -105,6 +110,7 @@ struct rkemu_block {
 	atomic_t resetting;
 	atomic_t resets;
 	int job_reset;
+	bool stuck;
 	u32 delay_us;
 	u32 fault;
 	u32 fault_jobs;

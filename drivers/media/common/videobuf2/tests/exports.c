@@ -415,6 +415,7 @@ static void dentry_outlives_file(struct kunit *test)
 
 	path_get(&path);
 	mock_close(test, dbuf);
+	KUNIT_EXPECT_NULL(test, dbuf->file);
 	/* A dma_buf that exists has its object for itself. */
 	next = mock_export(mq, 0, 0);
 	KUNIT_EXPECT_PTR_NE(test, resv, next->resv);

@@ -425,6 +425,8 @@ static void prepared_memory_is_freed(struct kunit *test)
 
 	live->task = NULL;
 	/* The reservation objects of each buffer go by kfree_rcu(), which has no such event. */
+	for (i = 0; live->count > 4 && i < live->count; ++i)
+		kunit_err(test, "%pS: %p is not freed\n", live->ptr[i], live->ptr[i]);
 	KUNIT_EXPECT_EQ(test, 4, live->count);
 }
 

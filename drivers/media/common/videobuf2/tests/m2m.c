@@ -662,6 +662,23 @@ static void scheduled_by_callback(struct kunit *test)
 			0);
 }
 
+/* Devices that share a queue: no job runs before each that has paused it has resumed it. */
+static void paused_by_two(struct kunit *test)
+{
+	struct m2m *m2m = m2m_start(test, true, true);
+
+	v4l2_m2m_suspend(m2m->dev);
+	v4l2_m2m_suspend(m2m->dev);
+	m2m_qbuf_capture(m2m, 0);
+	m2m_qbuf(m2m, V4L2_BUF_TYPE_VIDEO_OUTPUT, 0, 0, 1);
+	v4l2_m2m_try_schedule(m2m->ctx);
+	v4l2_m2m_resume(m2m->dev);
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&m2m->runs));
+	v4l2_m2m_resume(m2m->dev);
+	KUNIT_ASSERT_EQ(test, 1, atomic_read(&m2m->runs));
+	m2m_end(m2m, VB2_BUF_STATE_DONE);
+}
+
 static struct kunit_case m2m_cases[] = {
 	KUNIT_CASE(both_ends),
 	KUNIT_CASE(capture_only),
@@ -680,6 +697,7 @@ static struct kunit_case m2m_cases[] = {
 	KUNIT_CASE(over_in_device_run),
 	KUNIT_CASE(stalled_by_lock),
 	KUNIT_CASE(scheduled_by_callback),
+	KUNIT_CASE(paused_by_two),
 	{ }
 };
 

@@ -33,8 +33,6 @@ const struct test_device device_rga = {
 	.device = "7f001000.rga",
 	.driver = "rockchip-rga",
 	.module = "rockchip_rga",
-	.reset_line = true,
-	.aborts = true,
 };
 
 const struct test_device device_vpu = {

@@ -4,7 +4,18 @@
  * and whether the device works after that, for the same open file.
  */
 
+#define _GNU_SOURCE
+
 #include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "kselftest_harness.h"
 #include "jobs.h"
@@ -14,6 +25,10 @@
 #define LONG_WATCHDOG_MS	4000
 #define TIMEOUT_MS		500
 #define LONG_US			300000
+/* A watchdog that expires while the processor is taken away, a job that does not last so long. */
+#define SHORT_WATCHDOG_MS	100
+#define TAKEN_MS		300
+#define SHORT_US		10000
 
 FIXTURE(fault) {
 	const struct test_device *dev;
@@ -96,8 +111,8 @@ TEST_F_TIMEOUT(fault, never_completes, CASE_S)
 		EXPECT_EQ(-EIO, job_end(&self->jobs, 0, n, SOON_MS));
 		EXPECT_EQ(1, dmabuf_ready(job_picture(&self->jobs, 0)->dmabuf, POLLIN, 0));
 		EXPECT_TRUE(job_shows(&self->jobs, 0, 0));
-		if (self->dev->reset_line)
-			EXPECT_LT(resets, knob_get(self->dev, "resets"));
+		/* The device has a reset of its own. */
+		EXPECT_EQ(resets, knob_get(self->dev, "resets"));
 	}
 	good_jobs(_metadata, &self->jobs, &self->fences, n);
 }
@@ -281,6 +296,102 @@ TEST_F_TIMEOUT(fault, in_turn, CASE_S)
 		EXPECT_EQ(0, job_run(&self->jobs, 0, n++));
 	}
 	good_jobs(_metadata, &self->jobs, &self->fences, n);
+}
+
+/* Memory reclaim may wait for the watchdog: it does not need memory for a worker. */
+TEST_F_TIMEOUT(fault, watchdog_is_rescued, CASE_S)
+{
+	char expected[64], name[64];
+	unsigned int rescuers = 0;
+	glob_t found;
+	size_t i;
+
+	snprintf(expected, sizeof(expected), "kworker/R-%s\n", self->dev->device);
+	ASSERT_EQ(0, glob("/proc/[0-9]*/comm", 0, NULL, &found));
+	for (i = 0; i < found.gl_pathc; i++)
+		rescuers += !read_text(found.gl_pathv[i], name, sizeof(name)) &&
+			    !strcmp(name, expected);
+	globfree(&found);
+	EXPECT_EQ(1, rescuers);
+}
+
+#define TRACE	"/sys/kernel/tracing/instances/watchdog"
+
+static int on_processor(unsigned int number)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(number, &set);
+	return sched_setaffinity(0, sizeof(set), &set) ? -errno : 0;
+}
+
+struct taking {
+	int trace;
+	unsigned int times;
+};
+
+/* Takes the processor away from whatever schedules a delayed work, right there. */
+static void *take_processor(void *data)
+{
+	struct taking *taking = data;
+	char event[4096];
+
+	while (read(taking->trace, event, sizeof(event)) > 0) {
+		const long long end = now_ms() + TAKEN_MS;
+
+		taking->times++;
+		while (now_ms() < end)
+			;
+	}
+	return NULL;
+}
+
+/*
+ * A real-time task comes between the scheduling of the watchdog and the start of the hardware, and
+ * stays until the watchdog has expired: the hardware does not start on buffers that were returned.
+ */
+TEST_F_TIMEOUT(fault, preempted_before_the_start, CASE_S)
+{
+	const struct sched_param first = { .sched_priority = 50 }, last = {};
+	const int processor = sysconf(_SC_NPROCESSORS_ONLN) - 1;
+	struct taking taking = {};
+	pthread_attr_t attr;
+	pthread_t thread;
+	char filter[128];
+
+	ASSERT_LT(0, processor);
+	rmdir(TRACE);
+	ASSERT_EQ(0, mkdir(TRACE, 0700));
+	snprintf(filter, sizeof(filter),
+		 "function.function == delayed_work_timer_fn && common_pid == %d", getpid());
+	ASSERT_EQ(0, write_text(TRACE "/events/timer/timer_start/filter", filter));
+	ASSERT_EQ(0, write_text(TRACE "/events/timer/timer_start/enable", "1"));
+	taking.trace = open(TRACE "/trace_pipe", O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, taking.trace);
+
+	ASSERT_EQ(0, watchdog_set(self->dev, SHORT_WATCHDOG_MS));
+	ASSERT_EQ(0, knob_set(self->dev, "delay_us", SHORT_US));
+	ASSERT_EQ(0, job_blank(&self->jobs, 0));
+	ASSERT_EQ(0, on_processor(processor));
+	ASSERT_EQ(0, pthread_attr_init(&attr));
+	ASSERT_EQ(0, pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED));
+	ASSERT_EQ(0, pthread_attr_setschedpolicy(&attr, SCHED_FIFO));
+	ASSERT_EQ(0, pthread_attr_setschedparam(&attr, &first));
+	ASSERT_EQ(0, pthread_create(&thread, &attr, take_processor, &taking));
+	/* After it the watchdog comes first. */
+	ASSERT_EQ(0, sched_setscheduler(0, SCHED_IDLE, &last));
+	sleep_ms(100);
+
+	EXPECT_EQ(0, job_start(&self->jobs, 0, 1));
+	EXPECT_EQ(0, job_end(&self->jobs, 0, 1, SOON_MS));
+	EXPECT_TRUE(job_shows(&self->jobs, 0, 1));
+	EXPECT_EQ(0, pthread_cancel(thread));
+	EXPECT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_LT(0, taking.times);
+	close(taking.trace);
+	EXPECT_EQ(0, write_text(TRACE "/events/timer/timer_start/enable", "0"));
+	EXPECT_EQ(0, rmdir(TRACE));
 }
 
 TEST_HARNESS_MAIN

@@ -6,6 +6,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <linux/dma-buf.h>
 
@@ -190,6 +193,156 @@ TEST_F_TIMEOUT(rga, formats_of_16_bits, CASE_S)
 		jobs_close(&self->jobs);
 		jobs_init(&self->jobs);
 	}
+}
+
+/* Whether @height lines of @width bytes, @stride bytes apart, are equal. */
+static bool same_lines(const __u8 *a, const __u8 *b, unsigned int stride, unsigned int width,
+		       unsigned int height)
+{
+	unsigned int y;
+
+	for (y = 0; y < height; y++)
+		if (memcmp(a + y * stride, b + y * stride, width))
+			return false;
+	return true;
+}
+
+/* One job, from an input that is filled up to its end to a blank picture. */
+static int copy_all(struct jobs *jobs, __u32 n)
+{
+	const __u32 bytes = jobs->m2m.queues[M2M_OUTPUT].pix.plane_fmt[0].sizeimage;
+	__u8 *input = job_input(jobs, 0)->data;
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < bytes; i++)
+		input[i] = i * 7 + i / 251;
+	ret = job_blank(jobs, 0);
+	ret = ret ? ret : job_queue_picture(jobs, 0);
+	ret = ret ? ret : m2m_qbuf(&jobs->m2m, M2M_OUTPUT, 0, &(struct m2m_qbuf) {
+		.bytes = bytes, .stamp = n,
+	});
+	return ret ? ret : job_end(jobs, 0, n, SOON_MS);
+}
+
+/* Sizes that are no multiple of anything: a copy is the same, up to the end of each line. */
+TEST_F_TIMEOUT(rga, odd_sizes, CASE_S)
+{
+	static const struct {
+		__u32 fourcc;
+		/* Of a pixel in the first component; the others share pixels and lines. */
+		unsigned int bytes, components, xdiv, ydiv;
+	} formats[] = {
+		{ V4L2_PIX_FMT_RGB24, 3, 1, 1, 1 }, { V4L2_PIX_FMT_RGB565, 2, 1, 1, 1 },
+		{ V4L2_PIX_FMT_ABGR32, 4, 1, 1, 1 }, { V4L2_PIX_FMT_NV12, 1, 2, 1, 2 },
+		{ V4L2_PIX_FMT_NV16, 1, 2, 1, 1 }, { V4L2_PIX_FMT_YUV420, 1, 3, 2, 2 },
+		{ V4L2_PIX_FMT_YUV422P, 1, 3, 2, 1 },
+	};
+	static const unsigned int sizes[] = { 35, 37, 38 };
+	unsigned int i, c;
+
+	ASSERT_EQ(0, knob_set(&device_rga, "delay_us", 1000));
+	for (i = 0; i < ARRAY_COUNT(formats) * ARRAY_COUNT(sizes); i++) {
+		const unsigned int f = i / ARRAY_COUNT(sizes), size = sizes[i % ARRAY_COUNT(sizes)];
+		struct v4l2_format format = { .type = V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE };
+		struct v4l2_pix_format_mplane *pix = &format.fmt.pix_mp;
+		struct job_kind kind = {
+			.dev = &device_rga,
+			.input = formats[f].fourcc,
+			.picture = formats[f].fourcc,
+		};
+		const __u8 *from, *to;
+		unsigned int stride, at = 0;
+		int fd;
+
+		fd = open_node(&device_rga, NULL);
+		ASSERT_LE(0, fd);
+		pix->width = size;
+		pix->height = size;
+		pix->pixelformat = formats[f].fourcc;
+		ASSERT_EQ(0, ioctl(fd, VIDIOC_TRY_FMT, &format));
+		close(fd);
+		stride = pix->plane_fmt[0].bytesperline;
+		EXPECT_EQ(size + (formats[f].components > 1 && size % 2), pix->width);
+		EXPECT_EQ(size + (formats[f].ydiv > 1 && size % 2), pix->height);
+		EXPECT_EQ(0, stride % 4);
+		EXPECT_LE(formats[f].bytes * pix->width, stride);
+		EXPECT_GT(formats[f].bytes * (pix->width + 4), stride);
+
+		kind.width = pix->width;
+		kind.height = pix->height;
+		ASSERT_EQ(0, jobs_open(&self->jobs, &kind));
+		ASSERT_EQ(0, copy_all(&self->jobs, 1));
+		from = job_input(&self->jobs, 0)->data;
+		to = job_picture(&self->jobs, 0)->data;
+		for (c = 0; c < formats[f].components; c++) {
+			const unsigned int xdiv = c ? formats[f].xdiv : 1;
+			const unsigned int ydiv = c ? formats[f].ydiv : 1;
+
+			EXPECT_TRUE(same_lines(from + at, to + at, stride / xdiv,
+					       formats[f].bytes * kind.width / xdiv,
+					       kind.height / ydiv)) {
+				TH_LOG("component %u of format %u, size %u", c, f, size);
+			}
+			at += stride / xdiv * (kind.height / ydiv);
+		}
+		EXPECT_GE(pix->plane_fmt[0].sizeimage, at);
+		jobs_close(&self->jobs);
+		jobs_init(&self->jobs);
+	}
+}
+
+static int scale(struct jobs *jobs, unsigned int in, unsigned int out)
+{
+	struct m2m *m2m = &jobs->m2m;
+	int ret;
+
+	jobs_close(jobs);
+	ret = jobs_open_idle(jobs, &job_rga);
+	ret = ret ? ret : m2m_format(m2m, M2M_OUTPUT, job_rga.input, in, 64, 0);
+	ret = ret ? ret : m2m_format(m2m, M2M_CAPTURE, job_rga.picture, out, 64, 0);
+	ret = ret ? ret : m2m_alloc(m2m, M2M_OUTPUT, 1);
+	ret = ret ? ret : m2m_alloc(m2m, M2M_CAPTURE, 1);
+	return ret ? ret : jobs_go(jobs);
+}
+
+/* By 16 at most, up and down; what comes later than STREAMON fails with its job. */
+TEST_F_TIMEOUT(rga, scaling, CASE_S)
+{
+	struct v4l2_selection selection = {
+		.type = V4L2_BUF_TYPE_VIDEO_CAPTURE,
+		.target = V4L2_SEL_TGT_COMPOSE,
+		.r = { .width = 34, .height = 34 },
+	};
+	struct jobs *jobs = &self->jobs;
+
+	ASSERT_EQ(0, knob_set(&device_rga, "delay_us", 1000));
+	EXPECT_EQ(-EINVAL, scale(jobs, 34, 34 * 16 + 1));
+	EXPECT_EQ(-EINVAL, scale(jobs, 34 * 16 + 1, 34));
+	EXPECT_EQ(0, scale(jobs, 34, 34 * 16));
+	ASSERT_EQ(0, scale(jobs, 34 * 17, 64));
+	EXPECT_EQ(0, copy_all(jobs, 1));
+
+	ASSERT_EQ(0, ioctl(jobs->m2m.fd, VIDIOC_S_SELECTION, &selection));
+	EXPECT_EQ(-EIO, copy_all(jobs, 2));
+}
+
+/* If the device's own reset has no effect, its reset lines are the last resort. */
+TEST_F_TIMEOUT(rga, stuck, CASE_S)
+{
+	const long resets = knob_get(&device_rga, "resets");
+	struct jobs *jobs = &self->jobs;
+
+	ASSERT_EQ(0, watchdog_set(&device_rga, 200));
+	ASSERT_EQ(0, fault_set(&device_rga, "stuck", 1));
+	ASSERT_EQ(0, jobs_open(jobs, &job_rga));
+	ASSERT_EQ(0, job_blank(jobs, 0));
+	ASSERT_EQ(0, job_start(jobs, 0, 1));
+	EXPECT_EQ(-EIO, job_end(jobs, 0, 1, SOON_MS));
+	EXPECT_LT(resets, knob_get(&device_rga, "resets"));
+	EXPECT_TRUE(job_shows(jobs, 0, 0));
+	ASSERT_EQ(0, watchdog_set(&device_rga, SOON_MS));
+	EXPECT_EQ(0, job_run(jobs, 0, 2));
 }
 
 /* The picture of one file is the input of another: from job to job without a look at it. */

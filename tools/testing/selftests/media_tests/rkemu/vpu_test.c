@@ -435,4 +435,85 @@ TEST_F_TIMEOUT(waiting, picture_of_an_old_size, CASE_S)
 					     kind->height, 0));
 }
 
+/*
+ * Frames of VP8, which refer to the picture of job JOB_REFERENCE. The device does not read it, but
+ * counts the jobs that refer to another picture than their own, as those do that find none.
+ */
+FIXTURE(reference) {
+	struct jobs jobs;
+};
+
+FIXTURE_SETUP(reference)
+{
+	const char *missing = device_start(&device_vpu);
+
+	jobs_init(&self->jobs);
+	if (missing)
+		SKIP(return, "%s", missing);
+	ASSERT_EQ(0, device_defaults(&device_vpu));
+	ASSERT_EQ(0, jobs_open_idle(&self->jobs, &job_vp8));
+	ASSERT_EQ(0, m2m_alloc(&self->jobs.m2m, M2M_OUTPUT, JOB_SLOTS));
+}
+
+FIXTURE_TEARDOWN(reference)
+{
+	jobs_close(&self->jobs);
+	EXPECT_EQ(0, device_defaults(&device_vpu));
+}
+
+static int resize(struct jobs *jobs, unsigned int times)
+{
+	const struct job_kind *kind = jobs->kind;
+
+	return m2m_format(&jobs->m2m, M2M_OUTPUT, kind->input, times * kind->width,
+			  times * kind->height, kind->bytes);
+}
+
+/* A picture that is too small for the size of the frames now would be read behind its end. */
+TEST_F_TIMEOUT(reference, of_an_old_size, CASE_S)
+{
+	struct jobs *jobs = &self->jobs;
+	long references;
+
+	/* The second one is large enough for both sizes. */
+	jobs->m2m.queues[M2M_CAPTURE].memory = V4L2_MEMORY_MMAP;
+	ASSERT_EQ(1, m2m_reqbufs(&jobs->m2m, M2M_CAPTURE, 1));
+	ASSERT_EQ(0, resize(jobs, 2));
+	ASSERT_EQ(1, m2m_create(&jobs->m2m, M2M_CAPTURE, 1));
+	ASSERT_EQ(0, resize(jobs, 1));
+	ASSERT_EQ(0, m2m_adopt(&jobs->m2m, M2M_CAPTURE, 2));
+	ASSERT_EQ(0, jobs_go(jobs));
+
+	ASSERT_EQ(0, job_run(jobs, 0, JOB_REFERENCE));
+	references = knob_get(&device_vpu, "references");
+	ASSERT_EQ(0, job_run(jobs, 1, JOB_REFERENCE + 1));
+	EXPECT_EQ(references + 1, knob_get(&device_vpu, "references"));
+	ASSERT_EQ(0, resize(jobs, 2));
+	ASSERT_EQ(0, job_start(jobs, 1, JOB_REFERENCE + 2));
+	EXPECT_EQ(0, job_end(jobs, 1, JOB_REFERENCE + 2, SOON_MS));
+	EXPECT_EQ(references + 1, knob_get(&device_vpu, "references"));
+}
+
+/* Nothing was written to a picture that was refused, even if it is large enough again. */
+TEST_F_TIMEOUT(reference, that_was_refused, CASE_S)
+{
+	struct jobs *jobs = &self->jobs;
+	long references;
+
+	ASSERT_EQ(0, m2m_alloc(&jobs->m2m, M2M_CAPTURE, JOB_SLOTS));
+	ASSERT_EQ(0, jobs_go(jobs));
+	ASSERT_EQ(0, job_queue_picture(jobs, 0));
+	ASSERT_EQ(0, resize(jobs, 2));
+	ASSERT_EQ(0, job_queue_input(jobs, 0, 1, JOB_REFERENCE, 0));
+	EXPECT_EQ(-EIO, job_end(jobs, 0, JOB_REFERENCE, SOON_MS));
+	ASSERT_EQ(0, resize(jobs, 1));
+	references = knob_get(&device_vpu, "references");
+	ASSERT_EQ(0, job_run(jobs, 1, JOB_REFERENCE + 1));
+	EXPECT_EQ(references, knob_get(&device_vpu, "references"));
+
+	ASSERT_EQ(0, job_run(jobs, 0, JOB_REFERENCE));
+	ASSERT_EQ(0, job_run(jobs, 1, JOB_REFERENCE + 1));
+	EXPECT_EQ(references + 1, knob_get(&device_vpu, "references"));
+}
+
 TEST_HARNESS_MAIN

@@ -23,16 +23,12 @@
  * @device: its name on the platform bus
  * @driver: the driver's name there, and in VIDIOC_QUERYCAP
  * @module: where the driver's parameters are
- * @reset_line: the driver stops a job by the reset controller, and not by a register
- * @aborts: the driver does not wait for the end of a job that is cancelled
  */
 struct test_device {
 	const char *block;
 	const char *device;
 	const char *driver;
 	const char *module;
-	bool reset_line;
-	bool aborts;
 };
 
 extern const struct test_device device_rga;
@@ -53,6 +49,8 @@ int device_bind(const struct test_device *dev, bool on);
 /* Of the chip: no clock can be prepared or enabled, no reset line deasserted. */
 #define CLOCKS_FAIL		"/sys/kernel/debug/rkemu/clocks_fail"
 #define RESETS_FAIL		"/sys/kernel/debug/rkemu/resets_fail"
+/* How often its clock is enabled. */
+#define CLOCK_ENABLED		"/sys/kernel/debug/clk/rkemu/clk_enable_count"
 
 /* Files of the block in debugfs. */
 long knob_get(const struct test_device *dev, const char *knob);
