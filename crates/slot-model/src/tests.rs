@@ -242,7 +242,7 @@ protocols! {
         EndBySlot: "the next job's fence was ended";
     signalled_dequeue, None,
         SignalFirst: "the fence says done, DQBUF says EAGAIN";
-    claim_late_timer, Some(4),
+    claim_late_timer, Some(5),
         NoBarrierInArm: "a fence was left without a timer",
         NoBarrierInCallback: "a fence was left without a timer",
         TimerFirst: "a fence was left without a timer",
@@ -252,7 +252,7 @@ protocols! {
     retire_get, Some(3),
         GetZero: "a fence was used after its release",
         NoCompare: "a reference was put twice";
-    export_arm, Some(3),
+    export_arm, None,
         CountReadOnce: "an export does not show the job's fence",
         CopyUnlocked: "an export does not show the job's fence";
 }
