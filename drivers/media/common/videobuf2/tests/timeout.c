@@ -304,8 +304,10 @@ static void release_waits_for_timer(struct kunit *test)
 /* A timeout between the start of the timer and the publication of the fence. */
 struct slow_start {
 	const void *release_fence;
-	unsigned int starts, ends;
+	unsigned int starts, arms, ends;
 	int result;
+	/* The trace events were in the wrong order. */
+	bool ended_first;
 };
 
 /* Runs where the timer is started, with interrupts off: the tick that ends it comes right after. */
@@ -319,11 +321,20 @@ static void slow_down_start(void *data, struct timer_list *timer, unsigned long 
 	mdelay(5 * jiffies_to_msecs(1) + 20);
 }
 
+static void note_arm(void *data, struct vb2_queue *q, unsigned int index, u64 context, u64 seqno)
+{
+	struct slow_start *start = data;
+
+	start->arms++;
+}
+
 static void note_end(void *data, struct vb2_queue *q, unsigned int index, u64 context, u64 seqno,
 		     int result)
 {
 	struct slow_start *start = data;
 
+	if (!start->arms)
+		start->ended_first = true;
 	start->ends++;
 	start->result = result;
 }
@@ -342,10 +353,12 @@ static void expires_while_arming(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, start);
 	start->release_fence = mock_vb(mq, 0)->release_fence;
 	mock_trace(test, "timer_start", slow_down_start, start);
+	mock_trace(test, "vb2_release_fence_armed", note_arm, start);
 	mock_trace(test, "vb2_release_fence_signalled", note_end, start);
 	mock_set_timeout(test, 1);
 	do {
 		start->starts = 0;
+		start->arms = 0;
 		start->ends = 0;
 		/* The driver has done nothing wrong, and runs the job. */
 		KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
@@ -361,6 +374,7 @@ static void expires_while_arming(struct kunit *test)
 		mock_qbuf(mq, 0);
 	} while (!while_arming && ++tries < SLOW_STARTS);
 	KUNIT_EXPECT_TRUE(test, while_arming);
+	KUNIT_EXPECT_FALSE(test, start->ended_first);
 
 	/* What the next job publishes is not signalled. */
 	start->release_fence = NULL;
