@@ -134,14 +134,20 @@ cargo_kept()
 		sha256sum | cut -c1-16)/$1"
 }
 
-# seed_cargo PROFILE: the first build of a clone begins with them; cargo looks whether they fit
+# seed_cargo PROFILE: the first build of a clone begins with them; cargo looks whether they fit. What
+# cannot be copied, because another clone replaces it or the disk is full, is compiled.
 seed_cargo()
 {
-	local kept
+	local kept new=$BUILD/cargo/$1.new
 	kept=$(cargo_kept "$1")
 	[[ -d $kept && ! -e $BUILD/cargo/$1 ]] || return 0
 	mkdir -p "$BUILD/cargo"
-	cp -a "$kept" "$BUILD/cargo/$1"
+	rm -rf "$new"
+	if cp -a "$kept" "$new"; then
+		mv -T "$new" "$BUILD/cargo/$1"
+	else
+		rm -rf "$new"
+	fi
 }
 
 # keep_cargo PROFILE PACKAGE: after PACKAGE was built
@@ -150,15 +156,22 @@ keep_cargo()
 	local kept new
 	kept=$(cargo_kept "$1")
 	[[ ! -e $kept/.has-$2 ]] || return 0
-	need_space "$CACHE" 3000
+	if (($(df --output=avail --block-size=1M "$CACHE" | tail -n 1) < 3000)); then
+		say "less than 3000 MB free: the compiled crates are not kept for other clones"
+		return 0
+	fi
 	touch "$BUILD/cargo/$1/.has-$2"
 	new=${kept%/*}.new.$$
 	mkdir -p "${kept%/*}"
 	# Those of other versions
 	find "$CACHE" -mindepth 1 -maxdepth 1 -name 'cargo-*' ! -path "${kept%/*}" -exec rm -rf {} +
-	cp -a "$BUILD/cargo/$1" "$new"
-	rm -rf "$new/incremental" "$kept"
-	mv -T "$new" "$kept" || rm -rf "$new"
+	if cp -a "$BUILD/cargo/$1" "$new"; then
+		rm -rf "$new/incremental" "$kept"
+		# Unless another clone was faster
+		mv -T "$new" "$kept" || rm -rf "$new"
+	else
+		rm -rf "$new"
+	fi
 }
 
 # linked_files: the files of the overlay, one per line
