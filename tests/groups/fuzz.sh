@@ -3,7 +3,7 @@
 #
 # The fuzzer: many calls on all drivers with release fences, in several threads, with broken arguments.
 # After each input everything has to be signalled, the kernel log has no report, and after all of them
-# nothing is left behind.
+# nothing is left behind. Without SHARE: that the fuzzer finds what is wrong on purpose, too.
 
 FUZZ=$BUILD/cargo/release/vb2-fuzz
 FUZZ_CALLS=${FUZZ_CALLS:-50000}
@@ -107,6 +107,7 @@ check "the same seed makes the same inputs, another one others" fuzz_same_inputs
 fuzz_name="$FUZZ_CALLS calls, all fences signalled, no report"
 check --machines "$fuzz_name" fuzz_run
 counts "$(check_log "$fuzz_name")"
+[[ ! ${SHARE:-} ]] || return 0
 check "a fence that stays is found, and its input tried again" fuzz_fails
 check "a dma-buf that is left behind is found" fuzz_leaves
 check "a run without any fence is none" fuzz_without_fences

@@ -5,7 +5,8 @@
 # with 1, 8 and 32 contexts and consumers, and then all of them at once. Every fence ends, and memory
 # is as it was before.
 #
-# LOAD_FENCES is how many there are at least, in all; a share with continuous integration.
+# LOAD_FENCES is how many there are at least, in all; a share with continuous integration. Without SHARE:
+# that memory which is not given back is seen, too.
 LOAD_FENCES=${LOAD_FENCES:-1000}
 # A job of rockchip-rga or hantro has two fences, one of visl has one, and of vim2m those of the CAPTURE
 # queues are counted. Each is run with three numbers of contexts. visl and vim2m are slow: they draw
@@ -74,7 +75,7 @@ check --machines "jobs on vim2m, rockchip-rga, hantro and visl, and nothing is l
 cases ktap load_test "$LOAD_RESULTS/load_test.tap"
 counts "$LOAD_RESULTS"/*.json
 check "kmemleak finds nothing that the jobs on vim2m alone have left" load_vim2m
-check "memory that is not given back is seen" load_fails
+[[ ${SHARE:-} ]] || check "memory that is not given back is seen" load_fails
 load_name="at least $LOAD_FENCES fences, all of them signalled"
 check "$load_name" load_count
 sed -n 's/^load: [0-9]* fences.*/        &/p' "$(check_log "$load_name")"

@@ -3,7 +3,7 @@
 #
 # Media as modules: builds, loads, does the main job, and can be unloaded, also in the middle of a job.
 #
-# RKEMU_ORDER_STRIDE=1 is all orders of going away. MODULES=share is rockchip-rga alone, in one order
+# RKEMU_ORDER_STRIDE=1 is all orders of going away. With SHARE it is rockchip-rga alone, in one order
 # for each thing that may be held.
 #
 # Each load of a module takes lock classes and stack traces from lockdep, which never come back. So each
@@ -81,7 +81,7 @@ sample_run()
 rm -f "$modules_image"
 : >"$modules_drivers"
 check "videobuf2 and the drivers build as modules" modules_build
-if [[ ${MODULES:-} == share ]]; then
+if [[ ${SHARE:-} ]]; then
 	RKEMU_ORDER_STRIDE=1000 modules_cases "rga goes away in some orders, while a part of a job is held" \
 		module_orders_test -v rga
 	return
