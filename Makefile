@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Each target runs one script. KDIR, RUSTC, LLVM and ARCH can be given, in the environment or as
+# Each target runs one script. KDIR, RUSTC, LLVM, ARCH and FIXES can be given, in the environment or as
 # arguments.
 
-export KDIR RUSTC LLVM ARCH
+export KDIR RUSTC LLVM ARCH FIXES
 
 .PHONY: help setup tree refresh kernel image vm kunit run mutants board test test-long clean
 
@@ -22,7 +22,8 @@ help:
 	@echo 'make board         build the kernel for boards with the RK3566 (PineTab2) into build/board/'
 	@echo 'make clean         remove build/; the cache is ~/.cache/vb2-release-fences'
 	@echo
-	@echo 'KDIR=/path/to/linux-6.12.y, RUSTC=, LLVM=, ARCH=x86_64|arm64|um can be given.'
+	@echo 'KDIR=/path/to/linux-6.12.y, RUSTC=, LLVM=, ARCH=x86_64|arm64|um can be given. FIXES=0 leaves out'
+	@echo 'patches/fixes/, in a tree of its own, build/linux-feature.'
 	@echo 'tests/run GROUP runs one group of the tests: see docs/testing.md.'
 
 setup:

@@ -108,6 +108,12 @@ else
 	KDIR=
 	TREE=$BUILD/linux
 fi
+# FIXES=0: a tree of its own with the feature alone, without the fixes of the kernel's other bugs
+case ${FIXES:-1} in
+0) TREE+=-feature ;;
+1) ;;
+*) die "FIXES=$FIXES: 0 leaves out patches/fixes/, 1 is the default" ;;
+esac
 
 # Not the flags and the job server of a make that runs this script
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES GNUMAKEFLAGS

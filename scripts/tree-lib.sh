@@ -21,10 +21,20 @@ tgit()
 tree_exists() { [[ -f $STATE/applied ]]; }
 state() { cat "$STATE/$1"; }
 
-# series: the names of the patches, below patches/, in order
-series()
+# all_series: the names of the patches, below patches/, in order
+all_series()
 {
 	[[ ! -f $PATCHES/series ]] || sed -e 's/[[:space:]]*#.*//' -e '/^$/d' "$PATCHES/series"
+}
+
+# series: those that this tree has; with FIXES=0 the feature alone
+series()
+{
+	if [[ ${FIXES:-1} == 0 ]]; then
+		all_series | sed '/^fixes\//d'
+	else
+		all_series
+	fi
 }
 
 # patch_files: the same as paths
@@ -34,7 +44,7 @@ patch_files() { series | sed "s,^,$PATCHES/,"; }
 check_series()
 {
 	local odd
-	odd=$(comm -3 <(series | LC_ALL=C sort) \
+	odd=$(comm -3 <(all_series | LC_ALL=C sort) \
 		<(cd "$PATCHES" && find . -name '*.patch' -printf '%P\n' | LC_ALL=C sort))
 	[[ -z $odd ]] ||
 		die "patches/series and the patches below patches/ differ: ${odd//[$'\n\t']/ }"
