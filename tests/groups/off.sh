@@ -2,7 +2,8 @@
 # shellcheck shell=bash disable=SC2164
 #
 # With CONFIG_VIDEOBUF2_RELEASE_FENCES=n, videobuf2 and its drivers are the same instructions with
-# the patches of the feature as without them. The series begins with the fixes, which both sides have.
+# the patches of the feature as without them. Both sides have the feature's prerequisites, which are
+# repairs and come first, and neither has the fixes, which come last.
 
 off_targets=(drivers/media/common/videobuf2/ drivers/media/v4l2-core/v4l2-mem2mem.o
 	drivers/media/test-drivers/vim2m.o drivers/media/test-drivers/visl/
@@ -11,28 +12,40 @@ off_targets=(drivers/media/common/videobuf2/ drivers/media/v4l2-core/v4l2-mem2me
 # Messages carry the number of their line: what was inserted above shows there, and is no cost.
 off_lines='-Wno-builtin-macro-redefined -D__LINE__=0'
 
-# off_base_tree DIRECTORY: the tree before the first patch of the feature, the project's files left out
-off_base_tree()
+# off_last ERE: the commit of the last patch whose name matches
+off_last()
 {
-	local file patch subject first base
-	patch=$(series | awk '/^feature\// && !seen++')
+	local patch subject commit
+	patch=$(series | grep -E "$1" | tail -n 1)
 	subject=$(patch_subject "$PATCHES/$patch")
-	first=$(tgit -C "$TREE" log --format='%H %s' "$(state base)..HEAD" | awk -v subject="$subject" \
+	commit=$(tgit -C "$TREE" log --format='%H %s' "$(state base)..HEAD" | awk -v subject="$subject" \
 		'$0 == $1 " " subject { print $1 }')
-	[[ -n $subject && -n $first ]] || {
-		echo "the tree has no commit of the first feature patch in patches/series (${patch:-none})"
+	[[ -n $subject && -n $commit ]] || {
+		echo "the tree has no commit of a patch in patches/series that matches $1 (${patch:-none})" >&2
 		return 1
 	}
-	base=$first^
+	echo "$commit"
+}
+
+# off_tree DIRECTORY COMMIT: the kernel's own files as they were then
+off_tree()
+{
+	local file
 	clone_tree "$1"
 	while IFS= read -r file; do
 		rm -f "$1/$file"
-	done <"$STATE/links"
-	while IFS= read -r file; do
-		rm -f "$1/$file"
 		mkdir -p "$1/$(dirname "$file")"
-		tgit -C "$TREE" show "$base:$file" >"$1/$file"
-	done < <(tgit -C "$TREE" diff --name-only "$base" --)
+		tgit -C "$TREE" show "$2:$file" >"$1/$file"
+	done < <(tgit -C "$TREE" diff --name-only "$2" --)
+}
+
+# off_build DIRECTORY LOG
+off_build()
+{
+	mkdir "$1/obj-off"
+	cp "$TREE/obj-off/.config" "$1/obj-off/.config"
+	with_progress "$2" '' kmake "$1" obj-off -j"$(nproc)" \
+		KCFLAGS="$off_lines" prepare "${off_targets[@]}"
 }
 
 # instructions SOURCE: disassembly with relocations of every object
@@ -61,18 +74,20 @@ by_function()
 
 off_same()
 {
-	local base=$BUILD/base
+	local base=$BUILD/off-base feature=$BUILD/off-feature commit file
 	"$ROOT/scripts/kernel" --name off --config "$ROOT/scripts/configs/off.config" --configure
 	grep -q '^CONFIG_VIDEO_VIM2M=y' "$TREE/obj-off/.config"
 	! grep -q '^CONFIG_VIDEOBUF2_RELEASE_FENCES=y' "$TREE/obj-off/.config"
-	with_progress "$TEST_LOGS/patched.txt" '' kmake "$TREE" obj-off -j"$(nproc)" \
-		KCFLAGS="$off_lines" prepare "${off_targets[@]}"
-	off_base_tree "$base"
-	mkdir "$base/obj-off"
-	cp "$TREE/obj-off/.config" "$base/obj-off/.config"
-	with_progress "$TEST_LOGS/base.txt" '' kmake "$base" obj-off -j"$(nproc)" \
-		KCFLAGS="$off_lines" prepare "${off_targets[@]}"
-	(instructions "$TREE") >"$TEST_LOGS/patched.s"
+	commit=$(off_last '^feature/')
+	off_tree "$feature" "$commit"
+	off_build "$feature" "$TEST_LOGS/patched.txt"
+	commit=$(off_last '^feature/prerequisites/')
+	off_tree "$base" "$commit"
+	while IFS= read -r file; do
+		rm -f "$base/$file"
+	done <"$STATE/links"
+	off_build "$base" "$TEST_LOGS/base.txt"
+	(instructions "$feature") >"$TEST_LOGS/patched.s"
 	(instructions "$base") >"$TEST_LOGS/base.s"
 	(cd "$base/obj-off" && find "${off_targets[@]}" -name '*.o')
 	wc -l "$TEST_LOGS/base.s"
@@ -84,7 +99,7 @@ off_same()
 		grep '^[<>]' "$TEST_LOGS/instructions.diff" | cut -c1-110 | head -n 10
 		return 1
 	}
-	rm -rf "$base"
+	rm -rf "$base" "$feature"
 }
 
 check_once "with the option off, the same instructions as unpatched" \

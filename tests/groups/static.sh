@@ -25,8 +25,9 @@ style_patches()
 	mapfile -t files < <(patch_files | grep -v '/fixes/upstream/')
 	mapfile -t upstream < <(patch_files | grep '/fixes/upstream/')
 	((${#files[@]} && ${#upstream[@]})) || { echo "no patches"; return 1; }
-	# The tree has none of the kernel's commits, so it does not know those that a patch mends.
-	checkpatch --ignore UNKNOWN_COMMIT_ID "${files[@]}" || return
+	# The tree has none of the kernel's commits, so it does not know those that a patch mends. A commit
+	# that could not be looked up is not named: a bug may be for stable kernels without a Fixes: tag.
+	checkpatch --ignore UNKNOWN_COMMIT_ID,MISSING_FIXES_TAG "${files[@]}" || return
 	# They begin as in stable kernels: commit ... upstream.
 	checkpatch --ignore UNKNOWN_COMMIT_ID,GIT_COMMIT_ID "${upstream[@]}"
 }

@@ -54,8 +54,8 @@ class Project:
         self.git(self.kernel, "add", "-A")
         self.git(self.kernel, "commit", "-q", "-m", "kernel")
         run("git", "init", "-q", self.repo)
-        self.add_patch("fixes/old/first.patch", 5, "five")
-        self.add_patch("feature/second.patch", 15, "fifteen")
+        self.add_patch("feature/first.patch", 5, "five")
+        self.add_patch("fixes/old/second.patch", 15, "fifteen")
         lib = f". '{self.repo}/scripts/lib.sh'; echo \"$TREE\""
         self.tree = Path(run("bash", "-c", lib, env=self.env).output.strip())
 
@@ -150,7 +150,7 @@ def test_an_update_touches_what_changes_and_nothing_else(project):
     before = other.stat().st_mtime
     (project.repo / "drivers/media/new/new.c").unlink()
     (project.repo / "drivers/media/else.c").write_text("else\n")
-    project.change(project.patch("feature/second.patch"), "fifteen", "zero")
+    project.change(project.patch("fixes/old/second.patch"), "fifteen", "zero")
     project.make_tree()
     assert "zero" in project.text("old.c")
     assert other.stat().st_mtime == before
@@ -169,14 +169,14 @@ def test_wrong_kernel_version(project):
 def test_a_patch_that_does_not_apply(project):
     project.make_tree()
     before = project.git(project.tree, "rev-parse", "HEAD")
-    project.change(project.patch("feature/second.patch"), "^-15", "-99")
+    project.change(project.patch("fixes/old/second.patch"), "^-15", "-99")
     done = project.make_tree(status=1)
-    assert "patches/feature/second.patch does not apply" in done.output
+    assert "patches/fixes/old/second.patch does not apply" in done.output
     assert project.git(project.tree, "rev-parse", "HEAD") == before
     assert project.git(project.tree, "status", "--short") == ""
     shutil.rmtree(project.tree)
     done = project.make_tree(status=1)
-    assert "patches/feature/second.patch does not apply" in done.output
+    assert "patches/fixes/old/second.patch does not apply" in done.output
     assert not project.tree.exists()
 
 
@@ -187,7 +187,7 @@ def test_a_series_with_a_patch_too_many_or_too_few(project):
     done = project.make_tree(status=1)
     assert "patches/series and the patches below patches/ differ: feature/third.patch" in done.output
     series.write_text(whole)
-    shutil.copy(project.patch("feature/second.patch"), project.patch("fixes/old/forgotten.patch"))
+    shutil.copy(project.patch("fixes/old/second.patch"), project.patch("fixes/old/forgotten.patch"))
     done = project.make_tree(status=1)
     assert "differ: " in done.output
     assert "fixes/old/forgotten.patch" in done.output
@@ -198,7 +198,7 @@ def test_edits_of_its_own_are_not_overwritten(project):
     project.make_tree()
     project.add_mine()
     project.make_tree()
-    project.change(project.patch("feature/second.patch"), "fifteen", "zero")
+    project.change(project.patch("fixes/old/second.patch"), "fifteen", "zero")
     done = project.make_tree(status=1)
     assert "run make refresh" in done.output
     assert "mine" in project.text("other.c")
@@ -216,7 +216,7 @@ def test_make_refresh_gives_the_patches_back(project):
     assert "drivers/media/other.c" in done.output
     project.git(project.tree, "commit", "-q", "-a", "-m", "media: mine")
     project.refresh()
-    assert project.series() == ["fixes/old/first.patch", "feature/second.patch", "feature/media-mine.patch"]
+    assert project.series() == ["feature/first.patch", "fixes/old/second.patch", "fixes/media-core/mine.patch"]
     assert len(project.patches()) == 4
     tree = project.git(project.tree, "rev-parse", "HEAD^{tree}")
     project.make_tree()
@@ -230,8 +230,8 @@ def test_make_refresh_gives_the_patches_back(project):
     assert "drivers/media/added.c" in done.output
 
 
-def test_make_refresh_gives_a_new_fix_a_name(project):
-    # A new commit before the last fix is a fix, named by its subject.
+def test_make_refresh_gives_a_new_patch_of_the_feature_a_name(project):
+    # A new commit before the last one of the feature belongs to it.
     project.make_tree()
     series = project.git(project.tree, "rev-list", "--reverse", "base..HEAD").split()
     project.git(project.tree, "reset", "-q", "--hard", "base")
@@ -240,7 +240,22 @@ def test_make_refresh_gives_a_new_fix_a_name(project):
     project.git(project.tree, "cherry-pick", *series)
     project.refresh()
     assert project.series() == [
-        "fixes/some-driver/be-mine.patch",
-        "fixes/old/first.patch",
-        "feature/second.patch",
+        "feature/media-some-driver-be-mine.patch",
+        "feature/first.patch",
+        "fixes/old/second.patch",
     ]
+
+
+def test_the_feature_without_the_fixes(project):
+    project.make_tree()
+    project.env["FIXES"] = "0"
+    done = project.make_tree()
+    alone = project.tree.with_name(project.tree.name + "-feature")
+    text = (alone / "drivers/media/old.c").read_text()
+    assert "five" in text and "fifteen" not in text
+    assert "and 1 patches" in done.output
+    done = project.refresh(status=1)
+    assert "FIXES=0: that tree lacks the fixes" in done.output
+    assert "fifteen" in project.text("old.c")
+    project.env["FIXES"] = "no"
+    assert "FIXES=no: 0 leaves out" in project.make_tree(status=1).output
