@@ -45,7 +45,7 @@ off_build()
 	mkdir "$1/obj-off"
 	cp "$TREE/obj-off/.config" "$1/obj-off/.config"
 	with_progress "$2" '' kmake "$1" obj-off -j"$(nproc)" \
-		KCFLAGS="$off_lines" prepare "${off_targets[@]}"
+		KCFLAGS="$off_lines" "${off_targets[@]}"
 }
 
 # instructions SOURCE: disassembly with relocations of every object

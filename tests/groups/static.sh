@@ -224,7 +224,8 @@ compile_checked()
 		ours rs | while IFS= read -r file; do grep -q '^use super::' "$TREE/$file" || echo "$file"; done
 	} | sed -n -E 's,^(drivers/.*)\.(c|rs)$,\1.o,p' | sort -u)
 	mkdir -p "$LOGS"
-	kmake "$TREE" "$obj" -j"$(nproc)" "$@" prepare "${targets[@]}"
+	# They imply "prepare". Beside it, make would make each of them alone, after all of "prepare" again.
+	kmake "$TREE" "$obj" -j"$(nproc)" "$@" "${targets[@]}"
 }
 
 # complaints LOG: lines of a compiler or checker about our files, but for those that warnings.base
