@@ -8,111 +8,10 @@
 #include <linux/hrtimer.h>
 #include <linux/kprobes.h>
 #include <linux/kthread.h>
-#include <linux/ww_mutex.h>
 
-#include "mock.h"
+#include "races.h"
 
 #define ROUNDS	1000
-/* How long a lock is held, so that another thread contends for it. */
-#define HOLD_US	30
-
-/* A thread that the case stops; it counts its rounds. */
-struct rival {
-	struct kunit *test;
-	struct mock_queue *mq;
-	struct dma_resv *resv[2];
-	struct dma_buf *dbuf;
-	struct dma_fence *fence;
-	/* The round that it may begin, and the last one that it has ended. */
-	unsigned int go, done;
-	atomic_t rounds, errors;
-};
-
-static void stop_rival(void *task)
-{
-	kthread_stop(task);
-}
-
-static struct rival *start_rival(struct kunit *test, int (*thread)(void *data),
-				 const struct rival *what)
-{
-	struct rival *rival = kunit_kzalloc(test, sizeof(*rival), GFP_KERNEL);
-	struct task_struct *task;
-
-	KUNIT_ASSERT_NOT_NULL(test, rival);
-	*rival = *what;
-	rival->test = test;
-	task = kthread_run(thread, rival, "vb2-mock-rival");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, stop_rival, task));
-	return rival;
-}
-
-/* Waits, without sleeping, for the next round. Returns whether there is one. */
-static bool next_round(struct rival *rival)
-{
-	/* Pairs with the release in begin_round(). */
-	while (smp_load_acquire(&rival->go) == rival->done) {
-		if (kthread_should_stop())
-			return false;
-		cond_resched();
-	}
-	return true;
-}
-
-static void end_round(struct rival *rival)
-{
-	/* Pairs with the acquire in wait_for_round(). */
-	smp_store_release(&rival->done, rival->done + 1);
-}
-
-static void begin_round(struct rival *rival)
-{
-	/* Pairs with the acquire in next_round(). */
-	smp_store_release(&rival->go, rival->go + 1);
-}
-
-static void wait_for_round(struct rival *rival)
-{
-	unsigned long limit = jiffies + 60 * HZ;
-
-	/* Pairs with the release in end_round(). */
-	while (smp_load_acquire(&rival->done) != rival->go && time_before(jiffies, limit))
-		cond_resched();
-	KUNIT_ASSERT_EQ(rival->test, rival->go, rival->done);
-}
-
-/* Locks the second object first, as a GPU driver may. */
-static int lock_in_other_order(void *data)
-{
-	struct rival *rival = data;
-
-	while (!kthread_should_stop()) {
-		struct dma_resv *first = rival->resv[1], *second = rival->resv[0];
-		struct ww_acquire_ctx ctx;
-		int ret;
-
-		ww_acquire_init(&ctx, &reservation_ww_class);
-		ret = dma_resv_lock(first, &ctx);
-		if (!ret) {
-			/* Gives the other thread time to take the other one. */
-			udelay(HOLD_US);
-			while ((ret = dma_resv_lock(second, &ctx)) == -EDEADLK) {
-				atomic_inc(&rival->errors);
-				dma_resv_unlock(first);
-				dma_resv_lock_slow(second, &ctx);
-				swap(first, second);
-			}
-			dma_resv_unlock(first);
-			if (!ret)
-				dma_resv_unlock(second);
-		}
-		ww_acquire_fini(&ctx);
-		atomic_inc(&rival->rounds);
-		cond_resched();
-	}
-	return 0;
-}
 
 static void contention(struct kunit *test)
 {
@@ -123,7 +22,7 @@ static void contention(struct kunit *test)
 
 	memcpy(mock_buffer(mq, 0)->import, dbuf, sizeof(dbuf));
 	mock_run(mq);
-	rival = start_rival(test, lock_in_other_order,
+	rival = rival_start(test, rival_lock_in_other_order,
 			    &(struct rival){ .resv = { dbuf[0]->resv, dbuf[1]->resv } });
 
 	for (round = 0; round < ROUNDS || atomic_read(&rival->rounds) < ROUNDS; ++round) {
@@ -154,7 +53,7 @@ static void job_contention(struct kunit *test)
 	mock_buffer(src, 0)->import[0] = dbuf[1];
 	mock_run(dst);
 	mock_run(src);
-	rival = start_rival(test, lock_in_other_order,
+	rival = rival_start(test, rival_lock_in_other_order,
 			    &(struct rival){ .resv = { dbuf[0]->resv, dbuf[1]->resv } });
 
 	for (round = 0; round < ROUNDS || atomic_read(&rival->rounds) < ROUNDS; ++round) {
@@ -173,26 +72,6 @@ static void job_contention(struct kunit *test)
 	}
 }
 
-static int attach_and_end(void *data)
-{
-	struct rival *rival = data;
-	struct vb2_queue *q = &rival->mq->q;
-	struct vb2_buffer *vb = vb2_get_buffer(q, 0);
-
-	while (!kthread_should_stop()) {
-		unsigned int index;
-
-		if (mock_attach_job(vb, NULL))
-			atomic_inc(&rival->errors);
-		vb2_buffer_done(vb, VB2_BUF_STATE_DONE);
-		if (vb2_core_dqbuf(q, &index, NULL, true) || vb2_core_qbuf(q, vb, NULL, NULL))
-			atomic_inc(&rival->errors);
-		atomic_inc(&rival->rounds);
-		cond_resched();
-	}
-	return 0;
-}
-
 /* Two queues with the same two dma-bufs as planes, in opposite order. */
 static void two_queues(struct kunit *test)
 {
@@ -206,7 +85,7 @@ static void two_queues(struct kunit *test)
 	mock_buffer(other, 0)->import[1] = dbuf[0];
 	mock_run(other);
 	mock_run(camera);
-	rival = start_rival(test, attach_and_end, &(struct rival){ .mq = camera });
+	rival = rival_start(test, rival_attach_and_end, &(struct rival){ .mq = camera });
 
 	for (round = 0; round < ROUNDS || atomic_read(&rival->rounds) < ROUNDS; ++round) {
 		KUNIT_ASSERT_EQ(test, 0, mock_attach(other, 0));
@@ -220,40 +99,11 @@ static void two_queues(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, atomic_read(&rival->errors));
 }
 
-static int consume(void *data)
-{
-	struct rival *rival = data;
-
-	while (!kthread_should_stop()) {
-		struct dma_fence *fence = NULL;
-
-		/* All that a compositor does with a picture that it was just handed. */
-		dma_resv_test_signaled(rival->dbuf->resv, DMA_RESV_USAGE_WRITE);
-		if (dma_resv_get_singleton(rival->dbuf->resv, DMA_RESV_USAGE_WRITE, &fence))
-			atomic_inc(&rival->errors);
-		if (fence) {
-			int status;
-
-			if (strcmp(fence->ops->get_driver_name(fence), "videobuf2") ||
-			    dma_fence_wait_timeout(fence, false, 20 * HZ) <= 0)
-				atomic_inc(&rival->errors);
-			/* Never signalled without the error that belongs to it. */
-			status = dma_fence_get_status(fence);
-			if (status != -EIO)
-				atomic_inc(&rival->errors);
-			dma_fence_put(fence);
-			atomic_inc(&rival->rounds);
-		}
-		cond_resched();
-	}
-	return 0;
-}
-
 static void consumer(struct kunit *test)
 {
 	struct mock_queue *mq = MOCK_START(test);
 	struct dma_buf *dbuf = mock_export(mq, 0, 0);
-	struct rival *rival = start_rival(test, consume, &(struct rival){ .dbuf = dbuf });
+	struct rival *rival = rival_start(test, rival_consume, &(struct rival){ .dbuf = dbuf });
 	unsigned int round;
 
 	for (round = 0; round < ROUNDS; ++round) {
@@ -282,7 +132,7 @@ static int dequeue(void *data)
 	struct rival *rival = data;
 	struct vb2_queue *q = &rival->mq->q;
 
-	while (next_round(rival)) {
+	while (rival_next_round(rival)) {
 		bool after_fence = rival->done % 2;
 		unsigned int index, tries = 0;
 
@@ -295,7 +145,7 @@ static int dequeue(void *data)
 		}
 		if ((after_fence && tries) || dma_fence_get_status(rival->fence) != -EIO)
 			atomic_inc(&rival->errors);
-		end_round(rival);
+		rival_end_round(rival);
 	}
 	return 0;
 }
@@ -304,7 +154,7 @@ static void dequeued_with_the_fence(struct kunit *test)
 {
 	struct mock_queue *mq = MOCK_START(test);
 	struct dma_buf *dbuf = mock_export(mq, 0, 0);
-	struct rival *rival = start_rival(test, dequeue, &(struct rival){ .mq = mq });
+	struct rival *rival = rival_start(test, dequeue, &(struct rival){ .mq = mq });
 	unsigned int round;
 
 	for (round = 0; round < ROUNDS; ++round) {
@@ -312,10 +162,10 @@ static void dequeued_with_the_fence(struct kunit *test)
 		KUNIT_ASSERT_EQ(test, 0, dma_resv_get_singleton(dbuf->resv, DMA_RESV_USAGE_READ,
 								&rival->fence));
 		KUNIT_ASSERT_NOT_NULL(test, rival->fence);
-		begin_round(rival);
+		rival_begin_round(rival);
 		udelay(round % HOLD_US);
 		mock_done(mq, 0, VB2_BUF_STATE_ERROR);
-		wait_for_round(rival);
+		rival_wait_for_round(rival);
 		dma_fence_put(rival->fence);
 		KUNIT_ASSERT_EQ(test, 0, atomic_read(&rival->errors));
 		mock_qbuf(mq, 0);
@@ -363,8 +213,8 @@ static int dequeue_and_free(void *data)
 	unsigned int index, count = 0;
 
 	set_cpus_allowed_ptr(current, cpumask_of(cpumask_last(cpu_online_mask)));
-	while (next_round(rival)) {
-		end_round(rival);
+	while (rival_next_round(rival)) {
+		rival_end_round(rival);
 		while (!READ_ONCE(held.begun) && !kthread_should_stop())
 			cond_resched();
 		if (vb2_core_dqbuf(q, &index, NULL, true) ||
@@ -398,11 +248,11 @@ static void freed_before_the_signal(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, unregister_release_probe, NULL));
 	mock_trace(test, "vb2_buf_done", see_done, NULL);
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
-	rival = start_rival(test, dequeue_and_free,
+	rival = rival_start(test, dequeue_and_free,
 			    &(struct rival){ .mq = mq, .fence = mock_seen(test, dbuf) });
 	set_cpus_allowed_ptr(current, cpumask_of(cpumask_first(cpu_online_mask)));
-	begin_round(rival);
-	wait_for_round(rival);
+	rival_begin_round(rival);
+	rival_wait_for_round(rival);
 
 	WRITE_ONCE(held.task, current);
 	mock_done(mq, 0, VB2_BUF_STATE_ERROR);
@@ -425,10 +275,10 @@ static int attach_too(void *data)
 {
 	struct rival *rival = data;
 
-	while (next_round(rival)) {
+	while (rival_next_round(rival)) {
 		if (attach_and_look(vb2_get_buffer(&rival->mq->q, 0), rival->dbuf))
 			atomic_inc(&rival->errors);
-		end_round(rival);
+		rival_end_round(rival);
 	}
 	return 0;
 }
@@ -438,7 +288,7 @@ static void attached_twice(struct kunit *test)
 {
 	struct mock_queue *mq = MOCK_START(test);
 	struct dma_buf *dbuf = mock_export(mq, 0, 0);
-	struct rival *rival = start_rival(test, attach_too, &(struct rival){ .mq = mq });
+	struct rival *rival = rival_start(test, attach_too, &(struct rival){ .mq = mq });
 	unsigned int round;
 
 	for (round = 0; round < ROUNDS; ++round) {
@@ -449,10 +299,10 @@ static void attached_twice(struct kunit *test)
 		if (late)
 			mock_set_timeout(test, 20);
 		rival->dbuf = late ? NULL : dbuf;
-		begin_round(rival);
+		rival_begin_round(rival);
 		udelay(round * 7 % HOLD_US);
 		KUNIT_ASSERT_FALSE(test, attach_and_look(mock_vb(mq, 0), rival->dbuf));
-		wait_for_round(rival);
+		rival_wait_for_round(rival);
 		KUNIT_ASSERT_EQ(test, 0, atomic_read(&rival->errors));
 		if (!late)
 			KUNIT_ASSERT_EQ(test, 1, mock_count(test, dbuf));
@@ -472,9 +322,9 @@ static int export_too(void *data)
 {
 	struct rival *rival = data;
 
-	while (next_round(rival)) {
+	while (rival_next_round(rival)) {
 		rival->dbuf = mock_expbuf(vb2_get_buffer(&rival->mq->q, 0), 0, O_RDONLY);
-		end_round(rival);
+		rival_end_round(rival);
 	}
 	return 0;
 }
@@ -483,7 +333,7 @@ static int export_too(void *data)
 static void export_while_arming(struct kunit *test)
 {
 	struct mock_queue *mq = MOCK_OPEN(test);
-	struct rival *rival = start_rival(test, export_too, &(struct rival){ .mq = mq });
+	struct rival *rival = rival_start(test, export_too, &(struct rival){ .mq = mq });
 	unsigned int round;
 
 	for (round = 0; round < ROUNDS / 2; ++round) {
@@ -492,10 +342,10 @@ static void export_while_arming(struct kunit *test)
 		/* New memory, of which one object is in use */
 		mock_run(mq);
 		dbuf = mock_export(mq, 0, 0);
-		begin_round(rival);
+		rival_begin_round(rival);
 		udelay(round * 7 % HOLD_US);
 		KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
-		wait_for_round(rival);
+		rival_wait_for_round(rival);
 		KUNIT_ASSERT_NOT_NULL(test, rival->dbuf);
 		KUNIT_ASSERT_PTR_NE(test, dbuf->resv, rival->dbuf->resv);
 		KUNIT_EXPECT_EQ(test, 1, mock_count(test, dbuf));
