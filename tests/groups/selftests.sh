@@ -8,7 +8,7 @@
 # of two processors idle.
 SELFTESTS_ONE=(release_fences_test pixels_test rga_test vpu_test fault_test removal_test suspend_test)
 SELFTESTS_ONE+=(export_test starting_test visl_test request_test import_test resize_test planes_test)
-SELFTESTS_ONE+=(holder_test sw_sync_test rights_test)
+SELFTESTS_ONE+=(holder_test sw_sync_test rights_test slices_test)
 SELFTESTS_TWO=(lifetime_test drawing_test)
 # Faults on every device and with every memory take as long as all the others.
 case ${SELFTESTS_FAULTS:-share} in
