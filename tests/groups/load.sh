@@ -19,7 +19,9 @@ LOAD_SLOW_JOBS=$((LOAD_JOBS / LOAD_SLOW + 50))
 # done by all devices together, in which a job has more than 1.7 fences.
 LOAD_MIXED_JOBS=$(((LOAD_FENCES - LOAD_ALONE) * 10 / 17 + 200))
 
-LOAD_RESULTS=$BUILD/vm/scratch/load
+# Other groups use the machine without a name at the same time.
+export VM_NAME=load
+LOAD_RESULTS=$BUILD/vm-$VM_NAME/scratch/load
 
 load_run()
 {
