@@ -51,10 +51,9 @@ style_rust()
 	local file bad=0
 	cd "$TREE"
 	while IFS= read -r file; do
-		"$RUST_BIN/rustfmt" --check --edition 2021 --config-path .rustfmt.toml <"$file" || {
-			echo "$file"
-			bad=1
-		}
+		# With --check it ends well whatever standard input is like.
+		"$RUST_BIN/rustfmt" --edition 2021 --config-path .rustfmt.toml <"$file" |
+			diff -u --label "$file" --label formatted "$file" - || bad=1
 	done < <(ours rs; touched | grep '\.rs$' || [[ $? == 1 ]])
 	return "$bad"
 }

@@ -95,7 +95,9 @@ unsafe extern "C" fn vb2_release_fence_arm(
     // SAFETY: Two requests, by the safety requirements.
     let requests = unsafe { &*requests };
     // SAFETY: The requirements are those of this function.
-    let buffers = requests.each_ref().map(|request| unsafe { JobBuffer::from_raw(request) });
+    let buffers = requests
+        .each_ref()
+        .map(|request| unsafe { JobBuffer::from_raw(request) });
     arm_job(buffers).map_or_else(|error| error.to_errno(), c_int::from)
 }
 
@@ -117,7 +119,9 @@ unsafe extern "C" fn vb2_release_fence_job_ends(
     // SAFETY: Alive by the safety requirements.
     let this = unsafe { &*this };
     this.job_ends(state, cancelled)
-        .map_or(ptr::null_mut(), |fence| ARef::into_raw(fence).as_ptr().cast())
+        .map_or(ptr::null_mut(), |fence| {
+            ARef::into_raw(fence).as_ptr().cast()
+        })
 }
 
 /// Signals a fence with the result that was noted, and puts the reference. Any context.

@@ -110,7 +110,9 @@ impl ReleaseFence {
 
     /// Returns whether consumers see a pending fence. Any context.
     fn is_visible(&self) -> bool {
-        self.slot.pending().is_some_and(|fence| fence.is_published())
+        self.slot
+            .pending()
+            .is_some_and(|fence| fence.is_published())
     }
 
     /// Returns the fence of a job that ends with `state`, with the result noted that it has to be
@@ -191,7 +193,11 @@ impl JobBuffer<'_> {
     /// was not.
     fn publish(&self, mut alloc: DriverFenceAllocation, slots: FenceSlots<'_>) -> bool {
         let owner = self.fence;
-        let usage = if self.write { Usage::Write } else { Usage::Read };
+        let usage = if self.write {
+            Usage::Write
+        } else {
+            Usage::Read
+        };
         let expires = jiffies().wrapping_add(msecs_to_jiffies(self.timeout_ms));
 
         // Another attach has finished: it held the same locks.
@@ -239,8 +245,7 @@ impl JobObjects {
             let Some(buffer) = buffer else { continue };
             let room = objs[first..].as_mut_ptr();
             // SAFETY: The buffer is active, and there is room for the objects of all its planes.
-            *count =
-                unsafe { bindings::vb2_release_fence_collect(buffer.fence.vb, room) } as usize;
+            *count = unsafe { bindings::vb2_release_fence_collect(buffer.fence.vb, room) } as usize;
             first += *count;
         }
         // INVARIANT: `vb2_release_fence_collect()` has written so many objects of the buffers.
@@ -255,7 +260,10 @@ impl JobObjects {
 
     /// Returns where the objects of each buffer are in [`Self::as_slice`].
     fn ranges(&self) -> [core::ops::Range<usize>; 2] {
-        [0..self.counts[0], self.counts[0]..self.counts[0] + self.counts[1]]
+        [
+            0..self.counts[0],
+            self.counts[0]..self.counts[0] + self.counts[1],
+        ]
     }
 }
 
