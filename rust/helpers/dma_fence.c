@@ -41,26 +41,23 @@ bool rust_helper_dma_fence_end(struct dma_fence *fence, int error)
 	return first;
 }
 
-/* Get a reference to the fence in a slot that another processor may be changing. */
-struct dma_fence *rust_helper_dma_fence_get_from(struct dma_fence **slot)
+/*
+ * Get a reference to the fence in a slot that another processor may be changing,
+ * unless there is none that is pending. No reference is needed to see that.
+ */
+struct dma_fence *rust_helper_dma_fence_get_pending(struct dma_fence **slot)
 {
+	struct dma_fence __rcu **from = (struct dma_fence __rcu **)slot;
 	struct dma_fence *fence;
 
 	rcu_read_lock();
-	fence = dma_fence_get_rcu_safe((struct dma_fence __rcu **)slot);
+	fence = rcu_dereference(*from);
+	if (fence && dma_fence_is_signaled(fence))
+		fence = NULL;
+	if (fence)
+		fence = dma_fence_get_rcu_safe(from);
 	rcu_read_unlock();
 
 	return fence;
-}
-
-/* Functions with lockdep, inline stubs without it. */
-bool rust_helper_dma_fence_begin_signalling(void)
-{
-	return dma_fence_begin_signalling();
-}
-
-void rust_helper_dma_fence_end_signalling(bool cookie)
-{
-	dma_fence_end_signalling(cookie);
 }
 #endif /* CONFIG_DMA_SHARED_BUFFER */

@@ -21,7 +21,7 @@ mod fence;
 mod reservation;
 
 pub use self::driver_fence::{
-    DriverFence, DriverFenceAllocation, FenceContext, JobFence, SignallingGuard,
+    DriverFence, DriverFenceAllocation, FenceContext, JobFence, SignallingGuard, SpareAllocation,
 };
 pub use self::fence::{Fence, Status};
 pub use self::reservation::{FenceSlots, LockedReservations, Reservation, ReservationGuard, Usage};

@@ -8,7 +8,7 @@ use std::{cell::Cell, sync::Arc};
 /// What is left out of a protocol, or changed in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Broken {
-    /// No `smp_mb()` between the claim and the timer.
+    /// No `smp_mb()` between the slot and the timer.
     NoBarrierInArm,
     /// No `smp_mb()` between a timer that is not pending any more and the slot.
     NoBarrierInCallback,
@@ -18,17 +18,17 @@ pub(crate) enum Broken {
     TimerFirst,
     /// The timer's callback takes any fence for expired.
     NoExpiry,
-    /// The slot is exchanged, whatever is in it.
-    NoCompare,
-    /// `get_from()` gets a reference to a fence that has none left.
+    /// An attach does not look whether the buffer is armed when it has the lock.
+    NoLook,
+    /// `pending_in()` gets a reference to a fence that has none left.
     GetZero,
-    /// `get_from()` does not look again whether the fence is still in the slot.
+    /// `pending_in()` does not look again whether the fence is still in the slot.
     NoRecheck,
     /// A fence is signalled without its lock.
     NoLock,
     /// The one who comes second does not wait for the fence's lock.
     NoWait,
-    /// An attach lets go of the reservation object between the claim and the add.
+    /// An attach lets go of the reservation object between the slot and the add.
     AddUnlocked,
     /// DQBUF leaves the fence to the one who has put the buffer on the done list.
     NoEndInDqbuf,

@@ -142,12 +142,18 @@ impl JobFence {
         now >= self.expires
     }
 
-    /// As `dma_fence_get_rcu_safe()`.
+    /// As `dma_fence_get_pending()`.
     ///
     /// # Safety
     ///
     /// As in the kernel crate.
-    pub(crate) unsafe fn get_from(slot: &AtomicPtr<Self>) -> Option<ARef<Self>> {
+    pub(crate) unsafe fn pending_in(slot: &AtomicPtr<Self>) -> Option<ARef<Self>> {
+        let fence = NonNull::new(slot.load(Ordering::Acquire))?;
+        // SAFETY: A fence's memory stays.
+        if unsafe { fence.as_ref() }.signalled.load(Ordering::Relaxed) {
+            return None;
+        }
+        // As `dma_fence_get_rcu_safe()`.
         loop {
             // `rcu_dereference()` orders by the dependency what comes next.
             let fence = NonNull::new(slot.load(Ordering::Acquire))?;

@@ -68,21 +68,12 @@ mod platform {
             self.0.load(order)
         }
 
-        pub(crate) fn compare_exchange(
-            &self,
-            from: *mut T,
-            to: *mut T,
-            success: Ordering,
-            failure: Ordering,
-        ) -> std::result::Result<*mut T, *mut T> {
-            if is_broken(Broken::NoCompare) {
-                return Ok(self.0.swap(to, success));
-            }
-            let success = match success {
+        pub(crate) fn swap(&self, to: *mut T, order: Ordering) -> *mut T {
+            let order = match order {
                 _ if is_broken(Broken::NoRelease) => Ordering::Relaxed,
-                _ => success,
+                _ => order,
             };
-            self.0.compare_exchange(from, to, success, failure)
+            self.0.swap(to, order)
         }
     }
 }

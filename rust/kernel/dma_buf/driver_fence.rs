@@ -17,7 +17,7 @@ use crate::{
 };
 use core::{
     marker::PhantomData,
-    ptr::NonNull,
+    ptr::{self, NonNull},
     sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering},
 };
 
@@ -29,6 +29,7 @@ const NAME_LEN: usize = 32;
 /// # Invariants
 ///
 /// The last byte is NUL.
+#[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
 struct Name([u8; NAME_LEN]);
 
@@ -94,7 +95,8 @@ unsafe extern "C" fn timeline_name(fence: *mut bindings::dma_fence) -> *const c_
     unsafe { core::ptr::addr_of!((*fence.cast::<FenceData>()).timeline) }.cast()
 }
 
-/// A timeline: fences of one context signal in the order of their sequence numbers.
+/// A timeline: fences of one context signal in the order of their sequence numbers, and have the
+/// same names.
 ///
 /// Its users have to keep that order: a later fence replaces an earlier one of the same
 /// context in a reservation object, signalled or not, and consumers then miss the earlier one. A
@@ -103,30 +105,30 @@ unsafe extern "C" fn timeline_name(fence: *mut bindings::dma_fence) -> *const c_
 /// # Examples
 ///
 /// ```
-/// use kernel::dma_buf::FenceContext;
+/// use kernel::{c_str, dma_buf::FenceContext};
 ///
-/// let timeline = FenceContext::new();
-/// assert_ne!(timeline.id(), FenceContext::new().id());
+/// let timeline = FenceContext::new(c_str!("camera"), c_str!("capture"));
+/// let other = FenceContext::new(c_str!("camera"), c_str!("capture"));
+/// assert_ne!(timeline.id(), other.id());
 /// ```
 #[derive(Debug)]
 pub struct FenceContext {
     id: u64,
     last: AtomicU64,
-}
-
-impl Default for FenceContext {
-    fn default() -> Self {
-        Self::new()
-    }
+    driver: Name,
+    name: Name,
 }
 
 impl FenceContext {
-    /// Makes a new timeline. Any context.
-    pub fn new() -> Self {
+    /// Makes a new timeline, whose fences have copies of the two names, cut to 31 bytes each. Any
+    /// context.
+    pub fn new(driver: &CStr, name: &CStr) -> Self {
         Self {
             // SAFETY: Has no preconditions.
             id: unsafe { bindings::dma_fence_context_alloc(1) },
             last: AtomicU64::new(0),
+            driver: Name::new(driver),
+            name: Name::new(name),
         }
     }
 
@@ -149,9 +151,10 @@ impl FenceContext {
 /// # Examples
 ///
 /// ```
-/// use kernel::{c_str, dma_buf::DriverFenceAllocation};
+/// use kernel::{c_str, dma_buf::{DriverFenceAllocation, FenceContext}};
 ///
-/// let unused = DriverFenceAllocation::new(c_str!("camera"), c_str!("capture"), GFP_KERNEL)?;
+/// let timeline = FenceContext::new(c_str!("camera"), c_str!("capture"));
+/// let unused = DriverFenceAllocation::new(&timeline, GFP_KERNEL)?;
 /// drop(unused);
 /// # Ok::<(), Error>(())
 /// ```
@@ -162,20 +165,21 @@ pub struct DriverFenceAllocation(KBox<FenceData>);
 unsafe impl Send for DriverFenceAllocation {}
 
 impl DriverFenceAllocation {
-    /// Allocates a fence with copies of the two names, cut to 31 bytes each.
+    /// Allocates a fence with copies of the names of `timeline`, on which it has to be published.
     ///
     /// Sleeps if `flags` allow it. Fails with `ENOMEM`.
-    pub fn new(driver: &CStr, timeline: &CStr, flags: Flags) -> Result<Self> {
-        let data = FenceData {
+    pub fn new(timeline: &FenceContext, flags: Flags) -> Result<Self> {
+        // Written in place: most of it is initialised when it becomes a fence.
+        let data = init!(FenceData {
             base: Opaque::uninit(),
             lock: Opaque::uninit(),
-            driver: Name::new(driver),
-            timeline: Name::new(timeline),
+            driver: timeline.driver,
+            timeline: timeline.name,
             noted: AtomicI32::new(ECANCELED.to_errno()),
             expires: 0,
             published: AtomicBool::new(false),
-        };
-        Ok(Self(KBox::new(data, flags)?))
+        });
+        Ok(Self(KBox::init(data, flags)?))
     }
 
     /// Notes when the fence's job is to be taken for lost, in jiffies: [`JobFence::expires`].
@@ -225,8 +229,8 @@ impl DriverFenceAllocation {
     /// use kernel::{c_str, stack_pin_init};
     ///
     /// stack_pin_init!(let buffer = Reservation::new());
-    /// let timeline = FenceContext::new();
-    /// let alloc = DriverFenceAllocation::new(c_str!("camera"), c_str!("capture"), GFP_KERNEL)?;
+    /// let timeline = FenceContext::new(c_str!("camera"), c_str!("capture"));
+    /// let alloc = DriverFenceAllocation::new(&timeline, GFP_KERNEL)?;
     ///
     /// let mut locked = buffer.lock();
     /// let [slots] = locked.reserve()?;
@@ -258,6 +262,61 @@ impl DriverFenceAllocation {
     }
 }
 
+/// At most one [`DriverFenceAllocation`], which any thread can put in or take out, without a lock.
+///
+/// # Invariants
+///
+/// The pointer is NULL, or comes from a `KBox` that `self` owns.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{c_str, dma_buf::{DriverFenceAllocation, FenceContext, SpareAllocation}};
+///
+/// let timeline = FenceContext::new(c_str!("camera"), c_str!("capture"));
+/// let spare = SpareAllocation::new();
+/// assert!(spare.replace(Some(DriverFenceAllocation::new(&timeline, GFP_KERNEL)?)).is_none());
+/// assert!(!spare.is_empty());
+/// assert!(spare.replace(None).is_some());
+/// assert!(spare.is_empty());
+/// # Ok::<(), Error>(())
+/// ```
+pub struct SpareAllocation(AtomicPtr<FenceData>);
+
+impl Default for SpareAllocation {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SpareAllocation {
+    /// Makes one that is empty.
+    pub const fn new() -> Self {
+        // INVARIANT: NULL.
+        Self(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    /// Returns whether there is none. Any context.
+    pub fn is_empty(&self) -> bool {
+        self.0.load(Ordering::Relaxed).is_null()
+    }
+
+    /// Puts `alloc` in, and returns what there was. Any context.
+    pub fn replace(&self, alloc: Option<DriverFenceAllocation>) -> Option<DriverFenceAllocation> {
+        let new = alloc.map_or(ptr::null_mut(), |alloc| KBox::into_raw(alloc.0));
+        // INVARIANT: `new` is owned from here on, and `old` is not any more.
+        let old = self.0.swap(new, Ordering::AcqRel);
+        // SAFETY: By the invariants; the exchange has handed it to this thread alone.
+        (!old.is_null()).then(|| DriverFenceAllocation(unsafe { KBox::from_raw(old) }))
+    }
+}
+
+impl Drop for SpareAllocation {
+    fn drop(&mut self) {
+        drop(self.replace(None));
+    }
+}
+
 /// A fence whose job can end in several ways at the same time.
 ///
 /// The first one that ends it signals it, and one that comes second returns after the signal. It
@@ -276,10 +335,11 @@ impl DriverFenceAllocation {
 /// use kernel::{c_str, stack_pin_init};
 ///
 /// stack_pin_init!(let buffer = Reservation::new());
-/// let alloc = DriverFenceAllocation::new(c_str!("camera"), c_str!("capture"), GFP_KERNEL)?;
+/// let timeline = FenceContext::new(c_str!("camera"), c_str!("capture"));
+/// let alloc = DriverFenceAllocation::new(&timeline, GFP_KERNEL)?;
 /// let mut locked = buffer.lock();
 /// let [slots] = locked.reserve()?;
-/// let job = alloc.init(&FenceContext::new());
+/// let job = alloc.init(&timeline);
 /// let signalling = slots.add(&job, Usage::Write);
 /// drop(locked);
 /// drop(signalling);
@@ -351,15 +411,15 @@ impl JobFence {
         unsafe { bindings::dma_fence_end(self.0.get(), error) }
     }
 
-    /// Returns a reference to the fence in `slot`, unless that is NULL. Any context.
+    /// Returns a reference to the fence in `slot`, if there is one that is pending. Any context.
     ///
     /// # Safety
     ///
     /// What is in `slot` must be NULL or a `JobFence`; a reference to it that `slot` stands for
     /// must not be put before `slot` has got another value.
-    pub unsafe fn get_from(slot: &AtomicPtr<JobFence>) -> Option<ARef<JobFence>> {
+    pub unsafe fn pending_in(slot: &AtomicPtr<JobFence>) -> Option<ARef<JobFence>> {
         // SAFETY: By the safety requirements; the memory of a fence is freed after a grace period.
-        let fence = unsafe { bindings::dma_fence_get_from(slot.as_ptr().cast()) };
+        let fence = unsafe { bindings::dma_fence_get_pending(slot.as_ptr().cast()) };
         // SAFETY: The reference is handed over.
         NonNull::new(fence).map(|fence| unsafe { ARef::from_raw(fence.cast()) })
     }
@@ -400,10 +460,11 @@ unsafe impl AlwaysRefCounted for JobFence {
 /// use kernel::{c_str, stack_pin_init};
 ///
 /// stack_pin_init!(let buffer = Reservation::new());
-/// let alloc = DriverFenceAllocation::new(c_str!("camera"), c_str!("capture"), GFP_KERNEL)?;
+/// let timeline = FenceContext::new(c_str!("camera"), c_str!("capture"));
+/// let alloc = DriverFenceAllocation::new(&timeline, GFP_KERNEL)?;
 /// let mut locked = buffer.lock();
 /// let [slots] = locked.reserve()?;
-/// let (job, _) = alloc.publish(&FenceContext::new(), slots, Usage::Write);
+/// let (job, _) = alloc.publish(&timeline, slots, Usage::Write);
 /// drop(locked);
 ///
 /// let seen = job.fence();
@@ -460,6 +521,7 @@ impl Drop for DriverFence {
 /// ```
 #[must_use = "the section ends when the guard is dropped"]
 pub struct SignallingGuard {
+    #[cfg(CONFIG_LOCKDEP)]
     cookie: bool,
     _not_send: PhantomData<*mut ()>,
 }
@@ -474,6 +536,7 @@ impl SignallingGuard {
     /// Begins a section. Any context.
     pub fn new() -> Self {
         Self {
+            #[cfg(CONFIG_LOCKDEP)]
             // SAFETY: Has no preconditions; `drop()` ends the section, in the same thread.
             cookie: unsafe { bindings::dma_fence_begin_signalling() },
             _not_send: PhantomData,
@@ -483,7 +546,10 @@ impl SignallingGuard {
 
 impl Drop for SignallingGuard {
     fn drop(&mut self) {
+        #[cfg(CONFIG_LOCKDEP)]
         // SAFETY: The cookie of the section that `new()` began; the guard cannot change threads.
-        unsafe { bindings::dma_fence_end_signalling(self.cookie) };
+        unsafe {
+            bindings::dma_fence_end_signalling(self.cookie)
+        };
     }
 }

@@ -23,10 +23,11 @@ use core::{marker::PhantomData, ops::Range, slice};
 /// use kernel::{c_str, stack_pin_init};
 ///
 /// stack_pin_init!(let buffer = Reservation::new());
-/// let alloc = DriverFenceAllocation::new(c_str!("codec"), c_str!("output"), GFP_KERNEL)?;
+/// let timeline = FenceContext::new(c_str!("codec"), c_str!("output"));
+/// let alloc = DriverFenceAllocation::new(&timeline, GFP_KERNEL)?;
 /// let mut locked = buffer.lock();
 /// let [slots] = locked.reserve()?;
-/// let (job, _) = alloc.publish(&FenceContext::new(), slots, Usage::Read);
+/// let (job, _) = alloc.publish(&timeline, slots, Usage::Read);
 /// drop(locked);
 ///
 /// // While the device reads, others may read as well, but not write.
@@ -150,8 +151,8 @@ impl Reservation {
     /// stack_pin_init!(let alpha = Reservation::new());
     /// let planes = [&*luma, &*luma, &*alpha];
     ///
-    /// let timeline = FenceContext::new();
-    /// let alloc = DriverFenceAllocation::new(c_str!("camera"), c_str!("capture"), GFP_KERNEL)?;
+    /// let timeline = FenceContext::new(c_str!("camera"), c_str!("capture"));
+    /// let alloc = DriverFenceAllocation::new(&timeline, GFP_KERNEL)?;
     /// let (job, _) = Reservation::lock_all(&planes, |locked| {
     ///     let [slots] = locked.reserve()?;
     ///     Ok::<_, Error>(alloc.publish(&timeline, slots, Usage::Write))
@@ -172,20 +173,29 @@ impl Reservation {
             return Err(EINVAL);
         }
         // The ticket by which threads that wait for each other's locks decide which one backs off.
-        let acquire = Opaque::uninit();
-        // SAFETY: Memory for a `ww_acquire_ctx`, which does not move: `locked` borrows it.
-        unsafe { bindings::ww_acquire_init(acquire.get()) };
+        // A single lock needs none.
+        let ticket = Opaque::uninit();
+        let acquire = if objs.len() > 1 {
+            // SAFETY: Memory for a `ww_acquire_ctx`, which does not move before `fini`.
+            unsafe { bindings::ww_acquire_init(ticket.get()) };
+            ticket.get()
+        } else {
+            core::ptr::null_mut()
+        };
 
+        // INVARIANT: `acquire` was initialised, and nothing is held.
         let mut locked = LockedReservations {
             objs,
             held: 0,
-            acquire: &acquire,
+            acquire,
         };
         let result = locked.lock().map(|()| f(&mut locked));
         drop(locked);
 
-        // SAFETY: Initialised above; `locked` has unlocked everything.
-        unsafe { bindings::ww_acquire_fini(acquire.get()) };
+        if !acquire.is_null() {
+            // SAFETY: Initialised above; `locked` has unlocked everything.
+            unsafe { bindings::ww_acquire_fini(acquire) };
+        }
         result
     }
 }
@@ -244,7 +254,7 @@ impl Drop for ReservationGuard<'_> {
 ///
 /// # Invariants
 ///
-/// - `acquire` is initialised.
+/// - `acquire` is initialised, or NULL if there is one object at most.
 /// - Bit `i` of `held` is set if and only if locking `objs[i]` locked it, with `acquire`, and it
 ///   was not unlocked since.
 ///
@@ -265,7 +275,7 @@ impl Drop for ReservationGuard<'_> {
 pub struct LockedReservations<'a> {
     objs: &'a [&'a Reservation],
     held: u64,
-    acquire: &'a Opaque<bindings::ww_acquire_ctx>,
+    acquire: *mut bindings::ww_acquire_ctx,
 }
 
 impl LockedReservations<'_> {
@@ -285,9 +295,7 @@ impl LockedReservations<'_> {
             self.unlock();
             // SAFETY: The object is initialised; nothing is held with `acquire`, as is required
             // after `-EDEADLK`.
-            unsafe {
-                bindings::dma_resv_lock_slow(self.objs[contended].as_raw(), self.acquire.get())
-            };
+            unsafe { bindings::dma_resv_lock_slow(self.objs[contended].as_raw(), self.acquire) };
             // INVARIANT: Locked just now.
             self.held |= 1 << contended;
         }
@@ -304,7 +312,7 @@ impl LockedReservations<'_> {
                 continue;
             }
             // SAFETY: The object and `acquire` are initialised by the invariants.
-            match unsafe { bindings::dma_resv_lock(obj.as_raw(), self.acquire.get()) } {
+            match unsafe { bindings::dma_resv_lock(obj.as_raw(), self.acquire) } {
                 // INVARIANT: Locked just now.
                 0 => self.held |= 1 << i,
                 // The same object stands elsewhere in the list, and is held for that place.
@@ -354,13 +362,15 @@ impl Drop for LockedReservations<'_> {
 ///
 /// stack_pin_init!(let input = Reservation::new());
 /// stack_pin_init!(let output = Reservation::new());
-/// let read = DriverFenceAllocation::new(c_str!("codec"), c_str!("output"), GFP_KERNEL)?;
-/// let write = DriverFenceAllocation::new(c_str!("codec"), c_str!("capture"), GFP_KERNEL)?;
+/// let reads = FenceContext::new(c_str!("codec"), c_str!("output"));
+/// let writes = FenceContext::new(c_str!("codec"), c_str!("capture"));
+/// let read = DriverFenceAllocation::new(&reads, GFP_KERNEL)?;
+/// let write = DriverFenceAllocation::new(&writes, GFP_KERNEL)?;
 ///
 /// let (reading, writing) = Reservation::lock_all(&[&*input, &*output], |locked| {
 ///     let [first, second] = locked.reserve()?;
-///     let (reading, _) = read.publish(&FenceContext::new(), first.only(0..1), Usage::Read);
-///     let (writing, _) = write.publish(&FenceContext::new(), second.only(1..2), Usage::Write);
+///     let (reading, _) = read.publish(&reads, first.only(0..1), Usage::Read);
+///     let (writing, _) = write.publish(&writes, second.only(1..2), Usage::Write);
 ///     Ok::<_, Error>((reading, writing))
 /// })??;
 /// assert!(input.is_signaled(Usage::Write));

@@ -27,11 +27,8 @@ impl JobBuffer<'_> {
     unsafe fn from_raw(request: &bindings::vb2_release_fence_request) -> Option<Self> {
         // SAFETY: NULL or alive, by the safety requirements.
         let fence = unsafe { request.fence.cast::<ReleaseFence>().as_ref() }?;
-        // SAFETY: A C string by the safety requirements.
-        let queue = unsafe { CStr::from_char_ptr(request.queue) };
         Some(JobBuffer {
             fence,
-            queue,
             write: request.write,
             timeout_ms: request.timeout_ms,
         })
@@ -42,10 +39,16 @@ impl JobBuffer<'_> {
 ///
 /// # Safety
 ///
-/// `vb` must point to a `struct vb2_buffer` that outlives what is returned.
+/// `vb` must point to a `struct vb2_buffer` that outlives what is returned, and `queue` must be a C
+/// string.
 #[no_mangle]
-unsafe extern "C" fn vb2_release_fence_new(vb: *mut bindings::vb2_buffer) -> *const ReleaseFence {
-    match KBox::pin_init(ReleaseFence::new(vb), GFP_KERNEL) {
+unsafe extern "C" fn vb2_release_fence_new(
+    vb: *mut bindings::vb2_buffer,
+    queue: *const c_char,
+) -> *const ReleaseFence {
+    // SAFETY: A C string by the safety requirements.
+    let queue = unsafe { CStr::from_char_ptr(queue) };
+    match KBox::pin_init(ReleaseFence::new(vb, queue), GFP_KERNEL) {
         // SAFETY: It is pinned in its allocation until `vb2_release_fence_free()`.
         Ok(fence) => KBox::into_raw(unsafe { Pin::into_inner_unchecked(fence) }),
         Err(_) => ptr::null(),
@@ -67,17 +70,12 @@ unsafe extern "C" fn vb2_release_fence_free(this: *mut ReleaseFence) {
 ///
 /// # Safety
 ///
-/// `this` must come from [`vb2_release_fence_new`], and `queue` must be a C string.
+/// `this` must come from [`vb2_release_fence_new`].
 #[no_mangle]
-unsafe extern "C" fn vb2_release_fence_prepare(
-    this: *const ReleaseFence,
-    queue: *const c_char,
-) -> c_int {
+unsafe extern "C" fn vb2_release_fence_prepare(this: *const ReleaseFence) -> c_int {
     // SAFETY: Alive by the safety requirements.
     let this = unsafe { &*this };
-    // SAFETY: A C string by the safety requirements.
-    let queue = unsafe { CStr::from_char_ptr(queue) };
-    errno(this.prepare(queue))
+    errno(this.prepare())
 }
 
 /// Publishes the fences of the buffers of a job. Sleeps. Returns 1 if it published one, 0 if not,
@@ -86,8 +84,8 @@ unsafe extern "C" fn vb2_release_fence_prepare(
 /// # Safety
 ///
 /// - `requests` must point to two requests; a NULL `fence` stands for no buffer.
-/// - Each `fence` must come from [`vb2_release_fence_new`], of a buffer that is active, and each
-///   `queue` must be a C string, all during the call.
+/// - Each `fence` must come from [`vb2_release_fence_new`], of a buffer that is active during the
+///   call.
 #[no_mangle]
 unsafe extern "C" fn vb2_release_fence_arm(
     requests: *const [bindings::vb2_release_fence_request; 2],

@@ -11,18 +11,16 @@
 //!
 //! C header: `include/media/videobuf2-release-fence.h`.
 
-use core::ptr;
+use core::{mem::MaybeUninit, ptr};
 use kernel::{
     bindings,
     dma_buf::{
         DriverFenceAllocation, FenceContext, FenceSlots, JobFence, Reservation, SignallingGuard,
-        Usage,
+        SpareAllocation, Usage,
     },
     ffi::{c_int, c_uint},
-    new_spinlock,
     prelude::*,
     str::CStr,
-    sync::SpinLock,
     time::{msecs_to_jiffies, Jiffies},
     types::{ARef, Opaque},
 };
@@ -60,8 +58,7 @@ struct ReleaseFence {
     vb: *mut bindings::vb2_buffer,
     /// One for each buffer: its jobs end one after the other, so that its fences are in order.
     context: FenceContext,
-    #[pin]
-    prepared: SpinLock<Option<DriverFenceAllocation>>,
+    prepared: SpareAllocation,
     slot: Slot,
     #[pin]
     timer: Opaque<bindings::timer_list>,
@@ -72,11 +69,12 @@ struct ReleaseFence {
 unsafe impl Sync for ReleaseFence {}
 
 impl ReleaseFence {
-    fn new(vb: *mut bindings::vb2_buffer) -> impl PinInit<Self> {
+    fn new(vb: *mut bindings::vb2_buffer, queue: &CStr) -> impl PinInit<Self> {
+        let context = FenceContext::new(DRIVER, queue);
         pin_init!(Self {
             vb,
-            context: FenceContext::new(),
-            prepared <- new_spinlock!(None),
+            context,
+            prepared: SpareAllocation::new(),
             slot: Slot::new(),
             // SAFETY: `timer` is memory for a timer, which stays where it is.
             timer <- Opaque::ffi_init(|timer| unsafe {
@@ -86,25 +84,21 @@ impl ReleaseFence {
     }
 
     /// Allocates the next fence, if that has not been done. Sleeps; fails with `ENOMEM`.
-    fn prepare(&self, queue: &CStr) -> Result {
-        self.slot.retire();
-        if self.prepared.lock().is_some() {
-            return Ok(());
+    fn prepare(&self) -> Result {
+        if self.prepared.is_empty() {
+            let alloc = DriverFenceAllocation::new(&self.context, GFP_KERNEL)?;
+            // Still empty, unless two threads prepare at the same time.
+            drop(self.prepared.replace(Some(alloc)));
         }
-        let alloc = DriverFenceAllocation::new(DRIVER, queue, GFP_KERNEL)?;
-        let unused = self.prepared.lock().replace(alloc);
-        // Empty, unless two threads prepare at the same time. Freed here, outside of the lock.
-        drop(unused);
         Ok(())
     }
 
     /// Takes the memory for the next fence. Sleeps; fails with `ENOMEM`.
-    fn take_prepared(&self, queue: &CStr) -> Result<DriverFenceAllocation> {
-        let prepared = self.prepared.lock().take();
-        match prepared {
+    fn take_prepared(&self) -> Result<DriverFenceAllocation> {
+        match self.prepared.replace(None) {
             Some(alloc) => Ok(alloc),
             // The buffer came back to the driver without a QBUF, as after a failed STREAMON.
-            None => DriverFenceAllocation::new(DRIVER, queue, GFP_KERNEL),
+            None => DriverFenceAllocation::new(&self.context, GFP_KERNEL),
         }
     }
 
@@ -181,8 +175,6 @@ fn report_signalled(fence: &JobFence, q: *mut bindings::vb2_queue, index: c_uint
 /// One buffer of a job that is about to start.
 struct JobBuffer<'a> {
     fence: &'a ReleaseFence,
-    /// The queue's name.
-    queue: &'a CStr,
     /// Whether the device writes to the buffer.
     write: bool,
     timeout_ms: c_uint,
@@ -210,10 +202,8 @@ impl JobBuffer<'_> {
         // Before another thread can end it, and report that.
         // SAFETY: `vb` is alive by the invariants of `ReleaseFence`.
         unsafe { bindings::vb2_release_fence_report_armed(owner.vb, context, seqno) };
-        // Claimed before consumers can see it, so that no other attach publishes one, too.
-        if !owner.slot.claim(&fence) {
-            return false;
-        }
+        // Before consumers can see it: from here on it ends, if only by the timeout.
+        owner.slot.store(&fence);
         Slot::start_timer(expires, |expires| owner.reduce_timer(expires));
         let _section = slots.add(&fence, usage);
         true
@@ -224,10 +214,10 @@ impl JobBuffer<'_> {
 ///
 /// # Invariants
 ///
-/// So many of `objs` as `counts` adds up to are objects that are alive as long as the buffers are
-/// active.
+/// So many of `objs` as `counts` adds up to are written: objects that are alive as long as the
+/// buffers are active.
 struct JobObjects {
-    objs: [*mut bindings::dma_resv; Reservation::MAX_LOCKED],
+    objs: [MaybeUninit<*mut bindings::dma_resv>; Reservation::MAX_LOCKED],
     counts: [usize; 2],
 }
 
@@ -238,18 +228,20 @@ const _: () = assert!(
 
 impl JobObjects {
     fn collect(buffers: &[Option<JobBuffer<'_>>; 2]) -> Self {
-        let mut objs = [ptr::null_mut(); Reservation::MAX_LOCKED];
-        let mut counts = [0; 2];
-        let mut first = 0;
-        for (count, buffer) in counts.iter_mut().zip(buffers) {
+        // INVARIANT: None.
+        let mut this = Self {
+            objs: [MaybeUninit::uninit(); Reservation::MAX_LOCKED],
+            counts: [0; 2],
+        };
+        for (i, buffer) in buffers.iter().enumerate() {
             let Some(buffer) = buffer else { continue };
-            let room = objs[first..].as_mut_ptr();
+            let room = this.objs[this.counts[0]..].as_mut_ptr().cast();
             // SAFETY: The buffer is active, and there is room for the objects of all its planes.
-            *count = unsafe { bindings::vb2_release_fence_collect(buffer.fence.vb, room) } as usize;
-            first += *count;
+            let count = unsafe { bindings::vb2_release_fence_collect(buffer.fence.vb, room) };
+            // INVARIANT: It has written so many, after those of the first buffer.
+            this.counts[i] = count as usize;
         }
-        // INVARIANT: `vb2_release_fence_collect()` has written so many objects of the buffers.
-        Self { objs, counts }
+        this
     }
 
     fn as_slice(&self) -> &[&Reservation] {
@@ -283,7 +275,7 @@ fn arm_job(buffers: [Option<JobBuffer<'_>>; 2]) -> Result<bool> {
         for (i, buffer) in buffers.iter().enumerate() {
             let Some(buffer) = buffer else { continue };
             if objs.counts[i] > 0 && allocs[i].is_none() {
-                allocs[i] = Some(buffer.fence.take_prepared(buffer.queue)?);
+                allocs[i] = Some(buffer.fence.take_prepared()?);
             }
         }
         if objs.as_slice().is_empty() {

@@ -10,9 +10,9 @@ use core::ptr;
 
 /// The fence of a buffer's last job.
 ///
-/// A fence stays until the next QBUF, or the next arm; one that is signalled counts as none. So
-/// those who end a job at the same time find the same fence, and the one who comes second returns
-/// after the signal.
+/// A fence stays until the next one is stored; one that is signalled counts as none. So those who
+/// end a job at the same time find the same fence, and the one who comes second returns after the
+/// signal.
 ///
 /// # Invariants
 ///
@@ -37,28 +37,20 @@ impl Slot {
 
     /// Returns the fence that consumers may be waiting for. Any context.
     pub(super) fn pending(&self) -> Option<ARef<JobFence>> {
-        self.get().filter(|fence| fence.is_pending())
+        // SAFETY: By the invariants.
+        unsafe { JobFence::pending_in(&self.0) }
     }
 
-    /// Stores the fence of a new job, unless there is one that is pending. Returns whether it did.
+    /// Stores the fence of a new job, and puts the one before.
     ///
-    /// The caller holds the locks of the buffer's reservation objects, and adds `fence` to them
-    /// before it lets go of them. Then calls [`Self::start_timer`].
-    pub(super) fn claim(&self, fence: &ARef<JobFence>) -> bool {
-        loop {
-            let old = self.get();
-            if old.as_ref().is_some_and(|old| old.is_pending()) {
-                return false;
-            }
-            // While `old` is held, its address cannot become that of another fence.
-            let from = old.as_ref().map_or(ptr::null_mut(), as_ptr);
-            if self.replace(from, Some(fence.clone())) {
-                return true;
-            }
-        }
+    /// The caller holds the locks of the buffer's reservation objects since it saw that no fence
+    /// is pending, so that no other thread stores one, and adds `fence` to them before it lets go
+    /// of them. It calls [`Self::start_timer`] in between.
+    pub(super) fn store(&self, fence: &ARef<JobFence>) {
+        self.replace(ARef::into_raw(fence.clone()).as_ptr());
     }
 
-    /// Has the timer expire at `expires` or before. For the fence that was claimed last.
+    /// Has the timer expire at `expires` or before. For the fence that was stored last.
     ///
     /// A timer that is pending for an earlier job is left alone: [`Self::expire`] sets it anew.
     /// `reduce` is `timer_reduce()`, which reads without a lock whether the timer is pending.
@@ -81,42 +73,19 @@ impl Slot {
         }
     }
 
-    /// Puts a fence that is signalled: a new job is being prepared.
-    pub(super) fn retire(&self) {
-        if let Some(fence) = self.get().filter(|fence| !fence.is_pending()) {
-            self.replace(as_ptr(&fence), None);
-        }
-    }
-
-    fn get(&self) -> Option<ARef<JobFence>> {
-        // SAFETY: By the invariants.
-        unsafe { JobFence::get_from(&self.0) }
-    }
-
-    /// Stores `to` and puts `from`, if that is what is stored.
-    fn replace(&self, from: *mut JobFence, to: Option<ARef<JobFence>>) -> bool {
-        let to = to.map_or(ptr::null_mut(), |to| ARef::into_raw(to).as_ptr());
-        // INVARIANT: `to` stands for a reference; that of `from` is put below, after the change.
-        let replaced = self
-            .0
-            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok();
-        let unused = ptr::NonNull::new(if replaced { from } else { to });
-        // SAFETY: A reference that nothing stands for any more: that of the slot, or of `to`.
-        drop(unused.map(|unused| unsafe { ARef::from_raw(unused) }));
-        replaced
+    /// Stores `new`, which is NULL or stands for a reference.
+    fn replace(&self, new: *mut JobFence) {
+        // INVARIANT: By the description; the reference of `old` is put after the change.
+        let old = self.0.swap(new, Ordering::AcqRel);
+        // SAFETY: The reference that the slot stood for, which nothing stands for any more.
+        drop(ptr::NonNull::new(old).map(|old| unsafe { ARef::from_raw(old) }));
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let last = self.get();
-        self.replace(last.as_ref().map_or(ptr::null_mut(), as_ptr), None);
+        self.replace(ptr::null_mut());
     }
-}
-
-fn as_ptr(fence: &ARef<JobFence>) -> *mut JobFence {
-    ptr::from_ref(&**fence).cast_mut()
 }
 
 /// Returns whether `time` is before `other`, as `time_before()`: the counter wraps.

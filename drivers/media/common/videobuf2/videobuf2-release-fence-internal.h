@@ -16,7 +16,6 @@ struct vb2_release_fence;
 /* One buffer of a job. */
 struct vb2_release_fence_request {
 	struct vb2_release_fence *fence;	/* NULL: no buffer */
-	const char *queue;
 	bool write;
 	unsigned int timeout_ms;
 };
@@ -31,9 +30,9 @@ struct vb2_release {
 #ifdef CONFIG_VIDEOBUF2_RELEASE_FENCES
 
 /* ffi.rs */
-struct vb2_release_fence *vb2_release_fence_new(struct vb2_buffer *vb);
+struct vb2_release_fence *vb2_release_fence_new(struct vb2_buffer *vb, const char *queue);
 void vb2_release_fence_free(struct vb2_release_fence *fence);
-int vb2_release_fence_prepare(struct vb2_release_fence *fence, const char *queue);
+int vb2_release_fence_prepare(struct vb2_release_fence *fence);
 int vb2_release_fence_arm(const struct vb2_release_fence_request requests[2]);
 struct dma_fence *vb2_release_fence_job_ends(struct vb2_release_fence *fence,
 					     enum vb2_buffer_state state, bool cancelled);
@@ -56,11 +55,42 @@ void vb2_release_fence_report_timeout(struct vb2_queue *q, unsigned int index);
 void vb2_queue_init_release_fences(struct vb2_queue *q);
 int vb2_buffer_init_release_fence(struct vb2_buffer *vb);
 void vb2_buffer_free_release_fence(struct vb2_buffer *vb);
-int vb2_buffer_prepare_release_fence(struct vb2_buffer *vb);
-void vb2_buffer_begin_release(struct vb2_buffer *vb, enum vb2_buffer_state state,
-			      struct vb2_release *release);
-void vb2_queue_end_release(struct vb2_queue *q, const struct vb2_release *release);
-void vb2_buffer_end_release_fence(struct vb2_buffer *vb);
+void __vb2_buffer_begin_release(struct vb2_buffer *vb, enum vb2_buffer_state state,
+				struct vb2_release *release);
+void __vb2_queue_end_release(struct vb2_queue *q, const struct vb2_release *release);
+
+/* What each QBUF, done and DQBUF calls: a branch inline for buffers of queues that did not opt in. */
+
+static inline int vb2_buffer_prepare_release_fence(struct vb2_buffer *vb)
+{
+	return vb->release_fence ? vb2_release_fence_prepare(vb->release_fence) : 0;
+}
+
+/*
+ * Begins the signalling section of vb2_buffer_done(): consumers wait for what comes before the
+ * signal too, the cache maintenance above all. The buffer is active.
+ */
+static inline void vb2_buffer_begin_release(struct vb2_buffer *vb, enum vb2_buffer_state state,
+					    struct vb2_release *release)
+{
+	release->fence = NULL;
+	if (vb->release_fence)
+		__vb2_buffer_begin_release(vb, state, release);
+}
+
+/* Signals, when the buffer can be dequeued. It may be dequeued, and freed, already. */
+static inline void vb2_queue_end_release(struct vb2_queue *q, const struct vb2_release *release)
+{
+	if (release->fence)
+		__vb2_queue_end_release(q, release);
+}
+
+/* The buffer is being dequeued: those who dequeue it find no pending fence. */
+static inline void vb2_buffer_end_release_fence(struct vb2_buffer *vb)
+{
+	if (vb->release_fence)
+		vb2_release_fence_end_pending(vb->release_fence);
+}
 
 /* videobuf2-plane-resv.c */
 unsigned int vb2_plane_collect_resvs(struct vb2_buffer *vb, unsigned int plane_no,

@@ -54,7 +54,7 @@ int vb2_buffer_init_release_fence(struct vb2_buffer *vb)
 	if (!vb->vb2_queue->supports_release_fences)
 		return 0;
 
-	vb->release_fence = vb2_release_fence_new(vb);
+	vb->release_fence = vb2_release_fence_new(vb, vb->vb2_queue->name);
 	return vb->release_fence ? 0 : -ENOMEM;
 }
 
@@ -65,14 +65,6 @@ void vb2_buffer_free_release_fence(struct vb2_buffer *vb)
 
 	vb2_release_fence_free(vb->release_fence);
 	vb->release_fence = NULL;
-}
-
-int vb2_buffer_prepare_release_fence(struct vb2_buffer *vb)
-{
-	if (!vb->release_fence)
-		return 0;
-
-	return vb2_release_fence_prepare(vb->release_fence, vb->vb2_queue->name);
 }
 
 /* Collects the reservation objects of an active buffer. Returns how many there are. */
@@ -108,7 +100,6 @@ int vb2_job_attach_release_fences(struct vb2_buffer *dst, struct vb2_buffer *src
 			return -EINVAL;
 
 		requests[i].fence = vbs[i]->release_fence;
-		requests[i].queue = vbs[i]->vb2_queue->name;
 		requests[i].write = !vbs[i]->vb2_queue->is_output;
 		requests[i].timeout_ms = timeout_ms(vbs[i]->vb2_queue);
 	}
@@ -143,18 +134,10 @@ bool vb2_buffer_release_fence_pending(const struct vb2_buffer *vb)
 }
 EXPORT_SYMBOL_GPL(vb2_buffer_release_fence_pending);
 
-/*
- * Begins the signalling section of vb2_buffer_done(): consumers wait for what comes before the
- * signal too, the cache maintenance above all. The buffer is active.
- */
-void vb2_buffer_begin_release(struct vb2_buffer *vb, enum vb2_buffer_state state,
-			      struct vb2_release *release)
+void __vb2_buffer_begin_release(struct vb2_buffer *vb, enum vb2_buffer_state state,
+				struct vb2_release *release)
 {
 	bool cancelled = READ_ONCE(vb->vb2_queue->release_fences_cancelled);
-
-	release->fence = NULL;
-	if (!vb->release_fence)
-		return;
 
 	release->fence = vb2_release_fence_job_ends(vb->release_fence, state, cancelled);
 	if (!release->fence)
@@ -166,21 +149,10 @@ void vb2_buffer_begin_release(struct vb2_buffer *vb, enum vb2_buffer_state state
 	WARN_ON_ONCE(state == VB2_BUF_STATE_QUEUED);
 }
 
-/* Signals, when the buffer can be dequeued. It may be dequeued, and freed, already. */
-void vb2_queue_end_release(struct vb2_queue *q, const struct vb2_release *release)
+void __vb2_queue_end_release(struct vb2_queue *q, const struct vb2_release *release)
 {
-	if (!release->fence)
-		return;
-
 	vb2_release_fence_end(release->fence, q, release->index);
 	dma_fence_end_signalling(release->cookie);
-}
-
-/* The buffer is being dequeued: those who dequeue it find no pending fence. */
-void vb2_buffer_end_release_fence(struct vb2_buffer *vb)
-{
-	if (vb->release_fence)
-		vb2_release_fence_end_pending(vb->release_fence);
 }
 
 void vb2_release_fence_report_armed(struct vb2_buffer *vb, u64 context, u64 seqno)

@@ -23,9 +23,8 @@ void rust_helper___spin_lock_init(spinlock_t *lock, const char *name, struct loc
 void rust_helper_smp_mb(void);
 void rust_helper_dma_fence_get(struct dma_fence *fence);
 void rust_helper_dma_fence_put(struct dma_fence *fence);
-bool rust_helper_dma_fence_is_signaled(struct dma_fence *fence);
 bool rust_helper_dma_fence_end(struct dma_fence *fence, int error);
-struct dma_fence *rust_helper_dma_fence_get_from(struct dma_fence **slot);
+struct dma_fence *rust_helper_dma_fence_get_pending(struct dma_fence **slot);
 int rust_helper_dma_resv_lock(struct dma_resv *obj, struct ww_acquire_ctx *ctx);
 void rust_helper_dma_resv_lock_slow(struct dma_resv *obj, struct ww_acquire_ctx *ctx);
 void rust_helper_dma_resv_unlock(struct dma_resv *obj);
@@ -52,15 +51,15 @@ static inline void call_acquire_init(struct ww_acquire_ctx *ctx)
 	rust_helper_ww_acquire_init(ctx);
 }
 
-static inline struct dma_fence *call_get_from(struct dma_fence __rcu **slot)
+static inline struct dma_fence *call_get_pending(struct dma_fence __rcu **slot)
 {
-	return rust_helper_dma_fence_get_from((__force struct dma_fence **)slot);
+	return rust_helper_dma_fence_get_pending((__force struct dma_fence **)slot);
 }
 
-/* A look at the fence in a slot. Rust has no rcu_read_lock(), and takes a reference. */
+/* A look at the pending fence in a slot. Rust has no rcu_read_lock(), and takes a reference. */
 static inline struct dma_fence *call_peek(struct dma_fence __rcu **slot)
 {
-	return call_get_from(slot);
+	return call_get_pending(slot);
 }
 
 static inline void call_unpeek(struct dma_fence *fence)
@@ -108,23 +107,30 @@ static inline void call_acquire_init(struct ww_acquire_ctx *ctx)
 	ww_acquire_init(ctx, &reservation_ww_class);
 }
 
-static inline struct dma_fence *call_get_from(struct dma_fence __rcu **slot)
+static inline struct dma_fence *call_get_pending(struct dma_fence __rcu **slot)
 {
 	struct dma_fence *fence;
 
 	rcu_read_lock();
-	fence = dma_fence_get_rcu_safe(slot);
+	fence = rcu_dereference(*slot);
+	if (fence && dma_fence_is_signaled(fence))
+		fence = NULL;
+	if (fence)
+		fence = dma_fence_get_rcu_safe(slot);
 	rcu_read_unlock();
 
 	return fence;
 }
 
-/* A look at the fence in a slot, whose memory is freed after a grace period. */
+/* A look at the pending fence in a slot, whose memory is freed after a grace period. */
 static inline struct dma_fence *call_peek(struct dma_fence __rcu **slot)
 	__acquires(RCU)
 {
+	struct dma_fence *fence;
+
 	rcu_read_lock();
-	return rcu_dereference(*slot);
+	fence = rcu_dereference(*slot);
+	return fence && !dma_fence_is_signaled(fence) ? fence : NULL;
 }
 
 static inline void call_unpeek(struct dma_fence *fence)

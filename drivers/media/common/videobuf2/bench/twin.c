@@ -101,51 +101,25 @@ static void signal_noted(struct dma_fence *fence, struct vb2_queue *q, unsigned 
 static bool is_pending(struct twin *twin)
 {
 	struct dma_fence *fence = call_peek(&twin->slot);
-	bool pending = fence && !CALL(dma_fence_is_signaled)(fence);
 
 	call_unpeek(fence);
-	return pending;
+	return fence;
 }
 
 /* Whether consumers see a pending fence. */
 static bool is_visible(struct twin *twin)
 {
 	struct dma_fence *fence = call_peek(&twin->slot);
-	bool visible = false;
+	/* Pairs with the release in publish(). */
+	bool visible = fence && smp_load_acquire(&to_bench_fence(fence)->published);
 
-	if (fence && !CALL(dma_fence_is_signaled)(fence))
-		/* Pairs with the release in publish(). */
-		visible = smp_load_acquire(&to_bench_fence(fence)->published);
 	call_unpeek(fence);
 	return visible;
 }
 
-/* Returns a reference to the fence that is pending, or NULL. */
-static struct dma_fence *get_pending(struct twin *twin)
-{
-	struct dma_fence *fence = call_get_from(&twin->slot);
-
-	if (fence && CALL(dma_fence_is_signaled)(fence)) {
-		CALL(dma_fence_put)(fence);
-		return NULL;
-	}
-	return fence;
-}
-
-/* Puts a fence that is signalled */
-static void retire(struct twin *twin)
-{
-	struct dma_fence *fence = call_peek(&twin->slot);
-
-	if (fence && CALL(dma_fence_is_signaled)(fence) &&
-	    unrcu_pointer(cmpxchg(&twin->slot, RCU_INITIALIZER(fence), NULL)) == fence)
-		CALL(dma_fence_put)(fence);
-	call_unpeek(fence);
-}
-
 static void end_pending(struct twin *twin)
 {
-	struct dma_fence *fence = get_pending(twin);
+	struct dma_fence *fence = call_get_pending(&twin->slot);
 
 	if (!fence)
 		return;
@@ -166,7 +140,7 @@ static void expired(struct timer_list *timer)
 	 * is set anew there, or the new fence is seen here.
 	 */
 	smp_mb();
-	fence = get_pending(twin);
+	fence = call_get_pending(&twin->slot);
 	if (!fence)
 		return;
 	if (time_before(jiffies, to_bench_fence(fence)->expires)) {
@@ -265,8 +239,8 @@ static bool publish(struct twin *twin, struct bench_fence *memory, struct dma_re
 	call_report_armed(twin->vb, fence);
 
 	/*
-	 * The slot gets a reference of its own. Other threads can at most have emptied it since
-	 * is_pending(), so that the exchange needs no condition.
+	 * The slot gets a reference of its own. No other thread stores a fence while the objects
+	 * are locked, so that the exchange needs no condition.
 	 */
 	CALL(dma_fence_get)(fence);
 	old = unrcu_pointer(xchg(&twin->slot, RCU_INITIALIZER(fence)));
@@ -352,7 +326,6 @@ static noinline __used int twin_prepare_release_fence(struct twin *twin)
 {
 	struct bench_fence *memory;
 
-	retire(twin);
 	if (READ_ONCE(twin->memory))
 		return 0;
 
@@ -417,7 +390,7 @@ static int job_result(struct vb2_queue *q, enum vb2_buffer_state state)
 static noinline __used void twin_begin_release(struct twin *twin, enum vb2_buffer_state state,
 					       struct vb2_release *release)
 {
-	struct dma_fence *fence = get_pending(twin);
+	struct dma_fence *fence = call_get_pending(&twin->slot);
 
 	release->fence = fence;
 	if (!fence)

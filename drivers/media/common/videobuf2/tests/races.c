@@ -240,11 +240,11 @@ static void freed_before_the_signal(struct kunit *test)
 	held.index = UINT_MAX;
 	/* A kprobe that was registered before holds its address, which must not be given again. */
 	release_probe = (struct kprobe){
-		.symbol_name = "vb2_queue_end_release",
+		.symbol_name = "__vb2_queue_end_release",
 		.pre_handler = hold_release,
 	};
 	if (register_kprobe(&release_probe))
-		kunit_skip(test, "vb2_queue_end_release() cannot be probed");
+		kunit_skip(test, "__vb2_queue_end_release() cannot be probed");
 	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, unregister_release_probe, NULL));
 	mock_trace(test, "vb2_buf_done", see_done, NULL);
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
