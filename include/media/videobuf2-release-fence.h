@@ -118,9 +118,13 @@ void vb2_plane_resv_fini(struct vb2_plane_resv *resv);
  * @resv:	the plane's; unless the queue opted in, nothing is chosen
  * @exp_info:	what dma_buf_export() is about to be called with
  *
+ * No other export has the object, unless the plane has four exports already.
+ *
  * Context: Process context. Sleeps.
+ *
+ * Return: 0 or a negative error code, -ENOMEM above all; EXPBUF has to fail then
  */
-void vb2_plane_resv_export(struct vb2_plane_resv *resv, struct dma_buf_export_info *exp_info);
+int vb2_plane_resv_export(struct vb2_plane_resv *resv, struct dma_buf_export_info *exp_info);
 
 /**
  * vb2_plane_resv_unexport() - give it back, before the plane's reference is dropped
@@ -155,8 +159,13 @@ static inline int vb2_plane_resv_init(struct vb2_plane_resv *resv, struct vb2_bu
 }
 
 static inline void vb2_plane_resv_fini(struct vb2_plane_resv *resv) { }
-static inline void vb2_plane_resv_export(struct vb2_plane_resv *resv,
-					 struct dma_buf_export_info *exp_info) { }
+
+static inline int vb2_plane_resv_export(struct vb2_plane_resv *resv,
+					struct dma_buf_export_info *exp_info)
+{
+	return 0;
+}
+
 static inline void vb2_plane_resv_unexport(struct vb2_plane_resv *resv, struct dma_resv *obj) { }
 
 #endif /* CONFIG_VIDEOBUF2_RELEASE_FENCES */

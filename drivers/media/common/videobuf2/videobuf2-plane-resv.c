@@ -79,32 +79,41 @@ static int use_one_more(struct vb2_plane_objs *plane, unsigned int n)
 	return ret;
 }
 
-void vb2_plane_resv_export(struct vb2_plane_resv *resv, struct dma_buf_export_info *exp_info)
+int vb2_plane_resv_export(struct vb2_plane_resv *resv, struct dma_buf_export_info *exp_info)
 {
 	struct vb2_plane_objs *plane = resv->plane;
 	unsigned int i, n, least = 0;
+	int ret;
 
 	if (!plane)
-		return;
+		return 0;
 
-	do {
+	for (;;) {
 		n = READ_ONCE(plane->count);
 		for (i = 0; i < n; ++i) {
 			/* What importers have left in it concerns the same memory. */
 			if (!atomic_cmpxchg(&plane->users[i], 0, 1)) {
 				exp_info->resv = &plane->objs[i];
-				return;
+				return 0;
 			}
 		}
-	} while (n < VB2_PLANE_RESVS && !use_one_more(plane, n));
+		if (n == VB2_PLANE_RESVS)
+			break;
 
-	/* More exports than objects, or no memory */
+		ret = use_one_more(plane, n);
+		if (ret)
+			return ret;
+	}
+
+	/* More exports than objects */
 	for (i = 1; i < n; ++i) {
 		if (atomic_read(&plane->users[i]) < atomic_read(&plane->users[least]))
 			least = i;
 	}
 	atomic_inc(&plane->users[least]);
 	exp_info->resv = &plane->objs[least];
+
+	return 0;
 }
 EXPORT_SYMBOL_GPL(vb2_plane_resv_export);
 
