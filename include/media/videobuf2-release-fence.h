@@ -48,16 +48,18 @@ struct vb2_plane_resv {
  * to attach both at once: when the first fence is published, the job must not wait for the locks
  * or the memory of the second.
  *
- * Must not run at the same time as vb2_buffer_done() for the same buffer. For a buffer whose queue
- * did not opt in, whose memory is of user space (USERPTR), or that has a pending fence, nothing
- * happens; 0 means that the fence is visible.
+ * Must not run at the same time as vb2_buffer_done() for the same buffer. A buffer is left as it is
+ * if it has a pending fence, or if it can have none: its queue did not opt in, its memory is of
+ * user space (USERPTR), or its memory allocator does not support release fences.
  *
  * Context: Process context. Sleeps: takes the reservation objects' locks and allocates memory.
  *
- * Return: 0, or a negative error code: -ENOMEM, or -EINVAL for a buffer that is not active, which
- * is a bug of the driver. After these errors no buffer has got a fence, and the job can go on
- * unfenced; drivers may ignore them. -ECANCELED, another bug of the driver: vb2_buffer_done() was
- * called meanwhile for a buffer, whose fence is signalled with this error.
+ * Return: 0 if consumers see a fence of every buffer that can have one; or a negative error code:
+ * -ENOMEM, or -EINVAL for a buffer that is not active, which is a bug of the driver. After these
+ * errors no buffer has got a fence, and the job can go on unfenced; drivers may ignore them.
+ * -ECANCELED, another bug of the driver: vb2_buffer_done() was called meanwhile for a buffer. Its
+ * fence, if it has got one, is signalled: with this error, or with the result of its job. The fence
+ * of the other buffer is pending until vb2_buffer_done(), and no signalling section has begun.
  */
 int vb2_job_attach_release_fences(struct vb2_buffer *dst, struct vb2_buffer *src, bool *cookie);
 
