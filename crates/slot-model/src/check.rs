@@ -62,14 +62,15 @@ pub(crate) fn ensure(ok: bool, failure: &'static str) {
     }
 }
 
-/// Runs a model in all interleavings. Panics when it fails, as it has to if something is `broken`.
+/// Runs a model in all interleavings up to a bound. Panics when it fails, as it has to if something
+/// is `broken`.
 ///
 /// `preemptions` leaves out those in which more threads than that are interrupted while they could
-/// go on: there are millions of them. `LOOM_MAX_PREEMPTIONS` sets another bound.
+/// go on: there are millions of them. `LOOM_MAX_PREEMPTIONS` may raise the bound.
 pub(crate) fn run(preemptions: Option<usize>, broken: Option<Broken>, model: fn()) {
     BROKEN.set(broken);
     let mut loom = loom::model::Builder::new();
-    loom.preemption_bound = loom.preemption_bound.or(preemptions);
+    loom.preemption_bound = preemptions.map(|bound| loom.preemption_bound.unwrap_or(0).max(bound));
     loom.check(move || {
         RUNS.set(RUNS.get() + 1);
         fence::forget_all();

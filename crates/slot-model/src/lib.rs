@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The protocols of a buffer's release fence, tried in all interleavings by loom. Tests only.
+//! The protocols of a buffer's release fence, tried by loom in all interleavings, most of them up
+//! to a number of preemptions. Tests only.
 //!
-//! [`slot`] is the kernel's own file. [`platform`] gives it loom's atomics and models of what the
+//! [`slot`] is the kernel's own file; all else is a model, which has to be kept like the kernel's
+//! code: no test compares them. [`platform`] gives the slot loom's atomics, and models of what the
 //! kernel has: [`fence`], a fence and its references, and [`timer`]. [`buffer`] does what
 //! `release_fence.rs` and `videobuf2-core.c` do with a slot, [`plane`] what is done with the
 //! reservation objects of exports. [`tests`] has the protocols, and breaks each of them.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The protocols: what holds in all interleavings, and what it rests on.
+//! The protocols: what holds in the interleavings that are tried, and what it rests on.
 
 use crate::{
     buffer::Buffer,
