@@ -283,6 +283,7 @@ check "pyflakes" lint_python
 host_tests results
 host_tests summary
 host_tests compare_verdicts
+host_tests promises
 check "SPDX lines and licence texts" licences
 check "kernel-doc" documentation
 check "the documents name files that exist" documented_paths
