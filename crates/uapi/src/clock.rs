@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use rustix::time::{clock_gettime, ClockId};
+use rustix::time::{clock_getres, clock_gettime, ClockId, Timespec};
 
 /// A point on CLOCK_MONOTONIC, in nanoseconds.
 pub type Ns = u64;
@@ -14,8 +14,16 @@ pub const MS: u64 = 1_000_000;
 
 /// The time now.
 pub fn now() -> Ns {
-    let time = clock_gettime(ClockId::Monotonic);
     // The monotonic clock starts at 0, so neither part is ever negative.
+    to_ns(clock_gettime(ClockId::Monotonic))
+}
+
+/// How long the kernel's tick is: the coarse clock goes on with each.
+pub fn tick() -> Ns {
+    to_ns(clock_getres(ClockId::MonotonicCoarse))
+}
+
+fn to_ns(time: Timespec) -> Ns {
     time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
 }
 
@@ -44,6 +52,11 @@ mod tests {
         sleep_until(start + 2 * MS);
         assert!(now() >= start + 2 * MS);
         sleep_until(start);
+    }
+
+    #[test]
+    fn ticks_are_those_of_100_to_1000_hz() {
+        assert!((MS..=10 * MS).contains(&tick()), "{}", tick());
     }
 
     #[test]

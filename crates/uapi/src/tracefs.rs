@@ -67,6 +67,25 @@ impl Instance {
                 event.replace('/', ":")
             );
         }
+        let instance = Self::make(&root)?;
+        // First what others are understood by.
+        instance.enable(if owners { &OWNERS[..] } else { &[] })?;
+        for event in WAITS {
+            instance.write(&format!("events/{event}/filter"), "driver == \"videobuf2\"")?;
+        }
+        instance.enable(&WAITS)?;
+        instance.enable(&NEEDED)?;
+        Ok(instance)
+    }
+
+    /// Makes an instance with these events switched on, each as "system/event".
+    pub fn of(events: &[&str]) -> Result<Self> {
+        let instance = Self::make(&find_tracefs()?)?;
+        instance.enable(events)?;
+        Ok(instance)
+    }
+
+    fn make(root: &Path) -> Result<Self> {
         let instances = root.join("instances");
         remove_leftovers(&instances);
         let path = instances.join(format!("{NAME}{}", std::process::id()));
@@ -76,11 +95,11 @@ impl Instance {
             pipe: None,
             rest: Vec::new(),
         };
-        instance.set_up(owners)?;
+        instance.open()?;
         Ok(instance)
     }
 
-    fn set_up(&mut self, owners: bool) -> Result<()> {
+    fn open(&mut self) -> Result<()> {
         self.write("buffer_size_kb", BUFFER_KB)?;
         // The clock of fences and of this program.
         self.write("trace_clock", "mono")?;
@@ -90,15 +109,11 @@ impl Instance {
             .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
             .open(&pipe);
         self.pipe = Some(opened.map_err(|err| hint::tracefs_failed(&pipe, &err))?);
-        // First what others are understood by.
-        for event in if owners { &OWNERS[..] } else { &[] } {
-            self.write(&format!("events/{event}/enable"), "1")?;
-        }
-        for event in WAITS {
-            self.write(&format!("events/{event}/filter"), "driver == \"videobuf2\"")?;
-            self.write(&format!("events/{event}/enable"), "1")?;
-        }
-        for event in NEEDED {
+        Ok(())
+    }
+
+    fn enable(&self, events: &[&str]) -> Result<()> {
+        for event in events {
             self.write(&format!("events/{event}/enable"), "1")?;
         }
         Ok(())
