@@ -84,6 +84,11 @@ def test_an_image_that_does_not_boot_is_not_a_success(tmp_path):
     assert done.returncode in (124, 125)
 
 
+def test_kvm_does_not_work_where_machines_are_emulated():
+    env = {**os.environ, "VM_EMULATED": "1"}
+    assert subprocess.run([VM, "--kvm-works"], env=env, check=False).returncode == 1
+
+
 def with_qemu(run, directory, times, script, status, env=None):
     """Runs a command that exits with 5, where the first so many starts of QEMU are a script instead."""
     left = directory / "left"
