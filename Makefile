@@ -5,7 +5,7 @@
 
 export KDIR RUSTC LLVM ARCH FIXES
 
-.PHONY: help setup tree refresh kernel image vm kunit run mutants board test test-long clean
+.PHONY: help setup tree refresh kernel image vm kunit run mutants bench board test test-long clean
 
 help:
 	@echo 'make run           what a consumer sees without release fences and with them; set-up included'
@@ -19,6 +19,7 @@ help:
 	@echo "make vm CMD='...'  run a command in the virtual machine"
 	@echo 'make kunit         run the KUnit suites and doctests [FILTER=suite.case]'
 	@echo 'make mutants       build deliberately broken kernels: a suite must catch each [MUTANTS=name]'
+	@echo 'make bench         what release fences cost [BENCH=quick: instructions only]: docs/bench.md'
 	@echo 'make board         build the kernel for boards with the RK3566 (PineTab2) into build/board/'
 	@echo 'make clean         remove build/; the cache is ~/.cache/vb2-release-fences'
 	@echo
@@ -53,6 +54,9 @@ run: setup
 
 mutants: setup
 	@mutants/run $(MUTANTS)
+
+bench: setup
+	@scripts/bench $(BENCH)
 
 board:
 	@ARCH=arm64 scripts/setup
