@@ -38,11 +38,12 @@ bool rkemu_job_aborted(struct rkemu_block *block)
  * ever up: irq_sim looks for the next one from the last one upwards only, and would look for ever
  * for one below.
  */
-void rkemu_block_raise(struct rkemu_block *block)
+static void rkemu_raise(struct rkemu_block *block)
 {
 	bool pending;
 
-	mutex_lock(&block->emu->raising);
+	lockdep_assert_held(&block->emu->raising);
+
 	atomic_inc(&block->interrupts);
 	migrate_disable();
 	irq_set_irqchip_state(block->virq, IRQCHIP_STATE_PENDING, true);
@@ -53,6 +54,12 @@ void rkemu_block_raise(struct rkemu_block *block)
 		irq_get_irqchip_state(block->virq, IRQCHIP_STATE_PENDING, &pending);
 	} while (pending);
 	migrate_enable();
+}
+
+void rkemu_block_raise(struct rkemu_block *block)
+{
+	mutex_lock(&block->emu->raising);
+	rkemu_raise(block);
 	mutex_unlock(&block->emu->raising);
 }
 
@@ -100,16 +107,29 @@ static enum rkemu_fault rkemu_take_fault(struct rkemu_block *block)
 static void rkemu_interrupt(struct rkemu_block *block, int error)
 {
 	block->ops->finish(block, error);
-	rkemu_block_raise(block);
+	rkemu_raise(block);
 	if (block->ops->acknowledge)
 		block->ops->acknowledge(block);
 }
 
-static void rkemu_end_job(struct rkemu_block *block, int error)
+static void rkemu_end_job(struct rkemu_block *block, enum rkemu_fault fault, int error)
 {
 	/* Before the interrupt: when the end is signalled, it is counted. */
 	atomic_inc(error ? &block->errors : &block->completed);
-	rkemu_interrupt(block, error);
+
+	mutex_lock(&block->emu->raising);
+	if (fault == RKEMU_FAULT_ERROR_THEN_DONE) {
+		/* What the first handler queues for this processor does not run in between. */
+		preempt_disable();
+		rkemu_interrupt(block, error);
+		rkemu_interrupt(block, 0);
+		preempt_enable();
+	} else {
+		rkemu_interrupt(block, error);
+		if (fault == RKEMU_FAULT_INTERRUPT_TWICE)
+			rkemu_interrupt(block, error);
+	}
+	mutex_unlock(&block->emu->raising);
 }
 
 static void rkemu_run_job(struct rkemu_block *block, enum rkemu_fault fault, u64 delay)
@@ -122,7 +142,7 @@ static void rkemu_run_job(struct rkemu_block *block, enum rkemu_fault fault, u64
 	if (fault == RKEMU_FAULT_INTERRUPT_BEFORE_WRITE) {
 		mutex_lock(&block->running);
 		if (!rkemu_job_aborted(block))
-			rkemu_end_job(block, 0);
+			rkemu_end_job(block, fault, 0);
 		mutex_unlock(&block->running);
 		if (!rkemu_wait(block, delay))
 			return;
@@ -134,13 +154,11 @@ static void rkemu_run_job(struct rkemu_block *block, enum rkemu_fault fault, u64
 	}
 
 	mutex_lock(&block->running);
-	if (fault != RKEMU_FAULT_ERROR && !rkemu_job_aborted(block))
+	if (fault != RKEMU_FAULT_ERROR && fault != RKEMU_FAULT_ERROR_THEN_DONE &&
+	    !rkemu_job_aborted(block))
 		error = block->ops->work(block);
-	if (!rkemu_job_aborted(block)) {
-		rkemu_end_job(block, error);
-		if (fault == RKEMU_FAULT_INTERRUPT_TWICE)
-			rkemu_interrupt(block, error);
-	}
+	if (!rkemu_job_aborted(block))
+		rkemu_end_job(block, fault, error);
 	mutex_unlock(&block->running);
 }
 

@@ -16,6 +16,7 @@ static const char * const rkemu_fault_names[RKEMU_FAULT_COUNT] = {
 	[RKEMU_FAULT_NONE] = "none",
 	[RKEMU_FAULT_NEVER_COMPLETES] = "never-completes",
 	[RKEMU_FAULT_ERROR] = "error",
+	[RKEMU_FAULT_ERROR_THEN_DONE] = "error-then-done",
 	[RKEMU_FAULT_INTERRUPT_TWICE] = "interrupt-twice",
 	[RKEMU_FAULT_INTERRUPT_BEFORE_WRITE] = "interrupt-before-write",
 	[RKEMU_FAULT_SLOW] = "slow",

@@ -29,6 +29,8 @@ enum rkemu_fault {
 	RKEMU_FAULT_NEVER_COMPLETES,
 	/* The job ends with the device's error interrupt; nothing is written. */
 	RKEMU_FAULT_ERROR,
+	/* The same, and right after that interrupt comes the one of a job that ended well. */
+	RKEMU_FAULT_ERROR_THEN_DONE,
 	/* The job ends well, and its interrupt comes a second time. */
 	RKEMU_FAULT_INTERRUPT_TWICE,
 	/* The interrupt comes first, the picture is written a delay later. */

@@ -175,6 +175,19 @@ TEST_F_TIMEOUT(fault, timeout_then_end, CASE_S)
 	good_jobs(_metadata, &self->jobs, &self->fences, 2);
 }
 
+/* A watchdog that is made longer than the timeout, before the file is opened, comes first too. */
+TEST_F_TIMEOUT(fault, longer_watchdog, CASE_S)
+{
+	ASSERT_EQ(0, watchdog_set(self->dev, LONG_WATCHDOG_MS));
+	jobs_close(&self->jobs);
+	jobs_init(&self->jobs);
+	ASSERT_EQ(0, jobs_open(&self->jobs, variant->kind));
+	ASSERT_EQ(0, fault_set(self->dev, "never-completes", 1));
+	start(_metadata, &self->jobs, &self->fences, 1);
+	EXPECT_EQ(-EIO, fences_wait(&self->fences, SOON_MS));
+	EXPECT_EQ(-EIO, job_end(&self->jobs, 0, 1, SOON_MS));
+}
+
 TEST_F_TIMEOUT(fault, timeout_then_streamoff, CASE_S)
 {
 	ASSERT_EQ(0, watchdog_set(self->dev, LONG_WATCHDOG_MS));

@@ -345,6 +345,24 @@ TEST_F_TIMEOUT(rga, stuck, CASE_S)
 	EXPECT_EQ(0, job_run(jobs, 0, 2));
 }
 
+/* A job that has failed does not end well because the device says later that it is done. */
+TEST_F_TIMEOUT(rga, done_after_an_error, CASE_S)
+{
+	const long interrupts = knob_get(&device_rga, "interrupts");
+	struct jobs *jobs = &self->jobs;
+
+	ASSERT_EQ(0, watchdog_set(&device_rga, 2 * SOON_MS));
+	ASSERT_EQ(0, knob_set(&device_rga, "delay_us", 1000));
+	ASSERT_EQ(0, fault_set(&device_rga, "error-then-done", 1));
+	ASSERT_EQ(0, jobs_open(jobs, &job_rga));
+	ASSERT_EQ(0, job_blank(jobs, 0));
+	ASSERT_EQ(0, job_start(jobs, 0, 1));
+	EXPECT_EQ(-EIO, job_end(jobs, 0, 1, SOON_MS));
+	EXPECT_EQ(interrupts + 2, knob_get(&device_rga, "interrupts"));
+	EXPECT_TRUE(job_shows(jobs, 0, 0));
+	EXPECT_EQ(0, job_run(jobs, 0, 2));
+}
+
 /* The picture of one file is the input of another: from job to job without a look at it. */
 TEST_F_TIMEOUT(rga, chain, CASE_S)
 {
