@@ -143,7 +143,9 @@ static int dequeue(void *data)
 			++tries;
 			cond_resched();
 		}
-		if ((after_fence && tries) || dma_fence_get_status(rival->fence) != -EIO)
+		if (after_fence && tries)
+			atomic_inc(&rival->early);
+		if (dma_fence_get_status(rival->fence) != -EIO)
 			atomic_inc(&rival->errors);
 		rival_end_round(rival);
 	}
@@ -167,6 +169,7 @@ static void dequeued_with_the_fence(struct kunit *test)
 		mock_done(mq, 0, VB2_BUF_STATE_ERROR);
 		rival_wait_for_round(rival);
 		dma_fence_put(rival->fence);
+		KUNIT_ASSERT_EQ(test, 0, atomic_read(&rival->early));
 		KUNIT_ASSERT_EQ(test, 0, atomic_read(&rival->errors));
 		mock_qbuf(mq, 0);
 	}

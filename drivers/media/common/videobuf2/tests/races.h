@@ -20,6 +20,8 @@ struct rival {
 	/* The round that it may begin, and the last one that it has ended. */
 	unsigned int go, done;
 	atomic_t rounds, errors;
+	/* How often a fence was signalled and the buffer could not be dequeued yet. */
+	atomic_t early;
 };
 
 struct rival *rival_start(struct kunit *test, int (*thread)(void *data), const struct rival *what);
