@@ -4,7 +4,6 @@
  * take part in release fences.
  */
 
-#include <linux/dma-mapping.h>
 #include <linux/fcntl.h>
 #include <linux/iosys-map.h>
 #include <linux/string.h>
@@ -15,21 +14,6 @@
 #include "exports.h"
 
 #if IS_REACHABLE(CONFIG_VIDEOBUF2_DMA_CONTIG)
-/* As hantro's. Mapping it in an importer fails, and the kernel log has no warning. */
-void without_kernel_mapping(struct kunit *test)
-{
-	struct mock_queue *mq = MOCK_OPEN(test, .mem_ops = &vb2_dma_contig_memops,
-					  .dev = mock_device(test));
-	struct dma_buf *dbuf;
-	struct iosys_map map;
-
-	mock_reqbufs(mq, VB2_MEMORY_MMAP, 0);
-	mq->q.dma_attrs = DMA_ATTR_NO_KERNEL_MAPPING;
-	mock_reqbufs(mq, VB2_MEMORY_MMAP, 1);
-	dbuf = mock_export(mq, 0, 0);
-	KUNIT_EXPECT_EQ(test, -EINVAL, dma_buf_vmap_unlocked(dbuf, &map));
-}
-
 /* Memory that is not coherent is allocated another way, and freed. */
 void not_coherent(struct kunit *test)
 {

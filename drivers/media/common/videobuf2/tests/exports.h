@@ -7,7 +7,6 @@
 
 #include "mock.h"
 
-void without_kernel_mapping(struct kunit *test);
 void not_coherent(struct kunit *test);
 void other_allocator(struct kunit *test);
 

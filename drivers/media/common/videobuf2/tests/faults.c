@@ -401,7 +401,9 @@ static void import(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, -ENOMEM, ret);
 			KUNIT_EXPECT_EQ(test, 0, mock_count(test, dbuf));
 			++failures;
-			KUNIT_EXPECT_EQ(test, held, file_count(dbuf->file));
+			/* In Linux 6.12 one that cannot be attached is not put, see fixes.c. */
+			if (IS_ENABLED(CONFIG_VIDEOBUF2_RELEASE_FENCES_KUNIT_FIXES))
+				KUNIT_EXPECT_EQ(test, held, file_count(dbuf->file));
 		}
 	}
 	close_fd(fd);

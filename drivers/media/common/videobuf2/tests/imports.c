@@ -232,35 +232,6 @@ static void closed_during_job(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1, dma_fence_get_status(fence));
 }
 
-/* What a QBUF has taken before it fails, it gives back: of planes before that one, and after it. */
-static void refused_takes_nothing(struct kunit *test)
-{
-	struct dma_buf *twice = mock_dmabuf(test, NULL);
-	struct dma_buf *small = mock_dmabuf(test, NULL);
-	struct dma_buf *last = mock_dmabuf(test, NULL);
-	struct mock_queue *mq = MOCK_OPEN(test, .memory = VB2_MEMORY_DMABUF, .planes = 4);
-
-	mock_buffer(mq, 0)->import[0] = twice;
-	mock_buffer(mq, 0)->import[1] = twice;
-	mock_buffer(mq, 0)->import[2] = small;
-	mock_buffer(mq, 0)->import[3] = last;
-	small->size = MOCK_PLANE_SIZE / 2;
-	KUNIT_EXPECT_EQ(test, -EFAULT, mock_try_qbuf(mq, 0));
-	KUNIT_EXPECT_EQ(test, 1, file_count(twice->file));
-	KUNIT_EXPECT_EQ(test, 1, file_count(small->file));
-	KUNIT_EXPECT_EQ(test, 1, file_count(last->file));
-
-	small->size = MOCK_PLANE_SIZE;
-	mock_run(mq);
-	KUNIT_ASSERT_EQ(test, 0, mock_attach(mq, 0));
-	mock_done(mq, 0, VB2_BUF_STATE_DONE);
-	KUNIT_EXPECT_FALSE(test, mock_reader_waits(last));
-	mock_release(mq);
-	KUNIT_EXPECT_EQ(test, 1, file_count(twice->file));
-	KUNIT_EXPECT_EQ(test, 1, file_count(small->file));
-	KUNIT_EXPECT_EQ(test, 1, file_count(last->file));
-}
-
 /* What one queue writes, another one reads. */
 static void from_another_queue(struct kunit *test)
 {
@@ -299,7 +270,6 @@ static struct kunit_case imports_cases[] = {
 	KUNIT_CASE(another_dmabuf_next_time),
 	KUNIT_CASE(cancelled),
 	KUNIT_CASE(closed_during_job),
-	KUNIT_CASE(refused_takes_nothing),
 	KUNIT_CASE(from_another_queue),
 	{ }
 };
