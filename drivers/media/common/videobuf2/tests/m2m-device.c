@@ -3,9 +3,8 @@
  * The mem2mem device of m2m.c, and what an application does with it.
  */
 
-#include <linux/cpumask.h>
+#include <linux/delay.h>
 #include <linux/fcntl.h>
-#include <linux/workqueue.h>
 #include <media/videobuf2-v4l2.h>
 #include <media/videobuf2-vmalloc.h>
 
@@ -14,6 +13,7 @@
 static void m2m_device_run(void *priv)
 {
 	struct m2m *m2m = priv;
+	const bool lingers = m2m->lingers;
 
 	m2m->attached = m2m->later ? 0 : v4l2_m2m_attach_release_fence(m2m->ctx);
 	if (m2m->twice)
@@ -23,6 +23,10 @@ static void m2m_device_run(void *priv)
 		v4l2_m2m_buf_done_and_job_finish(m2m->dev, m2m->ctx, VB2_BUF_STATE_DONE);
 	atomic_inc(&m2m->runs);
 	wake_up(&m2m->ran);
+	if (lingers) {
+		msleep(200);
+		WRITE_ONCE(m2m->left, true);
+	}
 }
 
 /* The hardware can be stopped at once. */
@@ -115,27 +119,6 @@ static int m2m_queue_init(void *priv, struct vb2_queue *output, struct vb2_queue
 KUNIT_DEFINE_ACTION_WRAPPER(m2m_release_dev, v4l2_m2m_release, struct v4l2_m2m_dev *);
 KUNIT_DEFINE_ACTION_WRAPPER(m2m_release_ctx, v4l2_m2m_ctx_release, struct v4l2_m2m_ctx *);
 
-static void m2m_no_work(struct work_struct *work)
-{
-}
-
-/*
- * The end of a job schedules work of the m2m device, which finds nothing to run but must be over
- * before the device goes. It does not sleep, so it is when work that comes after it runs.
- */
-static void m2m_flush(void *unused)
-{
-	struct work_struct work;
-	int cpu;
-
-	INIT_WORK_ONSTACK(&work, m2m_no_work);
-	for_each_online_cpu(cpu) {
-		schedule_work_on(cpu, &work);
-		flush_work(&work);
-	}
-	destroy_work_on_stack(&work);
-}
-
 struct m2m *m2m_open(struct kunit *test, struct v4l2_m2m_dev *dev, bool output, bool capture)
 {
 	struct m2m *m2m = kunit_kzalloc(test, sizeof(*m2m), GFP_KERNEL);
@@ -151,7 +134,6 @@ struct m2m *m2m_open(struct kunit *test, struct v4l2_m2m_dev *dev, bool output, 
 		dev = v4l2_m2m_init(&m2m_ops);
 		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dev);
 		KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, m2m_release_dev, dev));
-		KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, m2m_flush, NULL));
 	}
 	m2m->dev = dev;
 	m2m->ctx = v4l2_m2m_ctx_init(m2m->dev, m2m, m2m_queue_init);
@@ -180,6 +162,11 @@ struct m2m *m2m_start(struct kunit *test, bool output, bool capture)
 void m2m_close(struct m2m *m2m)
 {
 	kunit_release_action(m2m->test, m2m_release_ctx, m2m->ctx);
+}
+
+void m2m_unbind(struct m2m *m2m)
+{
+	kunit_release_action(m2m->test, m2m_release_dev, m2m->dev);
 }
 
 static struct dma_buf *m2m_export(struct m2m *m2m, enum v4l2_buf_type type, unsigned int index)

@@ -25,6 +25,8 @@ struct m2m {
 	bool busy;
 	/* The driver attaches later, or twice; or the job is over before device_run() returns. */
 	bool later, twice, at_once;
+	/* device_run() does not return at once when the job is over; whether it is about to. */
+	bool lingers, left;
 	/* How device_run() went, whether it was in a signalling section then, how often it did. */
 	int attached;
 	bool section;
@@ -38,6 +40,8 @@ struct m2m *m2m_open(struct kunit *test, struct v4l2_m2m_dev *dev, bool output, 
 struct m2m *m2m_start(struct kunit *test, bool output, bool capture);
 /* What closing the video node does. */
 void m2m_close(struct m2m *m2m);
+/* What unbinding the driver does then. */
+void m2m_unbind(struct m2m *m2m);
 
 /* An export of a buffer. */
 struct dma_buf *m2m_output(struct m2m *m2m, unsigned int index);
