@@ -22,6 +22,8 @@
 
 /* The driver's own control: how long a job takes, in milliseconds. */
 #define CID_JOB_MS	(V4L2_CID_USER_BASE + 0x1000)
+/* And how many buffers of each queue it is for, one after the other. */
+#define CID_JOB_BUFFERS	(V4L2_CID_USER_BASE + 0x1001)
 #define JOB_MS		400
 /* A job that was over before the case had asked takes so many times as long the next time. */
 #define LONGER		4
@@ -268,6 +270,35 @@ TEST_F(release_fences, waiting_job)
 	EXPECT_TRUE(picture);
 	EXPECT_TRUE(input);
 	EXPECT_TRUE(ready(picture_of(&self->vim2m, 1), POLLIN | POLLOUT, 0));
+}
+
+/* The second buffers of a job start in a work item, and have no fences before that. */
+TEST_F(release_fences, second_buffers)
+{
+	struct v4l2_control buffers = { .id = CID_JOB_BUFFERS, .value = 2 };
+	struct vim2m *vim2m = &self->vim2m;
+	bool first, early, second, again;
+
+	ASSERT_EQ(0, jobs_stop(&vim2m->jobs));
+	ASSERT_EQ(0, ioctl(vim2m->jobs.m2m.fd, VIDIOC_S_CTRL, &buffers));
+	ASSERT_EQ(0, jobs_go(&vim2m->jobs));
+	do {
+		ASSERT_EQ(0, job_start(&vim2m->jobs, 0, 1));
+		ASSERT_EQ(0, job_start(&vim2m->jobs, 1, 2));
+		first = !ready(picture_of(vim2m, 0), POLLIN, 0);
+		early = !ready(picture_of(vim2m, 1), POLLIN, 0);
+		again = asked_too_late(_metadata, vim2m);
+		ASSERT_EQ(0, job_end(&vim2m->jobs, 0, 1, SOON_MS));
+		second = becomes_busy(vim2m, picture_of(vim2m, 1));
+		if (variant->on && !second && !again)
+			again = asked_too_late(_metadata, vim2m);
+		ASSERT_EQ(0, job_end(&vim2m->jobs, 1, 2, SOON_MS));
+	} while (again);
+	EXPECT_EQ(variant->on, first);
+	EXPECT_FALSE(early);
+	EXPECT_EQ(variant->on, second);
+	EXPECT_TRUE(ready(picture_of(vim2m, 0), POLLIN | POLLOUT, 0));
+	EXPECT_TRUE(ready(picture_of(vim2m, 1), POLLIN | POLLOUT, 0));
 }
 
 /* When the node says that the job is done, the dma-buf does, too. */
