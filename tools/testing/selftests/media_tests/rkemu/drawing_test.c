@@ -17,7 +17,6 @@
 #define WIDTH		640
 #define HEIGHT		480
 #define JOB_MS		100
-#define VISL_TIME	"/sys/module/visl/parameters/visl_transtime_ms"
 #define ROUNDS		10
 
 FIXTURE(drawing) {

@@ -55,7 +55,6 @@
 #define JOB_US		2000
 /* Among so many jobs it does. */
 #define MEET_JOBS	1000
-#define VISL_TIME	"/sys/module/visl/parameters/visl_transtime_ms"
 #define VISL_TIME_MS	"2"
 
 struct load;

@@ -10,6 +10,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <linux/dma-buf.h>
+
 #include "kselftest_harness.h"
 #include "alloc_ops.h"
 #include "counts.h"
@@ -21,6 +23,8 @@
 #define ROUNDS	50
 /* More than any of the operations allocates; visl has the controls of all codecs. */
 #define MANY	5000
+/* More than the default timeout of fences, and what the timer adds by rounding. */
+#define LONG_MS	"3500"
 /* How long a sweep over all allocations may take, in seconds. */
 #define SWEEP_S	900
 
@@ -37,6 +41,7 @@ FIXTURE_SETUP(visl)
 
 FIXTURE_TEARDOWN(visl)
 {
+	EXPECT_EQ(0, write_text(VISL_TIME, "0"));
 	EXPECT_EQ(0, device_defaults(&device_vpu));
 }
 
@@ -80,6 +85,39 @@ TEST_F_TIMEOUT(visl, every_codec, CASE_S)
 	EXPECT_EQ(ARRAY_COUNT(codecs), counts.armed);
 	EXPECT_EQ(counts.armed, counts.signalled);
 	EXPECT_EQ(counts.made, counts.gone);
+}
+
+static void *start_job(void *data)
+{
+	const int ret = job_start(data, 0, 1);
+
+	return (void *)(long)ret;
+}
+
+/* For jobs that take longer than the default timeout, visl asks for a longer one. */
+TEST_F_TIMEOUT(visl, long_job, CASE_S)
+{
+	const long long give_up = now_ms() + SOON_MS;
+	pthread_t thread;
+	struct jobs jobs;
+	int fence, picture;
+	void *ret;
+
+	ASSERT_EQ(0, write_text(VISL_TIME, LONG_MS));
+	ASSERT_EQ(0, jobs_open(&jobs, &job_visl));
+	picture = job_picture(&jobs, 0)->dmabuf;
+	/* The job is over when it was started. */
+	ASSERT_EQ(0, pthread_create(&thread, NULL, start_job, &jobs));
+	while (dmabuf_ready(picture, POLLIN, 0) && now_ms() < give_up)
+		sleep_ms(1);
+	fence = dmabuf_fence(picture, DMA_BUF_SYNC_READ);
+	EXPECT_EQ(0, fence_status(fence));
+	EXPECT_EQ(1, fence_wait(fence, SOON_MS));
+	ASSERT_EQ(0, pthread_join(thread, &ret));
+	EXPECT_EQ(NULL, ret);
+	EXPECT_EQ(0, job_end(&jobs, 0, 1, SOON_MS));
+	close_fd(&fence);
+	jobs_close(&jobs);
 }
 
 /* A request that waits for a picture has controls of its file, which is closed. */

@@ -64,6 +64,8 @@ int fences_set(const struct test_device *dev, bool on);
 int watchdog_set(const struct test_device *dev, unsigned int ms);
 /* How long a job takes, for files opened from now on. */
 int job_time_set(const struct test_device *dev, unsigned int ms);
+/* The same of visl, for jobs from now on, which take up to twice as long. */
+#define VISL_TIME	"/sys/module/visl/parameters/visl_transtime_ms"
 #define FENCE_TIMEOUT	"/sys/module/videobuf2_common/parameters/release_fence_timeout_ms"
 /* After which videobuf2 signals a fence by itself. */
 int timeout_set(unsigned int ms);
