@@ -79,15 +79,22 @@ struct slow_start {
 	bool ended_first;
 };
 
-/* Runs where the timer is started, with interrupts off: the tick that ends it comes right after. */
+/*
+ * Runs where the timer is started, with interrupts off: the tick that ends it comes right after, if
+ * the time has passed. This processor may be the one that counts it, with that tick.
+ */
 static void slow_down_start(void *data, struct timer_list *timer, unsigned long bucket_expiry)
 {
 	struct slow_start *start = data;
+	unsigned long passed = jiffies + 5;
+	unsigned int ms;
 
 	if (!is_timer_of(timer, start->release_fence))
 		return;
 	start->starts++;
-	mdelay(5 * jiffies_to_msecs(1) + 20);
+	for (ms = 0; ms < 500 && time_before(jiffies, passed); ++ms)
+		mdelay(1);
+	mdelay(20);
 }
 
 static void note_arm(void *data, struct vb2_queue *q, unsigned int index, u64 context, u64 seqno)
