@@ -44,7 +44,7 @@ pub fn per_second(device: &Device, contexts: u32, ms: u64) -> Result<f64> {
             .iter()
             .map(|stream| scope.spawn(move || drive(stream, window, frames)))
             .collect();
-        threads.into_iter().map(join).collect::<Result<()>>()
+        threads.into_iter().try_for_each(join)
     })?;
     let frames = frames.into_inner();
     ensure!(frames > 0, "no frame in {ms} ms");
