@@ -12,11 +12,11 @@ SELFTESTS_ONE+=(holder_test sw_sync_test rights_test slices_test)
 SELFTESTS_TWO=(lifetime_test drawing_test)
 # Faults on every device and with every memory take as long as all the others.
 case ${SELFTESTS_FAULTS:-share} in
-all) SELFTESTS_TWO+=(failnth_test probe_test) PROBE_STRIDE=1 ;;
+all) SELFTESTS_TWO+=(failnth_test probe_test) FAIL_STRIDE=1 ;;
 *)
 	SELFTESTS_TWO+=("failnth_test=failnth_test -f begin -v rga -v h264_import -r prepare.h264.open \
 		-r stream.rga_planes_import.qbuf_picture -f leaks" probe_test)
-	PROBE_STRIDE=13
+	FAIL_STRIDE=13
 	;;
 esac
 # What is shown by counting takes this many frames, besides those that all tests have.
@@ -37,7 +37,7 @@ echo \"${test%%=*} ended at \$(cut -d. -f1 /proc/uptime) s\"
 	rm -rf "$scratch"
 	mkdir -p "$scratch"
 	"$ROOT/scripts/vm" --timeout $((4800 * ${RKEMU_LIFETIMES:-1})) -- env "RKEMU_FRAMES=$frames" \
-		"RKEMU_LIFETIMES=${RKEMU_LIFETIMES:-1}" "PROBE_STRIDE=$PROBE_STRIDE" sh -c "status=0; $script exit \$status" || status=$?
+		"RKEMU_LIFETIMES=${RKEMU_LIFETIMES:-1}" "FAIL_STRIDE=$FAIL_STRIDE" sh -c "status=0; $script exit \$status" || status=$?
 	cp "$scratch"/*.tap "$TEST_LOGS"
 	return "$status"
 }

@@ -157,6 +157,13 @@ static int end_nth(int fd)
 	return ret ? ret : !strtoul(text, NULL, 10);
 }
 
+unsigned int fail_stride(void)
+{
+	const char *const stride = getenv("FAIL_STRIDE");
+
+	return stride ? strtoul(stride, NULL, 10) : 1;
+}
+
 int fail_begin(unsigned int nth)
 {
 	return set_nth(own, nth);

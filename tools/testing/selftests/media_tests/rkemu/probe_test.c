@@ -4,8 +4,8 @@
  * line, or no memory. Each allocation fails in turn, until it needs no more of them. The driver is
  * bound or it is not, nothing is left of what failed, and once all is there the next job is right.
  *
- * PROBE_STRIDE of the environment lets only every so many-th allocation fail. By default all do,
- * one after the other, and kmemleak is asked.
+ * FAIL_STRIDE of the environment lets only every so many-th allocation fail. By default all do, one
+ * after the other, and kmemleak is asked.
  */
 
 #include <errno.h>
@@ -44,14 +44,13 @@ FIXTURE_VARIANT_ADD(probe, h264) {
 
 FIXTURE_SETUP(probe)
 {
-	const char *const stride = getenv("PROBE_STRIDE");
 	const char *missing = device_start(variant->kind->dev);
 
 	if (!missing)
 		missing = fail_start();
 	if (missing)
 		SKIP(return, "%s", missing);
-	self->stride = stride ? atoi(stride) : 1;
+	self->stride = fail_stride();
 	ASSERT_LT(0, self->stride);
 	ASSERT_EQ(0, device_defaults(variant->kind->dev));
 }

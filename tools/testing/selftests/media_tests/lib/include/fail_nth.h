@@ -13,6 +13,12 @@ const char *fail_start(void);
 /* As it was before. At the end of the program that is done in any case. */
 void fail_stop(void);
 
+/*
+ * Of how many allocations a sweep over all of them lets one fail: FAIL_STRIDE of the environment, by
+ * default 1, and 0 if that is no number.
+ */
+unsigned int fail_stride(void);
+
 /* Lets the @nth allocation of this task fail, counted from now on. */
 int fail_begin(unsigned int nth);
 /* No more. Whether one has failed; negative if that is not known. */
