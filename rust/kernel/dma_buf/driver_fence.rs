@@ -133,11 +133,13 @@ impl FenceContext {
     }
 
     /// Returns the number that tells this timeline from all others.
+    #[inline]
     pub fn id(&self) -> u64 {
         self.id
     }
 
     /// Takes the next sequence number; the first one is 1.
+    #[inline]
     fn next(&self) -> u64 {
         self.last.fetch_add(1, Ordering::Relaxed) + 1
     }
@@ -183,6 +185,7 @@ impl DriverFenceAllocation {
     }
 
     /// Notes when the fence's job is to be taken for lost, in jiffies: [`JobFence::expires`].
+    #[inline]
     pub fn set_expires(&mut self, expires: Jiffies) {
         self.0.expires = expires;
     }
@@ -291,17 +294,20 @@ impl Default for SpareAllocation {
 
 impl SpareAllocation {
     /// Makes one that is empty.
+    #[inline]
     pub const fn new() -> Self {
         // INVARIANT: NULL.
         Self(AtomicPtr::new(ptr::null_mut()))
     }
 
     /// Returns whether there is none. Any context.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.0.load(Ordering::Relaxed).is_null()
     }
 
     /// Puts `alloc` in, and returns what there was. Any context.
+    #[inline]
     pub fn replace(&self, alloc: Option<DriverFenceAllocation>) -> Option<DriverFenceAllocation> {
         let new = alloc.map_or(ptr::null_mut(), |alloc| KBox::into_raw(alloc.0));
         // INVARIANT: `new` is owned from here on, and `old` is not any more.
@@ -363,39 +369,46 @@ unsafe impl Sync for JobFence {}
 
 impl JobFence {
     /// Returns what consumers may have of it.
+    #[inline]
     pub fn as_fence(&self) -> &Fence {
         // SAFETY: By the invariants the fence is initialised, and the borrow implies a reference.
         unsafe { Fence::from_raw(self.0.get()) }
     }
 
     /// Returns whether the fence is not signalled yet. Any context, no lock.
+    #[inline]
     pub fn is_pending(&self) -> bool {
         // SAFETY: An initialised fence by the invariants.
         !unsafe { bindings::dma_fence_is_signaled(self.0.get()) }
     }
 
     /// Returns when the job is to be taken for lost, in jiffies.
+    #[inline]
     pub fn expires(&self) -> Jiffies {
         self.data().expires
     }
 
     /// Returns whether it was published: consumers can find it. Any context, no lock.
+    #[inline]
     pub fn is_published(&self) -> bool {
         self.data().published.load(Ordering::Acquire)
     }
 
     /// Says that it is in all of its reservation objects.
+    #[inline]
     pub(super) fn set_published(&self) {
         self.data().published.store(true, Ordering::Release);
     }
 
     /// Notes the result that the job had. Any context.
+    #[inline]
     pub fn note(&self, result: Result) {
         let errno = result.map_or_else(|error| error.to_errno(), |()| 0);
         self.data().noted.store(errno, Ordering::Release);
     }
 
     /// Returns the result that was noted, or that the job was cancelled. Any context.
+    #[inline]
     pub fn noted(&self) -> Result {
         to_result(self.data().noted.load(Ordering::Acquire))
     }
@@ -404,6 +417,7 @@ impl JobFence {
     ///
     /// Any context, interrupts on or off; does not sleep. Callbacks of consumers run in it, with
     /// the fence's lock held, so the caller must not hold a lock that they could want.
+    #[inline]
     pub fn end(&self, result: Result) -> bool {
         let _signalling = SignallingGuard::new();
         let error: c_int = result.map_or_else(|error| error.to_errno(), |()| 0);
@@ -417,6 +431,7 @@ impl JobFence {
     ///
     /// What is in `slot` must be NULL or a `JobFence`; a reference to it that `slot` stands for
     /// must not be put before `slot` has got another value.
+    #[inline]
     pub unsafe fn pending_in(slot: &AtomicPtr<JobFence>) -> Option<ARef<JobFence>> {
         // SAFETY: By the safety requirements; the memory of a fence is freed after a grace period.
         let fence = unsafe { bindings::dma_fence_get_pending(slot.as_ptr().cast()) };
@@ -424,6 +439,7 @@ impl JobFence {
         NonNull::new(fence).map(|fence| unsafe { ARef::from_raw(fence.cast()) })
     }
 
+    #[inline]
     fn data(&self) -> &FenceData {
         // SAFETY: By the invariants `self` is at the begin of a `FenceData`, which lives as long.
         unsafe { &*self.0.get().cast() }
@@ -432,10 +448,12 @@ impl JobFence {
 
 // SAFETY: As for `Fence`, which it is.
 unsafe impl AlwaysRefCounted for JobFence {
+    #[inline]
     fn inc_ref(&self) {
         self.as_fence().inc_ref();
     }
 
+    #[inline]
     unsafe fn dec_ref(obj: NonNull<Self>) {
         // SAFETY: By the safety requirements the caller owns the reference that is put.
         unsafe { Fence::dec_ref(obj.cast()) };
@@ -534,6 +552,7 @@ impl Default for SignallingGuard {
 
 impl SignallingGuard {
     /// Begins a section. Any context.
+    #[inline]
     pub fn new() -> Self {
         Self {
             #[cfg(CONFIG_LOCKDEP)]
@@ -545,6 +564,7 @@ impl SignallingGuard {
 }
 
 impl Drop for SignallingGuard {
+    #[inline]
     fn drop(&mut self) {
         #[cfg(CONFIG_LOCKDEP)]
         // SAFETY: The cookie of the section that `new()` began; the guard cannot change threads.

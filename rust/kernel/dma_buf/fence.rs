@@ -54,6 +54,7 @@ impl Fence {
     ///
     /// `ptr` must point to an initialised `struct dma_fence`, and a reference to it must be held
     /// for all of `'a`.
+    #[inline]
     pub unsafe fn from_raw<'a>(ptr: *mut bindings::dma_fence) -> &'a Self {
         // SAFETY: By the safety requirements `ptr` is valid for `'a`; `Fence` is transparent over
         // `Opaque<dma_fence>`, which has the layout of `dma_fence`.
@@ -61,6 +62,7 @@ impl Fence {
     }
 
     /// Returns the C pointer, valid for as long as `self` is.
+    #[inline]
     pub fn as_raw(&self) -> *mut bindings::dma_fence {
         self.0.get()
     }
@@ -92,12 +94,14 @@ impl Fence {
     }
 
     /// Returns the number of the timeline that the fence is on.
+    #[inline]
     pub fn context(&self) -> u64 {
         // SAFETY: `self` is an initialised fence by its invariants; `context` never changes.
         unsafe { (*self.as_raw()).context }
     }
 
     /// Returns the position of the fence on its timeline.
+    #[inline]
     pub fn seqno(&self) -> u64 {
         // SAFETY: `self` is an initialised fence by its invariants; `seqno` never changes.
         unsafe { (*self.as_raw()).seqno }
@@ -107,11 +111,13 @@ impl Fence {
 // SAFETY: `dma_fence_get()` and `dma_fence_put()` count references; the fence lives until the last
 // one is put.
 unsafe impl AlwaysRefCounted for Fence {
+    #[inline]
     fn inc_ref(&self) {
         // SAFETY: `self` is an initialised fence, and the caller's borrow implies a reference.
         unsafe { bindings::dma_fence_get(self.as_raw()) };
     }
 
+    #[inline]
     unsafe fn dec_ref(obj: NonNull<Self>) {
         // SAFETY: By the safety requirements the caller owns the reference that is put.
         unsafe { bindings::dma_fence_put(obj.as_ptr().cast()) };

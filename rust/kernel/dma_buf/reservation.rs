@@ -46,6 +46,7 @@ pub enum Usage {
 }
 
 impl Usage {
+    #[inline]
     fn as_raw(self) -> bindings::dma_resv_usage {
         match self {
             Usage::Write => bindings::dma_resv_usage_DMA_RESV_USAGE_WRITE,
@@ -105,6 +106,7 @@ impl Reservation {
         unsafe { &*ptr.cast() }
     }
 
+    #[inline]
     fn as_raw(&self) -> *mut bindings::dma_resv {
         self.obj.get()
     }
@@ -410,6 +412,7 @@ impl<'guard> FenceSlots<'guard> {
     /// Leaves out all objects but those in `range` of the list that was locked.
     ///
     /// What of it is beyond the end of the list is ignored.
+    #[inline]
     pub fn only(self, range: Range<usize>) -> Self {
         let end = range.end.min(self.objs.len());
         let start = range.start.min(end);
@@ -427,6 +430,7 @@ impl<'guard> FenceSlots<'guard> {
     /// that is listed twice needs one slot: a fence replaces itself.
     ///
     /// [`DriverFenceAllocation::publish`]: super::DriverFenceAllocation::publish
+    #[inline]
     pub fn add(self, fence: &JobFence, usage: Usage) -> SignallingGuard {
         // The section starts with the first reader that can find the fence.
         let signalling = SignallingGuard::new();

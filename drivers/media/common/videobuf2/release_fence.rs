@@ -227,21 +227,35 @@ const _: () = assert!(
 );
 
 impl JobObjects {
-    fn collect(buffers: &[Option<JobBuffer<'_>>; 2]) -> Self {
+    fn new() -> Self {
         // INVARIANT: None.
-        let mut this = Self {
+        Self {
             objs: [MaybeUninit::uninit(); Reservation::MAX_LOCKED],
             counts: [0; 2],
-        };
-        for (i, buffer) in buffers.iter().enumerate() {
-            let Some(buffer) = buffer else { continue };
-            let room = this.objs[this.counts[0]..].as_mut_ptr().cast();
-            // SAFETY: The buffer is active, and there is room for the objects of all its planes.
-            let count = unsafe { bindings::vb2_release_fence_collect(buffer.fence.vb, room) };
-            // INVARIANT: It has written so many, after those of the first buffer.
-            this.counts[i] = count as usize;
         }
-        this
+    }
+
+    fn collect(&mut self, buffers: &[Option<JobBuffer<'_>>; 2]) {
+        let mut room = self.objs.as_mut_ptr().cast();
+        for (count, buffer) in self.counts.iter_mut().zip(buffers) {
+            let Some(buffer) = buffer else { continue };
+            // SAFETY: The buffer is active, and there is room for the objects of all its planes.
+            // INVARIANT: It writes so many, after those of the first buffer.
+            *count = unsafe { bindings::vb2_release_fence_collect(buffer.fence.vb, room) } as usize;
+            // SAFETY: Inside of `objs`, or at its end.
+            room = unsafe { room.add(*count) };
+        }
+    }
+
+    /// Returns whether the buffers still have the objects that were collected, and no others.
+    fn are_all(&self, buffers: &[Option<JobBuffer<'_>>; 2]) -> bool {
+        self.counts.iter().zip(buffers).all(|(&count, buffer)| {
+            let Some(buffer) = buffer else { return true };
+            // SAFETY: The buffer is active; nothing is written to NULL.
+            let now =
+                unsafe { bindings::vb2_release_fence_collect(buffer.fence.vb, ptr::null_mut()) };
+            now as usize == count
+        })
     }
 
     fn as_slice(&self) -> &[&Reservation] {
@@ -270,8 +284,9 @@ fn arm_job(buffers: [Option<JobBuffer<'_>>; 2]) -> Result<bool> {
     // A second attach of the job may be in its signalling section already, and not wait.
     let buffers = &buffers.map(|buffer| buffer.filter(|buffer| !buffer.fence.is_visible()));
     let mut allocs = [None, None];
+    let mut objs = JobObjects::new();
     loop {
-        let objs = JobObjects::collect(buffers);
+        objs.collect(buffers);
         for (i, buffer) in buffers.iter().enumerate() {
             let Some(buffer) = buffer else { continue };
             if objs.counts[i] > 0 && allocs[i].is_none() {
@@ -284,7 +299,7 @@ fn arm_job(buffers: [Option<JobBuffer<'_>>; 2]) -> Result<bool> {
         let published = Reservation::lock_all(objs.as_slice(), |locked| -> Result<_> {
             // An export has brought an object into use meanwhile. From here on none can: that
             // takes the lock of the plane's first object.
-            if JobObjects::collect(buffers).counts != objs.counts {
+            if !objs.are_all(buffers) {
                 return Ok(None);
             }
             let slots = locked.reserve::<2>()?;

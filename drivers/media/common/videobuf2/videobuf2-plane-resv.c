@@ -139,7 +139,7 @@ unsigned int vb2_plane_collect_resvs(struct vb2_buffer *vb, unsigned int plane_n
 		return 0;
 
 	n = READ_ONCE(plane->count);
-	for (i = 0; i < n; ++i)
+	for (i = 0; objs && i < n; ++i)
 		objs[i] = &plane->objs[i];
 
 	return n;

@@ -67,16 +67,21 @@ void vb2_buffer_free_release_fence(struct vb2_buffer *vb)
 	vb->release_fence = NULL;
 }
 
-/* Collects the reservation objects of an active buffer. Returns how many there are. */
+/* Collects the reservation objects of an active buffer, unless @objs is NULL. Returns how many. */
 unsigned int vb2_release_fence_collect(struct vb2_buffer *vb, struct dma_resv **objs)
 {
 	unsigned int plane, count = 0;
 
 	for (plane = 0; plane < vb->num_planes; ++plane) {
-		if (vb->memory == VB2_MEMORY_MMAP)
-			count += vb2_plane_collect_resvs(vb, plane, objs + count);
-		else if (vb->memory == VB2_MEMORY_DMABUF)
-			objs[count++] = vb->planes[plane].dbuf->resv;
+		struct dma_resv **room = objs ? objs + count : NULL;
+
+		if (vb->memory == VB2_MEMORY_MMAP) {
+			count += vb2_plane_collect_resvs(vb, plane, room);
+		} else if (vb->memory == VB2_MEMORY_DMABUF) {
+			if (room)
+				*room = vb->planes[plane].dbuf->resv;
+			++count;
+		}
 	}
 
 	return count;

@@ -168,6 +168,13 @@ static void collect(struct twin *const twins[2], struct dma_resv **objs, unsigne
 	counts[1] = twins[1] ? vb2_release_fence_collect(twins[1]->vb, objs + counts[0]) : 0;
 }
 
+/* Whether the buffers still have as many. */
+static bool are_all(struct twin *const twins[2], const unsigned int counts[2])
+{
+	return (!twins[0] || vb2_release_fence_collect(twins[0]->vb, NULL) == counts[0]) &&
+	       (!twins[1] || vb2_release_fence_collect(twins[1]->vb, NULL) == counts[1]);
+}
+
 static void unlock_held(struct dma_resv **objs, u64 held)
 {
 	for (; held; held &= held - 1)
@@ -266,10 +273,9 @@ static int arm_job(struct twin *dst, struct twin *src)
 		src && !is_visible(src) ? src : NULL,
 	};
 	struct dma_resv *objs[MAX_OBJS] __uninitialized;
-	struct dma_resv *again[MAX_OBJS] __uninitialized;
 	struct bench_fence *memory[2] = { NULL, NULL };
 	struct ww_acquire_ctx ctx __uninitialized;
-	unsigned int counts[2], counts_again[2], count, i;
+	unsigned int counts[2], count, i;
 	int ret = 0;
 	bool cookie;
 	u64 held;
@@ -293,8 +299,7 @@ static int arm_job(struct twin *dst, struct twin *src)
 
 		held = lock_all(objs, count, &ctx);
 		/* From here on no export can bring an object into use. */
-		collect(twins, again, counts_again);
-		if (counts[0] == counts_again[0] && counts[1] == counts_again[1])
+		if (are_all(twins, counts))
 			break;
 		unlock_all(objs, count, &ctx, held);
 	}
