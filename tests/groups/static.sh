@@ -73,11 +73,12 @@ lint_program()
 	keep_cargo debug all
 }
 
-# The tests of vb2-fence's command line, by name; those of lint_program built them.
+# The tests of vb2-fence's command line, by name. lint_program built them, as long as the same packages
+# are selected: others have other features of the crates that they share.
 command_line()
 {
-	(cd "$ROOT/crates" && env -u RUSTC cargo test --quiet --locked --target-dir "$BUILD/cargo" \
-		--package vb2-fence --test command_line -- "$@")
+	(cd "$ROOT/crates" && env -u RUSTC cargo test --workspace --quiet --locked --target-dir "$BUILD/cargo" \
+		--test command_line -- "$@")
 }
 
 command_line_checks()
