@@ -61,7 +61,7 @@ mutant_try()
 		;;
 	report)
 		"$ROOT/scripts/build-program"
-		"$ROOT/scripts/vm" --image "$image" -- "$BUILD/cargo/release/vb2-fence" report \
+		"$ROOT/scripts/vm" --image "$image" -- "$CARGO_OUT/vb2-fence" report \
 			--json "$BUILD/vm/scratch/mutant.json" >"$output" 2>&1 || status=$?
 		;;
 	selftests)

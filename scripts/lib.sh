@@ -133,6 +133,10 @@ kmake()
 		BINDGEN="$BINDGEN" "$@"
 }
 
+# Where cargo leaves programs, and as what it builds them. tests/run has another profile: crates/Cargo.toml.
+PROGRAMS_PROFILE=${PROGRAMS_PROFILE:-release}
+CARGO_OUT=$BUILD/cargo/$PROGRAMS_PROFILE
+
 # cargo_kept PROFILE: where compiled crates of the registry are kept for the next clone
 cargo_kept()
 {
@@ -156,7 +160,7 @@ seed_cargo()
 	fi
 }
 
-# keep_cargo PROFILE PACKAGE: after PACKAGE was built
+# keep_cargo PROFILE WHAT: after WHAT was built
 keep_cargo()
 {
 	local kept new

@@ -5,7 +5,7 @@
 # After each input everything has to be signalled, the kernel log has no report, and after all of them
 # nothing is left behind. Without SHARE: that the fuzzer finds what is wrong on purpose, too.
 
-FUZZ=$BUILD/cargo/release/vb2-fuzz
+FUZZ=$CARGO_OUT/vb2-fuzz
 FUZZ_CALLS=${FUZZ_CALLS:-50000}
 FUZZ_SEED=${FUZZ_SEED:-1}
 # Enough for a run in which something is wrong on purpose

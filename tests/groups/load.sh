@@ -35,7 +35,7 @@ load_run()
 		echo scan >/sys/kernel/debug/kmemleak
 		echo clear >/sys/kernel/debug/kmemleak
 		for contexts in 1 8 32; do
-			'$BUILD/cargo/release/vb2-fence' stress --contexts \$contexts --jobs $LOAD_SLOW_JOBS \
+			'$CARGO_OUT/vb2-fence' stress --contexts \$contexts --jobs $LOAD_SLOW_JOBS \
 				--seconds 1000000 --job-ms 1 --tolerance-ms 10000 --size 64x64 \
 				--json >\$VM_SCRATCH/load/vim2m-\$contexts.json
 		done

@@ -32,7 +32,7 @@ modules_run()
 	"$ROOT/scripts/vm" --image "$image" -- sh -ec "
 		modprobe -d '$home' vim2m
 		modprobe -d '$home' visl
-		'$BUILD/cargo/release/vb2-fence' report --json \$VM_SCRATCH/modules.json
+		'$CARGO_OUT/vb2-fence' report --json \$VM_SCRATCH/modules.json
 		modprobe -d '$home' -r vim2m visl
 		modprobe -d '$home' -r videobuf2_v4l2 videobuf2_memops
 		! grep videobuf2 /proc/modules"

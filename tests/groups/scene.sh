@@ -18,7 +18,7 @@ scene_run()
 	image=${SCENE_IMAGE:-$("$ROOT/scripts/kernel")}
 	rm -rf "$SCENE"
 	"$ROOT/scripts/vm" --timeout 2400 --image "$image" -- "$TESTS/guest/scene" \
-		"$BUILD/cargo/release/vb2-fence" "$scene_flips_on" "$scene_flips_off" "$scene_flips_early"
+		"$CARGO_OUT/vb2-fence" "$scene_flips_on" "$scene_flips_off" "$scene_flips_early"
 }
 
 # scene_part NAME STATUS: what it printed is in $output

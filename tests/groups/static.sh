@@ -64,22 +64,25 @@ style_program()
 	env -u RUSTC cargo fmt --all --check
 }
 
+# in_workspace COMMAND [ARGUMENT...]: of cargo, for all crates
+in_workspace()
+{
+	env -u RUSTC cargo "$1" --workspace --profile "$PROGRAMS_PROFILE" --quiet --locked \
+		--manifest-path "$ROOT/crates/Cargo.toml" --target-dir "$BUILD/cargo" "${@:2}"
+}
+
 lint_program()
 {
-	seed_cargo debug
-	cd "$ROOT/crates"
-	env -u RUSTC cargo clippy --workspace --quiet --locked --all-targets --target-dir "$BUILD/cargo" -- -D warnings
-	env -u RUSTC cargo test --workspace --quiet --locked --target-dir "$BUILD/cargo"
-	keep_cargo debug all
+	lock "$BUILD/cargo.lock" "build of the programs"
+	seed_cargo "$PROGRAMS_PROFILE"
+	in_workspace clippy --all-targets -- -D warnings
+	in_workspace test
+	keep_cargo "$PROGRAMS_PROFILE" tests
 }
 
 # The tests of vb2-fence's command line, by name. lint_program built them, as long as the same packages
 # are selected: others have other features of the crates that they share.
-command_line()
-{
-	(cd "$ROOT/crates" && env -u RUSTC cargo test --workspace --quiet --locked --target-dir "$BUILD/cargo" \
-		--test command_line -- "$@")
-}
+command_line() { in_workspace test --test command_line -- "$@"; }
 
 command_line_checks()
 {

@@ -14,7 +14,7 @@ syscalls_run()
 	"$ROOT/scripts/build-program"
 	image=$("$ROOT/scripts/kernel")
 	"$ROOT/scripts/vm" --timeout 1200 --image "$image" -- "$TESTS/guest/syscalls" \
-		"$BUILD/cargo/release/vb2-fence" "$SYSCALLS_FEW" "$SYSCALLS_MANY"
+		"$CARGO_OUT/vb2-fence" "$SYSCALLS_FEW" "$SYSCALLS_MANY"
 }
 
 # syscalls_status WAIT FENCES STATUS: of the run of many pictures. In that of few, a busy machine can

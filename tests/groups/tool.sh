@@ -5,7 +5,7 @@
 # with release fences and without, and of everything that it cannot do. What needs no device is in
 # crates/vb2-fence/tests/, which the group static runs.
 
-TOOL=$BUILD/cargo/release/vb2-fence
+TOOL=$CARGO_OUT/vb2-fence
 TOOL_STREAMS=$BUILD/tool
 TOOL_TAP=$TEST_LOGS/tool.tap
 
