@@ -6,7 +6,8 @@
 # is as it was before.
 #
 # LOAD_FENCES is how many there are at least, in all; a share with continuous integration. Without SHARE:
-# that memory which is not given back is seen, too.
+# that memory which is not given back is seen, too, and hantro and visl have 1 and 32 contexts. With it
+# they have 8 alone, and 32 together with all other devices.
 LOAD_FENCES=${LOAD_FENCES:-1000}
 # A job of rockchip-rga or hantro has two fences, one of visl has one, and of vim2m those of the CAPTURE
 # queues are counted. Each is run with three numbers of contexts. visl and vim2m are slow: they draw
@@ -18,6 +19,9 @@ LOAD_SLOW_JOBS=$((LOAD_JOBS / LOAD_SLOW + 50))
 # One device has one job at a time, so that it does not keep two processors busy. Of a long run most is
 # done by all devices together, in which a job has more than 1.7 fences.
 LOAD_MIXED_JOBS=$(((LOAD_FENCES - LOAD_ALONE) * 10 / 17 + 200))
+
+LOAD_CASES=()
+[[ ! ${SHARE:-} ]] || LOAD_CASES=(-V h264_1 -V h264_32 -V visl_1 -V visl_32)
 
 # Other groups use the machine without a name at the same time.
 export VM_NAME=load
@@ -44,7 +48,7 @@ load_run()
 		echo scan >/sys/kernel/debug/kmemleak
 		cat /sys/kernel/debug/kmemleak >\$VM_SCRATCH/load/vim2m.leaks
 		LOAD_JOBS=$LOAD_JOBS LOAD_SLOW_JOBS=$LOAD_SLOW_JOBS LOAD_MIXED_JOBS=$LOAD_MIXED_JOBS \
-			'$programs/load_test' >\$VM_SCRATCH/load/load_test.tap"
+			'$programs/load_test' ${LOAD_CASES[*]} >\$VM_SCRATCH/load/load_test.tap"
 }
 
 # load_vim2m: what kmemleak said after the jobs on vim2m alone, if it was asked
