@@ -6,7 +6,7 @@
 # nothing is left behind. Without SHARE: that the fuzzer finds what is wrong on purpose, too.
 
 FUZZ=$CARGO_OUT/vb2-fuzz
-FUZZ_CALLS=${FUZZ_CALLS:-50000}
+FUZZ_CALLS=${FUZZ_CALLS:-30000}
 FUZZ_SEED=${FUZZ_SEED:-1}
 # Enough for a run in which something is wrong on purpose
 FUZZ_FEW=500

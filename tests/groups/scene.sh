@@ -6,7 +6,7 @@
 
 SCENE=$BUILD/vm/scratch/scene
 # How many flips of pictures that are being written; a share with continuous integration
-SCENE_FLIPS=${SCENE_FLIPS:-200}
+SCENE_FLIPS=${SCENE_FLIPS:-100}
 scene_flips_on=$SCENE_FLIPS
 scene_flips_off=$((SCENE_FLIPS * 3 / 10))
 scene_flips_early=20
