@@ -11,6 +11,9 @@ FUZZ_SEED=${FUZZ_SEED:-1}
 # Enough for a run in which something is wrong on purpose
 FUZZ_FEW=500
 
+# Other groups use the machine without a name at the same time.
+export VM_NAME=fuzz
+
 fuzz_build()
 {
 	local bad
