@@ -59,7 +59,7 @@ void __vb2_buffer_begin_release(struct vb2_buffer *vb, enum vb2_buffer_state sta
 				struct vb2_release *release);
 void __vb2_queue_end_release(struct vb2_queue *q, const struct vb2_release *release);
 
-/* What each QBUF, done and DQBUF calls: a branch inline for buffers of queues that did not opt in. */
+/* What each QBUF, done and DQBUF calls: for buffers without release fences a branch inline. */
 
 static inline int vb2_buffer_prepare_release_fence(struct vb2_buffer *vb)
 {

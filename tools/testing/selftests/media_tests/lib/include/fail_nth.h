@@ -14,8 +14,8 @@ const char *fail_start(void);
 void fail_stop(void);
 
 /*
- * Of how many allocations a sweep over all of them lets one fail: FAIL_STRIDE of the environment, by
- * default 1, and 0 if that is no number.
+ * Of how many allocations a sweep over all of them lets one fail: FAIL_STRIDE of the environment,
+ * by default 1, and 0 if that is no number.
  */
 unsigned int fail_stride(void);
 
