@@ -19,9 +19,11 @@
 mod driver_fence;
 mod fence;
 mod reservation;
+mod signalling;
+mod spare;
 
-pub use self::driver_fence::{
-    DriverFence, DriverFenceAllocation, FenceContext, JobFence, SignallingGuard, SpareAllocation,
-};
+pub use self::driver_fence::{DriverFence, DriverFenceAllocation, FenceContext, JobFence};
 pub use self::fence::{Fence, Status};
 pub use self::reservation::{FenceSlots, LockedReservations, Reservation, ReservationGuard, Usage};
+pub use self::signalling::SignallingGuard;
+pub use self::spare::SpareAllocation;

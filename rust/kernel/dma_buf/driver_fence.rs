@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/linux/dma-fence.h`](srctree/include/linux/dma-fence.h)
 
-use super::{Fence, FenceSlots, Usage};
+use super::{Fence, FenceSlots, SignallingGuard, Usage};
 use crate::{
     alloc::{Flags, KBox},
     bindings, c_str,
@@ -16,8 +16,7 @@ use crate::{
     types::{ARef, AlwaysRefCounted, Opaque},
 };
 use core::{
-    marker::PhantomData,
-    ptr::{self, NonNull},
+    ptr::NonNull,
     sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering},
 };
 
@@ -50,7 +49,7 @@ impl Name {
 /// `dma_fence_free()`, the default release, frees it by `kfree_rcu()`. So nothing in it may need
 /// to be dropped, and `base` comes first: its address is the address that is freed.
 #[repr(C)]
-struct FenceData {
+pub(super) struct FenceData {
     base: Opaque<bindings::dma_fence>,
     lock: Opaque<bindings::spinlock_t>,
     driver: Name,
@@ -161,7 +160,7 @@ impl FenceContext {
 /// # Ok::<(), Error>(())
 /// ```
 #[must_use = "memory that is not published is freed again"]
-pub struct DriverFenceAllocation(KBox<FenceData>);
+pub struct DriverFenceAllocation(pub(super) KBox<FenceData>);
 
 // SAFETY: Plain memory, which nothing else has a pointer to.
 unsafe impl Send for DriverFenceAllocation {}
@@ -262,64 +261,6 @@ impl DriverFenceAllocation {
         let signalling = slots.add(&fence, usage);
         // INVARIANT: Nothing else has it as a `JobFence`.
         (DriverFence(fence), signalling)
-    }
-}
-
-/// At most one [`DriverFenceAllocation`], which any thread can put in or take out, without a lock.
-///
-/// # Invariants
-///
-/// The pointer is NULL, or comes from a `KBox` that `self` owns.
-///
-/// # Examples
-///
-/// ```
-/// use kernel::{c_str, dma_buf::{DriverFenceAllocation, FenceContext, SpareAllocation}};
-///
-/// let timeline = FenceContext::new(c_str!("camera"), c_str!("capture"));
-/// let spare = SpareAllocation::new();
-/// assert!(spare.replace(Some(DriverFenceAllocation::new(&timeline, GFP_KERNEL)?)).is_none());
-/// assert!(!spare.is_empty());
-/// assert!(spare.replace(None).is_some());
-/// assert!(spare.is_empty());
-/// # Ok::<(), Error>(())
-/// ```
-pub struct SpareAllocation(AtomicPtr<FenceData>);
-
-impl Default for SpareAllocation {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl SpareAllocation {
-    /// Makes one that is empty.
-    #[inline]
-    pub const fn new() -> Self {
-        // INVARIANT: NULL.
-        Self(AtomicPtr::new(ptr::null_mut()))
-    }
-
-    /// Returns whether there is none. Any context.
-    #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.0.load(Ordering::Relaxed).is_null()
-    }
-
-    /// Puts `alloc` in, and returns what there was. Any context.
-    #[inline]
-    pub fn replace(&self, alloc: Option<DriverFenceAllocation>) -> Option<DriverFenceAllocation> {
-        let new = alloc.map_or(ptr::null_mut(), |alloc| KBox::into_raw(alloc.0));
-        // INVARIANT: `new` is owned from here on, and `old` is not any more.
-        let old = self.0.swap(new, Ordering::AcqRel);
-        // SAFETY: By the invariants; the exchange has handed it to this thread alone.
-        (!old.is_null()).then(|| DriverFenceAllocation(unsafe { KBox::from_raw(old) }))
-    }
-}
-
-impl Drop for SpareAllocation {
-    fn drop(&mut self) {
-        drop(self.replace(None));
     }
 }
 
@@ -519,57 +460,5 @@ impl Drop for DriverFence {
         if self.0.end(Err(ECANCELED)) && !SAID.swap(true, Ordering::Relaxed) {
             pr_warn!("a fence was dropped before it was signalled: it is cancelled\n");
         }
-    }
-}
-
-/// The fence signalling critical section, for lockdep.
-///
-/// While it exists, the thread is one that waits for a fence depend on: to allocate memory
-/// that may need reclaim, or to take a reservation lock, is reported as the deadlock that it is.
-/// Sections nest. Costs nothing without lockdep.
-///
-/// # Examples
-///
-/// ```
-/// use kernel::dma_buf::SignallingGuard;
-///
-/// let section = SignallingGuard::new();
-/// // Here a fence is completed.
-/// drop(section);
-/// ```
-#[must_use = "the section ends when the guard is dropped"]
-pub struct SignallingGuard {
-    #[cfg(CONFIG_LOCKDEP)]
-    cookie: bool,
-    _not_send: PhantomData<*mut ()>,
-}
-
-impl Default for SignallingGuard {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl SignallingGuard {
-    /// Begins a section. Any context.
-    #[inline]
-    pub fn new() -> Self {
-        Self {
-            #[cfg(CONFIG_LOCKDEP)]
-            // SAFETY: Has no preconditions; `drop()` ends the section, in the same thread.
-            cookie: unsafe { bindings::dma_fence_begin_signalling() },
-            _not_send: PhantomData,
-        }
-    }
-}
-
-impl Drop for SignallingGuard {
-    #[inline]
-    fn drop(&mut self) {
-        #[cfg(CONFIG_LOCKDEP)]
-        // SAFETY: The cookie of the section that `new()` began; the guard cannot change threads.
-        unsafe {
-            bindings::dma_fence_end_signalling(self.cookie)
-        };
     }
 }
