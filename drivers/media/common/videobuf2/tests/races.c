@@ -286,14 +286,22 @@ static int attach_too(void *data)
 	return 0;
 }
 
+static void count_armed(void *data, struct vb2_queue *q, unsigned int index, u64 context, u64 seqno)
+{
+	atomic_inc(data);
+}
+
 /* Of two that attach a buffer, one publishes a fence, with a timeout. Both may rely on it. */
 static void attached_twice(struct kunit *test)
 {
 	struct mock_queue *mq = MOCK_START(test);
 	struct dma_buf *dbuf = mock_export(mq, 0, 0);
+	atomic_t *armed = kunit_kzalloc(test, sizeof(*armed), GFP_KERNEL);
 	struct rival *rival = rival_start(test, attach_too, &(struct rival){ .mq = mq });
 	unsigned int round;
 
+	KUNIT_ASSERT_NOT_NULL(test, armed);
+	mock_trace(test, "vb2_release_fence_armed", count_armed, armed);
 	for (round = 0; round < ROUNDS; ++round) {
 		unsigned long limit = jiffies + 20 * HZ;
 		/* Some jobs end by their timeout, which may be before one has looked. */
@@ -302,13 +310,17 @@ static void attached_twice(struct kunit *test)
 		if (late)
 			mock_set_timeout(test, 20);
 		rival->dbuf = late ? NULL : dbuf;
+		atomic_set(armed, 0);
 		rival_begin_round(rival);
 		udelay(round * 7 % HOLD_US);
 		KUNIT_ASSERT_FALSE(test, attach_and_look(mock_vb(mq, 0), rival->dbuf));
 		rival_wait_for_round(rival);
 		KUNIT_ASSERT_EQ(test, 0, atomic_read(&rival->errors));
-		if (!late)
+		if (!late) {
 			KUNIT_ASSERT_EQ(test, 1, mock_count(test, dbuf));
+			/* Of two, the later one would hide the other from those who look now. */
+			KUNIT_ASSERT_EQ(test, 1, atomic_read(armed));
+		}
 		while (late && mock_writer_waits(dbuf) && time_before(jiffies, limit))
 			msleep(20);
 		KUNIT_ASSERT_EQ(test, !late, mock_writer_waits(dbuf));
