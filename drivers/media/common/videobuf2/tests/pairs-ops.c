@@ -41,7 +41,7 @@ static int arm(struct pairs_race *race, struct pairs_side *me, struct pairs_side
 			break;
 		if (time_after(jiffies, limit))
 			return -ETIME;
-		cond_resched();
+		cond_resched_tasks_rcu_qs();
 	}
 	ret = pairs_start_job(dev);
 	/* Consumers may see the fence before it is cancelled. */
@@ -173,7 +173,7 @@ static int callbacks(struct pairs_race *race, struct pairs_side *me, struct pair
 			dma_fence_put(fences[i]);
 		}
 		kfree(fences);
-		cond_resched();
+		cond_resched_tasks_rcu_qs();
 	}
 	pairs_put(&me->dbuf);
 	return ret;

@@ -375,7 +375,7 @@ static int write_unmarked(void *data)
 	while (!kthread_should_stop()) {
 		unmarked++;
 		barrier();
-		cond_resched();
+		cond_resched_tasks_rcu_qs();
 	}
 	return 0;
 }

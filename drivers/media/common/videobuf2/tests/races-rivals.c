@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The other threads of races.c: how one is started, and those that do the same all the time.
+ *
+ * None of them has to sleep. The optimizer of kprobes holds text_mutex until each task has passed a
+ * quiescent state of RCU tasks, which a plain cond_resched() is not: a case that registers a trace
+ * event would wait for text_mutex until its rival ends.
  */
 
 #include <linux/delay.h>
 #include <linux/jiffies.h>
 #include <linux/kthread.h>
+#include <linux/rcupdate.h>
 #include <linux/string.h>
 #include <linux/ww_mutex.h>
 
@@ -36,7 +41,7 @@ bool rival_next_round(struct rival *rival)
 	while (smp_load_acquire(&rival->go) == rival->done) {
 		if (kthread_should_stop())
 			return false;
-		cond_resched();
+		cond_resched_tasks_rcu_qs();
 	}
 	return true;
 }
@@ -59,7 +64,7 @@ void rival_wait_for_round(struct rival *rival)
 
 	/* Pairs with the release in rival_end_round(). */
 	while (smp_load_acquire(&rival->done) != rival->go && time_before(jiffies, limit))
-		cond_resched();
+		cond_resched_tasks_rcu_qs();
 	KUNIT_ASSERT_EQ(rival->test, rival->go, rival->done);
 }
 
@@ -89,7 +94,7 @@ int rival_lock_in_other_order(void *data)
 		}
 		ww_acquire_fini(&ctx);
 		atomic_inc(&rival->rounds);
-		cond_resched();
+		cond_resched_tasks_rcu_qs();
 	}
 	return 0;
 }
@@ -109,7 +114,7 @@ int rival_attach_and_end(void *data)
 		if (vb2_core_dqbuf(q, &index, NULL, true) || vb2_core_qbuf(q, vb, NULL, NULL))
 			atomic_inc(&rival->errors);
 		atomic_inc(&rival->rounds);
-		cond_resched();
+		cond_resched_tasks_rcu_qs();
 	}
 	return 0;
 }
@@ -138,7 +143,7 @@ int rival_consume(void *data)
 			dma_fence_put(fence);
 			atomic_inc(&rival->rounds);
 		}
-		cond_resched();
+		cond_resched_tasks_rcu_qs();
 	}
 	return 0;
 }

@@ -8,6 +8,7 @@
 #include <linux/hrtimer.h>
 #include <linux/kprobes.h>
 #include <linux/kthread.h>
+#include <linux/rcupdate.h>
 
 #include "races.h"
 
@@ -138,10 +139,10 @@ static int dequeue(void *data)
 
 		while (after_fence && !dma_fence_is_signaled(rival->fence) &&
 		       !kthread_should_stop())
-			cond_resched();
+			cond_resched_tasks_rcu_qs();
 		while (vb2_core_dqbuf(q, &index, NULL, true) && !kthread_should_stop()) {
 			++tries;
-			cond_resched();
+			cond_resched_tasks_rcu_qs();
 		}
 		if (after_fence && tries)
 			atomic_inc(&rival->early);
@@ -219,7 +220,7 @@ static int dequeue_and_free(void *data)
 	while (rival_next_round(rival)) {
 		rival_end_round(rival);
 		while (!READ_ONCE(held.begun) && !kthread_should_stop())
-			cond_resched();
+			cond_resched_tasks_rcu_qs();
 		if (vb2_core_dqbuf(q, &index, NULL, true) ||
 		    dma_fence_get_status(rival->fence) != -EIO ||
 		    vb2_core_streamoff(q, q->type) ||
@@ -297,11 +298,12 @@ static void attached_twice(struct kunit *test)
 	struct mock_queue *mq = MOCK_START(test);
 	struct dma_buf *dbuf = mock_export(mq, 0, 0);
 	atomic_t *armed = kunit_kzalloc(test, sizeof(*armed), GFP_KERNEL);
-	struct rival *rival = rival_start(test, attach_too, &(struct rival){ .mq = mq });
+	struct rival *rival;
 	unsigned int round;
 
 	KUNIT_ASSERT_NOT_NULL(test, armed);
 	mock_trace(test, "vb2_release_fence_armed", count_armed, armed);
+	rival = rival_start(test, attach_too, &(struct rival){ .mq = mq });
 	for (round = 0; round < ROUNDS; ++round) {
 		unsigned long limit = jiffies + 20 * HZ;
 		/* Some jobs end by their timeout, which may be before one has looked. */
