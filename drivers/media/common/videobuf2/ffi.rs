@@ -6,36 +6,19 @@
 //!
 //! C header: `videobuf2-release-fence-internal.h` beside this file.
 
-use super::{arm_job, end, errno, JobBuffer, ReleaseFence};
+use super::{arm_job, end, errno, ReleaseFence};
 use core::ptr::{self, NonNull};
 use kernel::{
     bindings,
-    dma_buf::JobFence,
+    dma_buf::{JobFence, Usage},
     ffi::{c_char, c_int, c_uint},
     prelude::*,
     str::CStr,
     types::ARef,
 };
 
-impl JobBuffer<'_> {
-    /// Converts a request, unless it is for no buffer.
-    ///
-    /// # Safety
-    ///
-    /// The pointers must be as [`vb2_release_fence_arm`] requires them for as long as the value is
-    /// used.
-    unsafe fn from_raw(request: &bindings::vb2_release_fence_request) -> Option<Self> {
-        // SAFETY: NULL or alive, by the safety requirements.
-        let fence = unsafe { request.fence.cast::<ReleaseFence>().as_ref() }?;
-        Some(JobBuffer {
-            fence,
-            write: request.write,
-            timeout_ms: request.timeout_ms,
-        })
-    }
-}
-
-/// Makes the fence state of a buffer. Sleeps. Returns NULL if there is no memory.
+/// Makes the fence state of a buffer, which jobs read if it is an `output` buffer, and write
+/// otherwise. Sleeps. Returns NULL if there is no memory.
 ///
 /// # Safety
 ///
@@ -44,11 +27,13 @@ impl JobBuffer<'_> {
 #[no_mangle]
 unsafe extern "C" fn vb2_release_fence_new(
     vb: *mut bindings::vb2_buffer,
+    output: bool,
     queue: *const c_char,
 ) -> *const ReleaseFence {
+    let usage = if output { Usage::Read } else { Usage::Write };
     // SAFETY: A C string by the safety requirements.
     let queue = unsafe { CStr::from_char_ptr(queue) };
-    match KBox::pin_init(ReleaseFence::new(vb, queue), GFP_KERNEL) {
+    match KBox::pin_init(ReleaseFence::new(vb, usage, queue), GFP_KERNEL) {
         // SAFETY: It is pinned in its allocation until `vb2_release_fence_free()`.
         Ok(fence) => KBox::into_raw(unsafe { Pin::into_inner_unchecked(fence) }),
         Err(_) => ptr::null(),
@@ -83,20 +68,13 @@ unsafe extern "C" fn vb2_release_fence_prepare(this: *const ReleaseFence) -> c_i
 ///
 /// # Safety
 ///
-/// - `requests` must point to two requests; a NULL `fence` stands for no buffer.
-/// - Each `fence` must come from [`vb2_release_fence_new`], of a buffer that is active during the
-///   call.
+/// `fences` must point to two pointers, each NULL or from [`vb2_release_fence_new`], of a buffer
+/// that is active during the call.
 #[no_mangle]
-unsafe extern "C" fn vb2_release_fence_arm(
-    requests: *const [bindings::vb2_release_fence_request; 2],
-) -> c_int {
-    // SAFETY: Two requests, by the safety requirements.
-    let requests = unsafe { &*requests };
-    // SAFETY: The requirements are those of this function.
-    let buffers = requests
-        .each_ref()
-        .map(|request| unsafe { JobBuffer::from_raw(request) });
-    arm_job(buffers).map_or_else(|error| error.to_errno(), c_int::from)
+unsafe extern "C" fn vb2_release_fence_arm(fences: *const [Option<&ReleaseFence>; 2]) -> c_int {
+    // SAFETY: By the safety requirements; NULL is `None`.
+    let fences = unsafe { &*fences };
+    arm_job(fences).map_or_else(|error| error.to_errno(), c_int::from)
 }
 
 /// Returns a reference to the buffer's fence, if consumers may be waiting for it, with the result

@@ -21,7 +21,7 @@ use kernel::{
     ffi::{c_int, c_uint},
     prelude::*,
     str::CStr,
-    time::{msecs_to_jiffies, Jiffies},
+    time::Jiffies,
     types::{ARef, Opaque},
 };
 
@@ -56,6 +56,8 @@ mod platform {
 #[pin_data(PinnedDrop)]
 struct ReleaseFence {
     vb: *mut bindings::vb2_buffer,
+    /// What the buffer's jobs do with it.
+    usage: Usage,
     /// One for each buffer: its jobs end one after the other, so that its fences are in order.
     context: FenceContext,
     prepared: SpareAllocation,
@@ -69,10 +71,11 @@ struct ReleaseFence {
 unsafe impl Sync for ReleaseFence {}
 
 impl ReleaseFence {
-    fn new(vb: *mut bindings::vb2_buffer, queue: &CStr) -> impl PinInit<Self> {
+    fn new(vb: *mut bindings::vb2_buffer, usage: Usage, queue: &CStr) -> impl PinInit<Self> {
         let context = FenceContext::new(DRIVER, queue);
         pin_init!(Self {
             vb,
+            usage,
             context,
             prepared: SpareAllocation::new(),
             slot: Slot::new(),
@@ -138,6 +141,30 @@ impl ReleaseFence {
         }
     }
 
+    /// Publishes the fence of a job, and starts its timeout, unless the buffer is armed. Returns
+    /// whether it was not. The caller holds the locks of the buffer's reservation objects.
+    fn publish(&self, mut alloc: DriverFenceAllocation, slots: FenceSlots<'_>) -> bool {
+        // Another attach has finished: it held the same locks.
+        if self.slot.pending().is_some() {
+            return false;
+        }
+        // SAFETY: `vb` is alive by the invariants.
+        let q = unsafe { (*self.vb).vb2_queue };
+        // SAFETY: A buffer's queue is alive.
+        let expires = jiffies().wrapping_add(unsafe { bindings::vb2_release_fence_timeout(q) });
+        alloc.set_expires(expires);
+        let fence = alloc.init(&self.context);
+        let (context, seqno) = (fence.as_fence().context(), fence.as_fence().seqno());
+        // Before another thread can end it, and report that.
+        // SAFETY: `vb` is alive by the invariants.
+        unsafe { bindings::vb2_release_fence_report_armed(self.vb, context, seqno) };
+        // Before consumers can see it: from here on it ends, if only by the timeout.
+        self.slot.store(&fence);
+        Slot::start_timer(expires, |expires| self.reduce_timer(expires));
+        let _section = slots.add(&fence, self.usage);
+        true
+    }
+
     fn reduce_timer(&self, expires: Jiffies) {
         // SAFETY: The timer is set up, by the invariants.
         unsafe { bindings::timer_reduce(self.timer.get(), expires) };
@@ -172,44 +199,6 @@ fn report_signalled(fence: &JobFence, q: *mut bindings::vb2_queue, index: c_uint
     };
 }
 
-/// One buffer of a job that is about to start.
-struct JobBuffer<'a> {
-    fence: &'a ReleaseFence,
-    /// Whether the device writes to the buffer.
-    write: bool,
-    timeout_ms: c_uint,
-}
-
-impl JobBuffer<'_> {
-    /// Publishes the fence, and starts its timeout, unless the buffer is armed. Returns whether it
-    /// was not.
-    fn publish(&self, mut alloc: DriverFenceAllocation, slots: FenceSlots<'_>) -> bool {
-        let owner = self.fence;
-        let usage = if self.write {
-            Usage::Write
-        } else {
-            Usage::Read
-        };
-        let expires = jiffies().wrapping_add(msecs_to_jiffies(self.timeout_ms));
-
-        // Another attach has finished: it held the same locks.
-        if owner.slot.pending().is_some() {
-            return false;
-        }
-        alloc.set_expires(expires);
-        let fence = alloc.init(&owner.context);
-        let (context, seqno) = (fence.as_fence().context(), fence.as_fence().seqno());
-        // Before another thread can end it, and report that.
-        // SAFETY: `vb` is alive by the invariants of `ReleaseFence`.
-        unsafe { bindings::vb2_release_fence_report_armed(owner.vb, context, seqno) };
-        // Before consumers can see it: from here on it ends, if only by the timeout.
-        owner.slot.store(&fence);
-        Slot::start_timer(expires, |expires| owner.reduce_timer(expires));
-        let _section = slots.add(&fence, usage);
-        true
-    }
-}
-
 /// The reservation objects of a job's buffers, those of the first buffer first.
 ///
 /// # Invariants
@@ -235,25 +224,24 @@ impl JobObjects {
         }
     }
 
-    fn collect(&mut self, buffers: &[Option<JobBuffer<'_>>; 2]) {
+    fn collect(&mut self, fences: &[Option<&ReleaseFence>; 2]) {
         let mut room = self.objs.as_mut_ptr().cast();
-        for (count, buffer) in self.counts.iter_mut().zip(buffers) {
-            let Some(buffer) = buffer else { continue };
+        for (count, fence) in self.counts.iter_mut().zip(fences) {
+            let Some(fence) = fence else { continue };
             // SAFETY: The buffer is active, and there is room for the objects of all its planes.
             // INVARIANT: It writes so many, after those of the first buffer.
-            *count = unsafe { bindings::vb2_release_fence_collect(buffer.fence.vb, room) } as usize;
+            *count = unsafe { bindings::vb2_release_fence_collect(fence.vb, room) } as usize;
             // SAFETY: Inside of `objs`, or at its end.
             room = unsafe { room.add(*count) };
         }
     }
 
     /// Returns whether the buffers still have the objects that were collected, and no others.
-    fn are_all(&self, buffers: &[Option<JobBuffer<'_>>; 2]) -> bool {
-        self.counts.iter().zip(buffers).all(|(&count, buffer)| {
-            let Some(buffer) = buffer else { return true };
+    fn are_all(&self, fences: &[Option<&ReleaseFence>; 2]) -> bool {
+        self.counts.iter().zip(fences).all(|(&count, fence)| {
+            let Some(fence) = fence else { return true };
             // SAFETY: The buffer is active; nothing is written to NULL.
-            let now =
-                unsafe { bindings::vb2_release_fence_collect(buffer.fence.vb, ptr::null_mut()) };
+            let now = unsafe { bindings::vb2_release_fence_collect(fence.vb, ptr::null_mut()) };
             now as usize == count
         })
     }
@@ -273,24 +261,24 @@ impl JobObjects {
     }
 }
 
-/// Arms the buffers of a job, which are active. Returns whether it published a fence. Sleeps.
+/// Arms the buffers of a job, which are active, by their fences. Returns whether it published a fence. Sleeps.
 ///
 /// A buffer is left alone if it has a pending fence, or no reservation object. After an error
 /// nothing was published.
 ///
 /// Once the first fence is published, consumers wait for the job, so that nothing may wait for a
 /// lock or for memory any more. All locks and all slots come before that, for all buffers.
-fn arm_job(buffers: [Option<JobBuffer<'_>>; 2]) -> Result<bool> {
+fn arm_job(fences: &[Option<&ReleaseFence>; 2]) -> Result<bool> {
     // A second attach of the job may be in its signalling section already, and not wait.
-    let buffers = &buffers.map(|buffer| buffer.filter(|buffer| !buffer.fence.is_visible()));
+    let fences = &fences.map(|fence| fence.filter(|fence| !fence.is_visible()));
     let mut allocs = [None, None];
     let mut objs = JobObjects::new();
     loop {
-        objs.collect(buffers);
-        for (i, buffer) in buffers.iter().enumerate() {
-            let Some(buffer) = buffer else { continue };
+        objs.collect(fences);
+        for (i, fence) in fences.iter().enumerate() {
+            let Some(fence) = fence else { continue };
             if objs.counts[i] > 0 && allocs[i].is_none() {
-                allocs[i] = Some(buffer.fence.take_prepared()?);
+                allocs[i] = Some(fence.take_prepared()?);
             }
         }
         if objs.as_slice().is_empty() {
@@ -299,15 +287,15 @@ fn arm_job(buffers: [Option<JobBuffer<'_>>; 2]) -> Result<bool> {
         let published = Reservation::lock_all(objs.as_slice(), |locked| -> Result<_> {
             // An export has brought an object into use meanwhile. From here on none can: that
             // takes the lock of the plane's first object.
-            if !objs.are_all(buffers) {
+            if !objs.are_all(fences) {
                 return Ok(None);
             }
             let slots = locked.reserve::<2>()?;
             let section = SignallingGuard::new();
             let mut armed = false;
             for (i, (slots, range)) in slots.into_iter().zip(objs.ranges()).enumerate() {
-                if let (Some(buffer), Some(alloc)) = (&buffers[i], allocs[i].take()) {
-                    armed |= buffer.publish(alloc, slots.only(range));
+                if let (Some(fence), Some(alloc)) = (fences[i], allocs[i].take()) {
+                    armed |= fence.publish(alloc, slots.only(range));
                 }
             }
             Ok(Some((section, armed)))

@@ -13,13 +13,6 @@ struct vb2_release_fence;
 /* How many exports of a plane have a reservation object of their own. */
 #define VB2_PLANE_RESVS 4
 
-/* One buffer of a job. */
-struct vb2_release_fence_request {
-	struct vb2_release_fence *fence;	/* NULL: no buffer */
-	bool write;
-	unsigned int timeout_ms;
-};
-
 /* What vb2_buffer_done() keeps when the buffer can be dequeued, and so be freed. */
 struct vb2_release {
 	struct dma_fence *fence;	/* NULL: nothing to signal */
@@ -30,10 +23,11 @@ struct vb2_release {
 #ifdef CONFIG_VIDEOBUF2_RELEASE_FENCES
 
 /* ffi.rs */
-struct vb2_release_fence *vb2_release_fence_new(struct vb2_buffer *vb, const char *queue);
+struct vb2_release_fence *vb2_release_fence_new(struct vb2_buffer *vb, bool output,
+						const char *queue);
 void vb2_release_fence_free(struct vb2_release_fence *fence);
 int vb2_release_fence_prepare(struct vb2_release_fence *fence);
-int vb2_release_fence_arm(const struct vb2_release_fence_request requests[2]);
+int vb2_release_fence_arm(struct vb2_release_fence *const fences[2]);
 struct dma_fence *vb2_release_fence_job_ends(struct vb2_release_fence *fence,
 					     enum vb2_buffer_state state, bool cancelled);
 void vb2_release_fence_end(struct dma_fence *fence, struct vb2_queue *q, unsigned int index);
@@ -46,6 +40,7 @@ extern unsigned int vb2_release_fence_timeout_ms;
 
 /* videobuf2-release-fence.c, for release_fence.rs */
 unsigned int vb2_release_fence_collect(struct vb2_buffer *vb, struct dma_resv **objs);
+unsigned long vb2_release_fence_timeout(const struct vb2_queue *q);
 void vb2_release_fence_report_armed(struct vb2_buffer *vb, u64 context, u64 seqno);
 void vb2_release_fence_report_signalled(struct vb2_queue *q, unsigned int index, u64 context,
 					u64 seqno, int result);

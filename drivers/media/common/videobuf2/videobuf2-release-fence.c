@@ -35,11 +35,11 @@ module_param_cb(release_fence_timeout_ms, &timeout_ops, &vb2_release_fence_timeo
 MODULE_PARM_DESC(release_fence_timeout_ms,
 		 "signal a release fence with -ETIMEDOUT after so many ms (1 to 10000, default 3000)");
 
-/* The timeout of a queue: longer than the default if its jobs are. */
-static unsigned int timeout_ms(const struct vb2_queue *q)
+/* The timeout of a queue, in jiffies: longer than the default if its jobs are. */
+unsigned long vb2_release_fence_timeout(const struct vb2_queue *q)
 {
-	return clamp(READ_ONCE(q->release_fence_timeout_ms),
-		     READ_ONCE(vb2_release_fence_timeout_ms), TIMEOUT_MS_MAX);
+	return msecs_to_jiffies(clamp(READ_ONCE(q->release_fence_timeout_ms),
+				      READ_ONCE(vb2_release_fence_timeout_ms), TIMEOUT_MS_MAX));
 }
 
 void vb2_queue_init_release_fences(struct vb2_queue *q)
@@ -51,10 +51,12 @@ void vb2_queue_init_release_fences(struct vb2_queue *q)
 
 int vb2_buffer_init_release_fence(struct vb2_buffer *vb)
 {
-	if (!vb->vb2_queue->supports_release_fences)
+	struct vb2_queue *q = vb->vb2_queue;
+
+	if (!q->supports_release_fences)
 		return 0;
 
-	vb->release_fence = vb2_release_fence_new(vb, vb->vb2_queue->name);
+	vb->release_fence = vb2_release_fence_new(vb, q->is_output, q->name);
 	return vb->release_fence ? 0 : -ENOMEM;
 }
 
@@ -90,7 +92,7 @@ unsigned int vb2_release_fence_collect(struct vb2_buffer *vb, struct dma_resv **
 int vb2_job_attach_release_fences(struct vb2_buffer *dst, struct vb2_buffer *src, bool *cookie)
 {
 	struct vb2_buffer *vbs[2] = { dst, src };
-	struct vb2_release_fence_request requests[2] = {};
+	struct vb2_release_fence *fences[2] = {};
 	unsigned int i;
 	int ret;
 
@@ -104,25 +106,23 @@ int vb2_job_attach_release_fences(struct vb2_buffer *dst, struct vb2_buffer *src
 		if (WARN_ON_ONCE(vbs[i]->state != VB2_BUF_STATE_ACTIVE))
 			return -EINVAL;
 
-		requests[i].fence = vbs[i]->release_fence;
-		requests[i].write = !vbs[i]->vb2_queue->is_output;
-		requests[i].timeout_ms = timeout_ms(vbs[i]->vb2_queue);
+		fences[i] = vbs[i]->release_fence;
 	}
-	if (!requests[0].fence && !requests[1].fence)
+	if (!fences[0] && !fences[1])
 		return 0;
 
 	might_sleep();
-	ret = vb2_release_fence_arm(requests);
+	ret = vb2_release_fence_arm(fences);
 	if (ret <= 0)
 		return ret;
 
 	for (i = 0; i < ARRAY_SIZE(vbs); ++i) {
-		if (!requests[i].fence || READ_ONCE(vbs[i]->state) == VB2_BUF_STATE_ACTIVE)
+		if (!fences[i] || READ_ONCE(vbs[i]->state) == VB2_BUF_STATE_ACTIVE)
 			continue;
 
 		/* The job has ended meanwhile: it was started before the attach. */
 		WARN_ON_ONCE(1);
-		vb2_release_fence_end_pending(requests[i].fence);
+		vb2_release_fence_end_pending(fences[i]);
 		ret = -ECANCELED;
 	}
 	if (ret < 0)
