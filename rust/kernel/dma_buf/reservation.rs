@@ -293,48 +293,44 @@ impl LockedReservations<'_> {
 
     /// Locks all objects, backing off as often as it takes.
     fn lock(&mut self) -> Result {
-        while let Err(contended) = self.try_lock()? {
-            self.unlock();
-            // SAFETY: The object is initialised; nothing is held with `acquire`, as is required
-            // after `-EDEADLK`.
-            unsafe { bindings::dma_resv_lock_slow(self.objs[contended].as_raw(), self.acquire) };
-            // INVARIANT: Locked just now.
-            self.held |= 1 << contended;
+        const EALREADY: i32 = -(bindings::EALREADY as i32);
+        const EDEADLK: i32 = -(bindings::EDEADLK as i32);
+
+        let mut i = 0;
+        while let Some(obj) = self.objs.get(i) {
+            if self.held & (1 << i) == 0 {
+                // SAFETY: The object and `acquire` are initialised by the invariants.
+                match unsafe { bindings::dma_resv_lock(obj.as_raw(), self.acquire) } {
+                    // INVARIANT: Locked just now.
+                    0 => self.held |= 1 << i,
+                    // The same object stands elsewhere in the list, and is held for that place.
+                    EALREADY => {}
+                    EDEADLK => {
+                        self.unlock();
+                        // SAFETY: The object is initialised; nothing is held with `acquire`, as
+                        // is required after `-EDEADLK`.
+                        unsafe { bindings::dma_resv_lock_slow(obj.as_raw(), self.acquire) };
+                        // INVARIANT: Locked just now, and nothing else is held.
+                        self.held = 1 << i;
+                        i = 0;
+                        continue;
+                    }
+                    error => return Err(Error::from_errno(error)),
+                }
+            }
+            i += 1;
         }
         Ok(())
     }
 
-    /// Locks what is not held yet, up to the first object for which it has to back off.
-    fn try_lock(&mut self) -> Result<core::result::Result<(), usize>> {
-        const EALREADY: i32 = -(bindings::EALREADY as i32);
-        const EDEADLK: i32 = -(bindings::EDEADLK as i32);
-
-        for (i, obj) in self.objs.iter().enumerate() {
-            if self.held & (1 << i) != 0 {
-                continue;
-            }
-            // SAFETY: The object and `acquire` are initialised by the invariants.
-            match unsafe { bindings::dma_resv_lock(obj.as_raw(), self.acquire) } {
-                // INVARIANT: Locked just now.
-                0 => self.held |= 1 << i,
-                // The same object stands elsewhere in the list, and is held for that place.
-                EALREADY => {}
-                EDEADLK => return Ok(Err(i)),
-                error => return Err(Error::from_errno(error)),
-            }
-        }
-        Ok(Ok(()))
-    }
-
     fn unlock(&mut self) {
-        for (i, obj) in self.objs.iter().enumerate() {
-            if self.held & (1 << i) != 0 {
-                // SAFETY: Held, by the invariants.
-                unsafe { bindings::dma_resv_unlock(obj.as_raw()) };
-            }
+        while self.held != 0 {
+            let i = self.held.trailing_zeros() as usize;
+            // SAFETY: Held, by the invariants.
+            unsafe { bindings::dma_resv_unlock(self.objs[i].as_raw()) };
+            // INVARIANT: Not held any more.
+            self.held &= self.held - 1;
         }
-        // INVARIANT: Nothing is held any more.
-        self.held = 0;
     }
 }
 
