@@ -12,18 +12,26 @@
 //! 3. when the hardware is done, in any context: [`DriverFence::signal`], or, where several
 //!    contexts may end the job, [`JobFence::end`].
 //!
-//! The types allow no other order. Consumers get a [`Fence`], which cannot be signalled.
+//! The types allow no other order. Consumers get a [`Fence`], which cannot be signalled. A driver
+//! that consumes asks a reservation object what it has to wait for ([`Reservation::fences`]), and
+//! is told when that is over ([`FenceCbRegistration`]).
 //!
 //! Reference: <https://docs.kernel.org/driver-api/dma-buf.html>
 
+mod callback;
 mod driver_fence;
 mod fence;
+mod pending;
 mod reservation;
 mod signalling;
 mod spare;
+mod usage;
 
+pub use self::callback::{AlreadySignalled, FenceCb, FenceCbRegistration};
 pub use self::driver_fence::{DriverFence, DriverFenceAllocation, FenceContext, JobFence};
 pub use self::fence::{Fence, Status};
+pub use self::pending::PendingFences;
 pub use self::reservation::{FenceSlots, LockedReservations, Reservation, ReservationGuard, Usage};
 pub use self::signalling::SignallingGuard;
 pub use self::spare::SpareAllocation;
+pub use self::usage::DmaResvUsage;

@@ -107,7 +107,7 @@ impl Reservation {
     }
 
     #[inline]
-    fn as_raw(&self) -> *mut bindings::dma_resv {
+    pub(super) fn as_raw(&self) -> *mut bindings::dma_resv {
         self.obj.get()
     }
 
