@@ -31,7 +31,7 @@ int vb2_plane_resv_init(struct vb2_plane_resv *resv, struct vb2_buffer *vb)
 {
 	unsigned int i;
 
-	if (!vb->vb2_queue->supports_release_fences)
+	if (!vb->vb2_queue->supports_release_fences && !vb->vb2_queue->supports_acquire_fences)
 		return 0;
 
 	resv->plane = kzalloc(sizeof(*resv->plane), GFP_KERNEL);

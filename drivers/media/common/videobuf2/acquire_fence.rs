@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Acquire fences of videobuf2 buffers: every decision about what a buffer waits for.
+//!
+//! A buffer whose memory others still read or write has to wait before its job starts. QBUF takes
+//! a snapshot ([`AcquireFences::acquire`]): it gathers the fences of the buffer's reservation
+//! objects, registers a callback with each, and counts them. Whoever starts jobs, the *scheduler*,
+//! looks at the count ([`AcquireFences::are_over`]), and is notified when it reaches zero. A fence
+//! that does not end in time is given up ([`timer_expired`]), and not waited for again. DQBUF,
+//! STREAMOFF and REQBUFS let go of everything ([`AcquireFences::let_go`]). `acquire_ffi.rs`
+//! converts what `videobuf2-acquire-fence.c`, the C side, calls and passes.
+//!
+//! # What can happen at the same time
+//!
+//! QBUF, DQBUF, cancel and free of a buffer come one after the other, as all that videobuf2 does to
+//! a buffer: under the lock of its queue. Three things come from elsewhere: callbacks, the timer,
+//! and `vb2_buffer_done()` ([`AcquireFences::buffer_done`]). Of each two:
+//!
+//! - Callback and timer: both would count a fence down. The one that takes the registration out of
+//!   the fence's list does, under the fence's lock, so that each fence is counted once.
+//! - Callback and callback, of two fences: the count is atomic, and one of them is the last.
+//! - Callback and QBUF: the count is one too high until all are registered, and cannot reach zero
+//!   early. QBUF takes the one off itself, and needs no notification. From then on the last
+//!   callback notifies. The scheduler looks at the list of buffers under a lock of its own, and so
+//!   does QBUF when it has listed the buffer: whichever of the two comes second sees both the
+//!   buffer and a count of zero.
+//! - Callback and let go: a callback that is not known to be over is removed under the fence's
+//!   lock, under which it runs. So it has run, or never will. It uses only what lives in `self`.
+//! - Timer and QBUF: it is started when all are registered, and stopped before `entries` changes.
+//! - Timer and let go: it is stopped first, and waited for. It takes the locks of fences only,
+//!   which nobody holds who lets go.
+//! - Done, and callback or timer: a buffer that is returned while it waits is marked, and nobody is
+//!   notified for it. One that has looked before the mark notifies once too often: the scheduler
+//!   does not find the buffer, and goes on.
+//! - Done, and QBUF or let go: the mark is set before the buffer can be dequeued. The next QBUF,
+//!   which comes after that, takes it off.
+//!
+//! C header: `videobuf2-acquire-fence-internal.h` beside this file.
+
+use core::{
+    cell::UnsafeCell,
+    ptr::{self, NonNull},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+use kernel::{
+    bindings,
+    dma_buf::{AlreadySignalled, DmaResvUsage, Fence, FenceCb, FenceCbRegistration, Reservation},
+    ffi::c_uint,
+    prelude::*,
+    types::{ARef, Opaque},
+};
+
+#[path = "acquire_ffi.rs"]
+mod ffi;
+
+/// How many fences a buffer waits for.
+///
+/// # Invariants
+///
+/// `vb` is the `struct vb2_buffer` that `self` belongs to; it outlives `self`.
+struct Countdown {
+    vb: *mut bindings::vb2_buffer,
+    /// The number, and one more while they are being gathered.
+    pending: AtomicUsize,
+    /// The buffer was returned while it waited: nobody is to be notified.
+    returned: AtomicBool,
+}
+
+impl Countdown {
+    /// Begins to gather. No callback is registered.
+    fn begin(&self) {
+        self.returned.store(false, Ordering::Relaxed);
+        self.pending.store(1, Ordering::Relaxed);
+    }
+
+    /// Waits for nothing. No callback is registered.
+    fn reset(&self) {
+        self.pending.store(0, Ordering::Relaxed);
+    }
+
+    /// Counts `fences` down. Returns whether nothing is left to wait for.
+    fn less(&self, fences: usize) -> bool {
+        self.pending.fetch_sub(fences, Ordering::AcqRel) == fences
+    }
+
+    /// Returns whether nothing is left to wait for. Any context.
+    fn is_over(&self) -> bool {
+        self.pending.load(Ordering::Acquire) == 0
+    }
+
+    /// Counts `fences` down, which were signalled or given up after QBUF, and notifies the
+    /// scheduler if they were the last ones. Any context.
+    fn end(&self, fences: usize) {
+        if self.less(fences) && !self.returned.load(Ordering::Relaxed) {
+            // SAFETY: The buffer is alive by the invariants.
+            unsafe { bindings::vb2_acquire_fence_notify(self.vb) };
+        }
+    }
+
+    /// Waits for `fence`, unless it is signalled. Sleeps; fails with `ENOMEM`.
+    fn wait_for(&self, fence: ARef<Fence>) -> Result<Entry> {
+        let room = KBox::new_uninit(GFP_KERNEL)?;
+        let wait = Wait {
+            // INVARIANT: The owner of `self` owns what it registers.
+            countdown: NonNull::from(self),
+            given_up: AtomicBool::new(false),
+        };
+        // Before the callback can count it down.
+        self.pending.fetch_add(1, Ordering::Relaxed);
+        match room.write_pin_init(FenceCbRegistration::new(fence, wait)) {
+            Ok(registration) => Ok(Entry::Waits(registration)),
+            // Well or with an error: implicit fences order, they do not judge.
+            Err(AlreadySignalled(_)) => {
+                self.less(1);
+                Ok(Entry::Over)
+            }
+        }
+    }
+}
+
+/// A fence that a buffer waits for.
+///
+/// # Invariants
+///
+/// `countdown` belongs to the [`AcquireFences`] that owns the registration that `self` is in, and
+/// drops it before.
+struct Wait {
+    countdown: NonNull<Countdown>,
+    /// Set by the timer, if it has removed the callback.
+    given_up: AtomicBool,
+}
+
+// SAFETY: The countdown is used by reference; its fields are atomic, or do not change.
+unsafe impl Send for Wait {}
+
+// SAFETY: As above.
+unsafe impl Sync for Wait {}
+
+impl FenceCb for Wait {
+    /// Implicit fences order, they do not judge: whatever the result is, the job can go on.
+    fn called(&self, _result: Result) {
+        // SAFETY: Alive by the invariants: whoever drops the registration waits for this callback.
+        unsafe { self.countdown.as_ref() }.end(1);
+    }
+}
+
+/// What became of a fence that was found.
+enum Entry {
+    Waits(Pin<KBox<FenceCbRegistration<Wait>>>),
+    /// It did not end in time. The reference tells it from a later one at the same address.
+    GivenUp(ARef<Fence>),
+    Over,
+}
+
+impl Entry {
+    /// Removes the callback. The timer is stopped.
+    fn let_go(&mut self) {
+        if let Entry::Waits(registration) = self {
+            *self = if registration.data().given_up.load(Ordering::Relaxed) {
+                Entry::GivenUp(registration.fence().into())
+            } else {
+                Entry::Over
+            };
+        }
+    }
+
+    /// Removes the callback of a fence that did not end in time. Returns whether that is so.
+    fn give_up(&self) -> bool {
+        let Entry::Waits(registration) = self else {
+            return false;
+        };
+        let late = registration.remove();
+        registration.data().given_up.store(late, Ordering::Relaxed);
+        late
+    }
+
+    fn fence(&self) -> Option<&Fence> {
+        match self {
+            Entry::Waits(registration) => Some(registration.fence()),
+            Entry::GivenUp(fence) => Some(fence),
+            Entry::Over => None,
+        }
+    }
+}
+
+/// Looks for fences that were given up before.
+///
+/// They are found again in the same order, as a rule, so that each search begins where the last one
+/// has ended.
+struct Search<'a> {
+    entries: &'a [Entry],
+    next: usize,
+}
+
+impl Search<'_> {
+    fn finds(&mut self, fence: &Fence) -> bool {
+        let (before, after) = self.entries.split_at(self.next);
+        let is_it = |entry: &Entry| entry.fence().is_some_and(|other| ptr::eq(other, fence));
+        let Some(distance) = Iterator::chain(after.iter(), before).position(is_it) else {
+            return false;
+        };
+        self.next = (self.next + distance + 1) % self.entries.len();
+        true
+    }
+}
+
+/// The most reservation objects that a buffer has.
+const MAX_OBJECTS: usize = (bindings::VB2_MAX_PLANES * bindings::VB2_PLANE_RESVS) as usize;
+
+/// What one videobuf2 buffer waits for.
+///
+/// # Invariants
+///
+/// - `timer` was set up with [`timer_expired`], and is shut down before `self` is freed.
+/// - While it is pending, or its callback is running, `entries` does not change.
+#[pin_data(PinnedDrop)]
+struct AcquireFences {
+    countdown: Countdown,
+    /// Which fences the buffer's jobs wait for.
+    usage: DmaResvUsage,
+    /// As many as others have added: not always memory that is contiguous.
+    entries: UnsafeCell<KVVec<Entry>>,
+    #[pin]
+    timer: Opaque<bindings::timer_list>,
+}
+
+impl AcquireFences {
+    fn new(vb: *mut bindings::vb2_buffer, usage: DmaResvUsage) -> impl PinInit<Self> {
+        pin_init!(Self {
+            countdown: Countdown {
+                vb,
+                pending: AtomicUsize::new(0),
+                returned: AtomicBool::new(false),
+            },
+            usage,
+            entries: UnsafeCell::new(KVVec::new()),
+            // SAFETY: `timer` is memory for a timer, which stays where it is.
+            timer <- Opaque::ffi_init(|timer| unsafe {
+                bindings::timer_setup(timer, Some(timer_expired))
+            }),
+        })
+    }
+
+    /// Takes a snapshot of the fences that the buffer, which is prepared, has to wait for. Sleeps.
+    ///
+    /// Fails with `ENOMEM`, and waits for nothing then.
+    ///
+    /// # Safety
+    ///
+    /// Of this function, [`Self::start_timeout`] and [`Self::let_go`] no two may run at the same
+    /// time.
+    unsafe fn acquire(&self) -> Result {
+        // SAFETY: By the safety requirements.
+        unsafe { self.let_go() };
+        self.countdown.begin();
+        // SAFETY: The timer is stopped, and nothing else runs, by the safety requirements.
+        let entries = unsafe { &mut *self.entries.get() };
+        match self.gather(entries) {
+            Ok(found) => *entries = found,
+            Err(error) => {
+                self.countdown.reset();
+                return Err(error);
+            }
+        }
+        // What is signalled from here on notifies.
+        self.countdown.less(1);
+        Ok(())
+    }
+
+    /// Registers with all fences but those that were given up, which are in `before`.
+    fn gather(&self, before: &[Entry]) -> Result<KVVec<Entry>> {
+        let mut given_up = Search {
+            entries: before,
+            next: 0,
+        };
+        let mut entries = KVVec::new();
+        let mut objs = [ptr::null_mut(); MAX_OBJECTS];
+        // SAFETY: The buffer is prepared, and there is room for the objects of all its planes.
+        let count =
+            unsafe { bindings::vb2_release_fence_collect(self.countdown.vb, objs.as_mut_ptr()) };
+
+        for (i, obj) in objs.iter().enumerate().take(count as usize) {
+            // Planes may share one.
+            if objs.iter().take(i).any(|other| other == obj) {
+                continue;
+            }
+            // SAFETY: It is alive as long as the buffer is prepared.
+            let fences = unsafe { Reservation::from_raw(*obj) }.fences(self.usage)?;
+            entries.reserve(fences.len(), GFP_KERNEL)?;
+            for fence in fences {
+                let entry = if given_up.finds(&fence) {
+                    Entry::GivenUp(fence)
+                } else {
+                    self.countdown.wait_for(fence)?
+                };
+                entries.push(entry, GFP_KERNEL)?;
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Starts the timeout: the buffer is queued.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::acquire`], which has succeeded.
+    unsafe fn start_timeout(&self) {
+        if !self.are_over() {
+            // SAFETY: Has no preconditions.
+            let expires = unsafe { bindings::vb2_acquire_fence_expires() };
+            // SAFETY: The timer is set up, by the invariants. INVARIANT: Nothing is changing
+            // `entries`, by the safety requirements, and `let_go()` stops it before that.
+            unsafe { bindings::mod_timer(self.timer.get(), expires) };
+        }
+    }
+
+    /// Returns whether nothing is left to wait for. Any context.
+    fn are_over(&self) -> bool {
+        self.countdown.is_over()
+    }
+
+    /// The buffer is returned with `state`, and was not dequeued yet. Any context.
+    ///
+    /// One that is returned as queued gets its job later, and goes on waiting.
+    fn buffer_done(&self, state: bindings::vb2_buffer_state) {
+        if state != bindings::vb2_buffer_state_VB2_BUF_STATE_QUEUED && !self.are_over() {
+            self.countdown.returned.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Removes all callbacks: the buffer is not queued any more. Sleeps.
+    ///
+    /// Of the fences only those are kept that were given up, until the next snapshot: those that it
+    /// finds again are not waited for.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::acquire`].
+    unsafe fn let_go(&self) {
+        // SAFETY: Nothing changes it now, by the safety requirements.
+        if unsafe { &*self.entries.get() }.is_empty() {
+            return;
+        }
+        // SAFETY: The timer is set up, by the invariants.
+        unsafe { bindings::timer_delete_sync(self.timer.get()) };
+        // SAFETY: The timer is stopped, and nothing else runs, by the safety requirements.
+        let entries = unsafe { &mut *self.entries.get() };
+        entries.iter_mut().for_each(Entry::let_go);
+        if entries.iter().all(|entry| entry.fence().is_none()) {
+            *entries = KVVec::new();
+        }
+    }
+
+    /// Gives up what has not ended in time. Called by the timer.
+    fn give_up(&self) {
+        if self.countdown.returned.load(Ordering::Relaxed) {
+            return;
+        }
+        // SAFETY: It does not change while the callback of the timer runs, by the invariants.
+        let entries = unsafe { &*self.entries.get() };
+        let (mut first, mut count) = (None, 0);
+        for entry in entries {
+            if entry.give_up() {
+                first = first.or(entry.fence());
+                count += 1;
+            }
+        }
+        if let Some(fence) = first {
+            let (vb, fence) = (self.countdown.vb, fence.as_raw());
+            // SAFETY: The buffer is alive, and so is the fence, of which there is a reference.
+            unsafe { bindings::vb2_acquire_fence_report_given_up(vb, fence, count as c_uint) };
+            self.countdown.end(count);
+        }
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for AcquireFences {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: The timer is set up, by the invariants. It will not be used again.
+        unsafe { bindings::timer_shutdown_sync(self.timer.get()) };
+        // While what the callbacks use is all there.
+        // SAFETY: The timer is stopped, and nothing else uses what is dropped.
+        unsafe { *self.entries.get() = KVVec::new() };
+    }
+}
+
+/// Timer callback: not all fences that the buffer waits for have ended in time.
+///
+/// # Safety
+///
+/// `timer` must be the `timer` of an [`AcquireFences`] that is alive.
+unsafe extern "C" fn timer_expired(timer: *mut bindings::timer_list) {
+    let timer: *const Opaque<bindings::timer_list> = timer.cast();
+    // SAFETY: By the safety requirements `timer` is a field of an `AcquireFences`.
+    let this = unsafe { kernel::container_of!(timer, AcquireFences, timer) };
+    // SAFETY: It is alive, by the safety requirements: the timer is shut down before it is freed.
+    unsafe { &*this }.give_up();
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What `videobuf2-acquire-fence.c` calls. Converts pointers to references, and results to errno.
+//!
+//! C header: `videobuf2-acquire-fence-internal.h` beside this file.
+
+use super::AcquireFences;
+use core::ptr;
+use kernel::{bindings, dma_buf::DmaResvUsage, ffi::c_int, prelude::*};
+
+/// Makes the state of a buffer, which waits for writers if it is an `output` buffer, that is read,
+/// and for all others as well if it is written. Sleeps. Returns NULL if there is no memory.
+///
+/// # Safety
+///
+/// `vb` must point to a `struct vb2_buffer` that outlives what is returned.
+#[no_mangle]
+unsafe extern "C" fn vb2_acquire_fences_new(
+    vb: *mut bindings::vb2_buffer,
+    output: bool,
+) -> *const AcquireFences {
+    match KBox::pin_init(
+        AcquireFences::new(vb, DmaResvUsage::rw(!output)),
+        GFP_KERNEL,
+    ) {
+        // SAFETY: It is pinned in its allocation until `vb2_acquire_fences_free()`.
+        Ok(fences) => KBox::into_raw(unsafe { Pin::into_inner_unchecked(fences) }),
+        Err(_) => ptr::null(),
+    }
+}
+
+/// Frees the state of a buffer, which waits no more. Sleeps.
+///
+/// # Safety
+///
+/// `this` must come from [`vb2_acquire_fences_new`]; nothing may use it any more.
+#[no_mangle]
+unsafe extern "C" fn vb2_acquire_fences_free(this: *mut AcquireFences) {
+    // SAFETY: Made by `KBox::into_raw()`, and ours alone, by the safety requirements.
+    drop(unsafe { Pin::new_unchecked(KBox::from_raw(this)) });
+}
+
+/// Takes a snapshot of the fences that a buffer, which is prepared, has to wait for. Sleeps.
+/// Returns 0 or -ENOMEM.
+///
+/// # Safety
+///
+/// `this` must come from [`vb2_acquire_fences_new`]. Of this function,
+/// [`vb2_acquire_fences_start_timeout`] and [`vb2_acquire_fences_let_go`] no two may run at the
+/// same time for the same buffer.
+#[no_mangle]
+unsafe extern "C" fn vb2_acquire_fences_acquire(this: *const AcquireFences) -> c_int {
+    // SAFETY: Alive by the safety requirements.
+    let this = unsafe { &*this };
+    // SAFETY: By the safety requirements.
+    unsafe { this.acquire() }.map_or_else(|error| error.to_errno(), |()| 0)
+}
+
+/// Starts the timeout: the buffer is queued. Any context.
+///
+/// # Safety
+///
+/// As for [`vb2_acquire_fences_acquire`], which has returned 0.
+#[no_mangle]
+unsafe extern "C" fn vb2_acquire_fences_start_timeout(this: *const AcquireFences) {
+    // SAFETY: Alive by the safety requirements.
+    let this = unsafe { &*this };
+    // SAFETY: By the safety requirements.
+    unsafe { this.start_timeout() };
+}
+
+/// Lets go of all fences: the buffer is not queued any more. Sleeps.
+///
+/// # Safety
+///
+/// As for [`vb2_acquire_fences_acquire`].
+#[no_mangle]
+unsafe extern "C" fn vb2_acquire_fences_let_go(this: *const AcquireFences) {
+    // SAFETY: Alive by the safety requirements.
+    let this = unsafe { &*this };
+    // SAFETY: By the safety requirements.
+    unsafe { this.let_go() };
+}
+
+/// The buffer is returned with `state`, and cannot be dequeued yet. Any context.
+///
+/// # Safety
+///
+/// `this` must come from [`vb2_acquire_fences_new`].
+#[no_mangle]
+unsafe extern "C" fn vb2_acquire_fences_buffer_done(
+    this: *const AcquireFences,
+    state: bindings::vb2_buffer_state,
+) {
+    // SAFETY: Alive by the safety requirements.
+    let this = unsafe { &*this };
+    this.buffer_done(state);
+}
+
+/// Returns whether the buffer has nothing left to wait for. Any context.
+///
+/// # Safety
+///
+/// `this` must come from [`vb2_acquire_fences_new`].
+#[no_mangle]
+unsafe extern "C" fn vb2_acquire_fences_are_over(this: *const AcquireFences) -> bool {
+    // SAFETY: Alive by the safety requirements.
+    let this = unsafe { &*this };
+    this.are_over()
+}
