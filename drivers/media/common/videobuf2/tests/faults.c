@@ -126,7 +126,7 @@ static void setup(struct kunit *test)
 	bool failed = true;
 
 	for (nth = 1; failed && nth < MANY; ++nth) {
-		struct mock_queue *mq = MOCK_OPEN(test, .planes = 2);
+		struct mock_queue *mq = MOCK_OPEN(test, .planes = 2, .acquires = true);
 		unsigned int count = 3, got = count;
 		int ret;
 
@@ -415,6 +415,40 @@ static void import(struct kunit *test)
 	swept(test, nth, failures);
 }
 
+/* A QBUF without memory for all that it has to wait for waits for nothing. */
+static void acquire(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_OPEN(test, .planes = 2, .acquires = true);
+	unsigned int i, nth, failures = 0;
+	struct dma_fence *fences[4];
+	bool failed = true;
+
+	for (i = 0; i < ARRAY_SIZE(fences); ++i) {
+		fences[i] = mock_fence(test);
+		mock_add_fence(test, mock_export(mq, 0, i / 2)->resv, fences[i],
+			       DMA_RESV_USAGE_READ);
+	}
+	for (nth = 1; failed && nth < MANY; ++nth) {
+		int ret;
+
+		begin_fault(nth);
+		ret = vb2_core_qbuf(&mq->q, mock_vb(mq, 0), NULL, NULL);
+		failed = end_fault();
+		/* The list need not be contiguous: without that memory it takes other. */
+		KUNIT_ASSERT_TRUE(test, !ret || (failed && ret == -ENOMEM));
+		for (i = 0; i < ARRAY_SIZE(fences); ++i)
+			KUNIT_ASSERT_EQ(test, !!ret, list_empty(&fences[i]->cb_list));
+		failures += !!ret;
+		if (failed)
+			mock_streamoff(mq);
+	}
+	for (i = 0; i < ARRAY_SIZE(fences); ++i)
+		mock_fence_end(test, fences[i]);
+	KUNIT_EXPECT_TRUE(test, vb2_buffer_acquired(mock_vb(mq, 0)));
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&mq->acquired));
+	swept(test, nth, failures);
+}
+
 /* From the hardware's start to the end of the job nothing is allocated. */
 static void end_of_job(struct kunit *test)
 {
@@ -438,6 +472,7 @@ static struct kunit_case faults_cases[] = {
 	KUNIT_CASE(attach_full_list),
 	KUNIT_CASE(export),
 	KUNIT_CASE(import),
+	KUNIT_CASE(acquire),
 	KUNIT_CASE(end_of_job),
 	{ }
 };

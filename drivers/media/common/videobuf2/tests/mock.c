@@ -99,6 +99,13 @@ static const struct vb2_buf_ops mock_buf_ops = {
 	.fill_vb2_buffer = mock_fill_vb2_buffer,
 };
 
+static void mock_buffer_acquired(struct vb2_buffer *vb)
+{
+	struct mock_queue *mq = vb2_get_drv_priv(vb->vb2_queue);
+
+	atomic_inc(&mq->acquired);
+}
+
 KUNIT_DEFINE_ACTION_WRAPPER(mock_queue_release, vb2_core_queue_release, struct vb2_queue *);
 
 struct mock_queue *mock_open(struct kunit *test, const struct mock_config *config)
@@ -126,6 +133,9 @@ struct mock_queue *mock_open(struct kunit *test, const struct mock_config *confi
 		strscpy(q->name, config->name, sizeof(q->name));
 	if (!config->opted_out)
 		vb2_queue_use_release_fences(q);
+	if (config->acquires)
+		vb2_queue_use_acquire_fences(q);
+	q->buffer_acquired = mock_buffer_acquired;
 
 	KUNIT_ASSERT_EQ(test, 0, vb2_core_queue_init(q));
 	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, mock_queue_release, q));
@@ -364,7 +374,7 @@ static const char *mock_fence_name(struct dma_fence *fence)
 	return "mock";
 }
 
-static const struct dma_fence_ops mock_fence_ops = {
+const struct dma_fence_ops mock_fence_ops = {
 	.get_driver_name = mock_fence_name,
 	.get_timeline_name = mock_fence_name,
 };
@@ -375,15 +385,20 @@ static void mock_end_fence(void *fence)
 	dma_fence_put(fence);
 }
 
-struct dma_fence *mock_fence(struct kunit *test)
+struct dma_fence *mock_fence_of(struct kunit *test, const struct dma_fence_ops *ops)
 {
 	struct mock_fence *fence = kzalloc(sizeof(*fence), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, fence);
 	spin_lock_init(&fence->lock);
-	dma_fence_init(&fence->base, &mock_fence_ops, &fence->lock, dma_fence_context_alloc(1), 1);
+	dma_fence_init(&fence->base, ops, &fence->lock, dma_fence_context_alloc(1), 1);
 	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, mock_end_fence, &fence->base));
 	return &fence->base;
+}
+
+struct dma_fence *mock_fence(struct kunit *test)
+{
+	return mock_fence_of(test, &mock_fence_ops);
 }
 
 void mock_fence_end(struct kunit *test, struct dma_fence *fence)

@@ -36,6 +36,8 @@ struct mock_queue {
 	enum vb2_buffer_state stop_state;
 	/* What stop_streaming does before. */
 	void (*before_stop)(struct mock_queue *mq);
+	/* How often a buffer was said to have nothing left to wait for. */
+	atomic_t acquired;
 	/* What the test keeps with it. */
 	void *priv;
 };
@@ -50,6 +52,8 @@ struct mock_config {
 	unsigned int buffers;
 	bool output;
 	bool opted_out;
+	/* Opts in to acquire fences. */
+	bool acquires;
 };
 
 struct mock_queue *mock_open(struct kunit *test, const struct mock_config *config);
@@ -89,6 +93,8 @@ struct dma_buf *mock_dmabuf(struct kunit *test, struct dma_resv *resv);
 struct dma_resv *mock_resv(struct kunit *test);
 /* A fence of another driver's job, pending until the case ends. */
 struct dma_fence *mock_fence(struct kunit *test);
+extern const struct dma_fence_ops mock_fence_ops;
+struct dma_fence *mock_fence_of(struct kunit *test, const struct dma_fence_ops *ops);
 /* Or until this. */
 void mock_fence_end(struct kunit *test, struct dma_fence *fence);
 void mock_add_fence(struct kunit *test, struct dma_resv *resv, struct dma_fence *fence,

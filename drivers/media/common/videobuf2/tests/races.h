@@ -5,6 +5,8 @@
 #ifndef _VB2_RELEASE_FENCE_RACES_H
 #define _VB2_RELEASE_FENCE_RACES_H
 
+#include <linux/ktime.h>
+
 #include "mock.h"
 
 /* How long a lock is held, so that another thread contends for it. */
@@ -17,6 +19,8 @@ struct rival {
 	struct dma_resv *resv[2];
 	struct dma_buf *dbuf;
 	struct dma_fence *fence;
+	/* When it does something with it. */
+	ktime_t when;
 	/* The round that it may begin, and the last one that it has ended. */
 	unsigned int go, done;
 	atomic_t rounds, errors;
