@@ -261,7 +261,7 @@ impl JobObjects {
     }
 }
 
-/// Arms the buffers of a job, which are active, by their fences. Returns whether it published a fence. Sleeps.
+/// Arms the buffers of a job, which are active. Returns whether it published a fence. Sleeps.
 ///
 /// A buffer is left alone if it has a pending fence, or no reservation object. After an error
 /// nothing was published.
