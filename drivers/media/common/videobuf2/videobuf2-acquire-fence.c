@@ -12,24 +12,13 @@
 #include <linux/string.h>
 
 #include "videobuf2-acquire-fence-internal.h"
+#include "videobuf2-release-fence-internal.h"
 
 VISIBLE_IF_KUNIT unsigned int vb2_acquire_fence_timeout_ms = 3000;
 EXPORT_SYMBOL_IF_KUNIT(vb2_acquire_fence_timeout_ms);
 
-/* A program that has queued a buffer should not wait for a job for longer. */
-#define TIMEOUT_MS_MAX 10000
-
-static int set_timeout(const char *value, const struct kernel_param *param)
-{
-	return param_set_uint_minmax(value, param, 1, TIMEOUT_MS_MAX);
-}
-
-static const struct kernel_param_ops timeout_ops = {
-	.set = set_timeout,
-	.get = param_get_uint,
-};
-
-module_param_cb(acquire_fence_timeout_ms, &timeout_ops, &vb2_acquire_fence_timeout_ms, 0644);
+module_param_cb(acquire_fence_timeout_ms, &vb2_fence_timeout_ops, &vb2_acquire_fence_timeout_ms,
+		0644);
 MODULE_PARM_DESC(acquire_fence_timeout_ms,
 		 "do not wait for the readers and writers of a queued buffer after so many ms (1 to 10000, default 3000)");
 

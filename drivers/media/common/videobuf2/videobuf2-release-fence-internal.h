@@ -8,6 +8,7 @@
 
 #include <media/videobuf2-core.h>
 
+struct kernel_param_ops;
 struct vb2_release_fence;
 
 /* How many exports of a plane have a reservation object of their own. */
@@ -37,6 +38,9 @@ void vb2_release_fence_end_pending(struct vb2_release_fence *fence);
 #if IS_ENABLED(CONFIG_KUNIT)
 extern unsigned int vb2_release_fence_timeout_ms;
 #endif
+
+/* Of the timeouts of release fences and of acquire fences: 1 to 10000 ms */
+extern const struct kernel_param_ops vb2_fence_timeout_ops;
 
 /* videobuf2-release-fence.c, for release_fence.rs */
 unsigned int vb2_release_fence_collect(struct vb2_buffer *vb, struct dma_resv **objs);

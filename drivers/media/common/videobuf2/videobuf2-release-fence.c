@@ -26,12 +26,13 @@ static int set_timeout(const char *value, const struct kernel_param *param)
 	return param_set_uint_minmax(value, param, 1, TIMEOUT_MS_MAX);
 }
 
-static const struct kernel_param_ops timeout_ops = {
+const struct kernel_param_ops vb2_fence_timeout_ops = {
 	.set = set_timeout,
 	.get = param_get_uint,
 };
 
-module_param_cb(release_fence_timeout_ms, &timeout_ops, &vb2_release_fence_timeout_ms, 0644);
+module_param_cb(release_fence_timeout_ms, &vb2_fence_timeout_ops, &vb2_release_fence_timeout_ms,
+		0644);
 MODULE_PARM_DESC(release_fence_timeout_ms,
 		 "signal a release fence with -ETIMEDOUT after so many ms (1 to 10000, default 3000)");
 
