@@ -6,9 +6,9 @@
 #ifndef _VIDEOBUF2_RELEASE_FENCE_INTERNAL_H
 #define _VIDEOBUF2_RELEASE_FENCE_INTERNAL_H
 
+#include <linux/moduleparam.h>
 #include <media/videobuf2-core.h>
 
-struct kernel_param_ops;
 struct vb2_release_fence;
 
 /* How many exports of a plane have a reservation object of their own. */
