@@ -43,14 +43,16 @@ impl Buffer {
     /// As `arm_job()` and `JobBuffer::publish()`. Returns the fence that it published.
     pub(crate) fn attach(&self, expires: Jiffies) -> Option<ARef<JobFence>> {
         let mut resv = self.resv.lock().unwrap();
-        if self.slot.pending().is_some() && !is_broken(Broken::NoLook) {
+        // SAFETY: The lock of the object is held.
+        if unsafe { self.slot.is_pending() } && !is_broken(Broken::NoLook) {
             return None;
         }
         let fence = JobFence::new(expires);
         if is_broken(Broken::TimerFirst) {
             Slot::start_timer(expires, |expires| self.timer.reduce(expires));
         }
-        self.slot.store(&fence);
+        // SAFETY: As above.
+        unsafe { self.slot.store(fence.clone()) };
         if !is_broken(Broken::TimerFirst) {
             Slot::start_timer(expires, |expires| self.timer.reduce(expires));
         }

@@ -164,7 +164,8 @@ fn store_get() {
         &[
             |buffer| {
                 buffer.end_pending();
-                buffer.slot.store(&JobFence::new(NEXT));
+                // SAFETY: No other thread stores one.
+                unsafe { buffer.slot.store(JobFence::new(NEXT)) };
             },
             |buffer| buffer.time_passes(FIRST),
         ],

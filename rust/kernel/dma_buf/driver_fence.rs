@@ -8,7 +8,7 @@ use super::{Fence, FenceSlots, SignallingGuard, Usage};
 use crate::{
     alloc::{Flags, KBox},
     bindings, c_str,
-    error::{to_result, Result},
+    error::{Error, Result},
     ffi::{c_char, c_int},
     prelude::*,
     str::CStr,
@@ -170,7 +170,7 @@ impl DriverFenceAllocation {
     ///
     /// Sleeps if `flags` allow it. Fails with `ENOMEM`.
     pub fn new(timeline: &FenceContext, flags: Flags) -> Result<Self> {
-        // Written in place: most of it is initialised when it becomes a fence.
+        // Written in place: `base` is initialised when it becomes a fence.
         let data = init!(FenceData {
             base: Opaque::uninit(),
             lock: Opaque::uninit(),
@@ -180,7 +180,17 @@ impl DriverFenceAllocation {
             expires: 0,
             published: AtomicBool::new(false),
         });
-        Ok(Self(KBox::init(data, flags)?))
+        let data = KBox::init(data, flags)?;
+        // SAFETY: `lock` is memory for a spinlock that nothing else uses yet, and stays where it
+        // is; name and key are static.
+        unsafe {
+            bindings::__spin_lock_init(
+                data.lock.get(),
+                c_str!("DriverFence").as_char_ptr(),
+                crate::static_lock_class!().as_ptr(),
+            )
+        };
+        Ok(Self(data))
     }
 
     /// Notes when the fence's job is to be taken for lost, in jiffies: [`JobFence::expires`].
@@ -198,15 +208,6 @@ impl DriverFenceAllocation {
         // SAFETY: `data` was just leaked, so that this is the only reference to it.
         let (base, lock) = unsafe { (data.as_ref().base.get(), data.as_ref().lock.get()) };
 
-        // SAFETY: `lock` is memory for a spinlock that nothing else uses yet; name and key are
-        // static.
-        unsafe {
-            bindings::__spin_lock_init(
-                lock,
-                c_str!("DriverFence").as_char_ptr(),
-                crate::static_lock_class!().as_ptr(),
-            )
-        };
         // SAFETY: `base` is memory for a fence that nothing else uses yet. The lock, and the names
         // that `OPS` returns, live in the same allocation; `OPS` is static and built in.
         unsafe { bindings::dma_fence_init(base, &OPS, lock, timeline.id, seqno) };
@@ -351,7 +352,11 @@ impl JobFence {
     /// Returns the result that was noted, or that the job was cancelled. Any context.
     #[inline]
     pub fn noted(&self) -> Result {
-        to_result(self.data().noted.load(Ordering::Acquire))
+        // Not `to_result()`, which is a call.
+        match self.data().noted.load(Ordering::Acquire) {
+            0 => Ok(()),
+            errno => Err(Error::from_errno(errno)),
+        }
     }
 
     /// Signals the fence with `result`, unless it is signalled. Returns whether it was not.

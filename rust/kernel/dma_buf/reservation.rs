@@ -7,7 +7,7 @@
 use super::{JobFence, SignallingGuard};
 use crate::{
     bindings,
-    error::{to_result, Error, Result},
+    error::{Error, Result},
     init::PinInit,
     prelude::*,
     types::Opaque,
@@ -139,8 +139,8 @@ impl Reservation {
     /// The order does not matter, and an object may be named more than once: threads that lock
     /// each other's objects in another order back off and try again.
     ///
-    /// Fails with `EINVAL` for more than [`MAX_LOCKED`](Self::MAX_LOCKED) objects; then nothing was
-    /// locked and `f` did not run.
+    /// Fails if `f` does, and with `EINVAL` for more than [`MAX_LOCKED`](Self::MAX_LOCKED) objects:
+    /// then nothing was locked and `f` did not run.
     ///
     /// # Examples
     ///
@@ -157,8 +157,8 @@ impl Reservation {
     /// let alloc = DriverFenceAllocation::new(&timeline, GFP_KERNEL)?;
     /// let (job, _) = Reservation::lock_all(&planes, |locked| {
     ///     let [slots] = locked.reserve()?;
-    ///     Ok::<_, Error>(alloc.publish(&timeline, slots, Usage::Write))
-    /// })??;
+    ///     Ok(alloc.publish(&timeline, slots, Usage::Write))
+    /// })?;
     /// assert!(!luma.is_signaled(Usage::Write));
     /// assert!(!alpha.is_signaled(Usage::Write));
     ///
@@ -169,7 +169,7 @@ impl Reservation {
     /// ```
     pub fn lock_all<R>(
         objs: &[&Reservation],
-        f: impl FnOnce(&mut LockedReservations<'_>) -> R,
+        f: impl FnOnce(&mut LockedReservations<'_>) -> Result<R>,
     ) -> Result<R> {
         if objs.len() > Self::MAX_LOCKED {
             return Err(EINVAL);
@@ -191,7 +191,7 @@ impl Reservation {
             held: 0,
             acquire,
         };
-        let result = locked.lock().map(|()| f(&mut locked));
+        let result = locked.lock().and_then(|()| f(&mut locked));
         drop(locked);
 
         if !acquire.is_null() {
@@ -268,10 +268,10 @@ impl Drop for ReservationGuard<'_> {
 /// stack_pin_init!(let buffer = Reservation::new());
 /// // The same object in every place.
 /// let most = [&*buffer; Reservation::MAX_LOCKED];
-/// assert!(Reservation::lock_all(&most, |locked| locked.reserve::<2>().is_ok())?);
+/// Reservation::lock_all(&most, |locked| locked.reserve::<2>().map(drop))?;
 ///
 /// let too_many = [&*buffer; Reservation::MAX_LOCKED + 1];
-/// assert_eq!(Reservation::lock_all(&too_many, |_| ()), Err(EINVAL));
+/// assert_eq!(Reservation::lock_all(&too_many, |_| Ok(())), Err(EINVAL));
 /// # Ok::<(), Error>(())
 /// ```
 pub struct LockedReservations<'a> {
@@ -285,6 +285,7 @@ impl LockedReservations<'_> {
     ///
     /// Fences that depend on the same start of the hardware are reserved for, and published,
     /// under one lock: once the first one is out, nothing may wait for another lock or for memory.
+    #[inline]
     pub fn reserve<const N: usize>(&mut self) -> Result<[FenceSlots<'_>; N]> {
         // SAFETY: `f` of `lock_all()` runs between `lock()` and `drop()` only, so all are locked,
         // and stay so, and unreachable for others, while `self` is borrowed.
@@ -292,17 +293,28 @@ impl LockedReservations<'_> {
     }
 
     /// Locks all objects, backing off as often as it takes.
+    #[inline]
     fn lock(&mut self) -> Result {
         const EALREADY: i32 = -(bindings::EALREADY as i32);
         const EDEADLK: i32 = -(bindings::EDEADLK as i32);
 
+        if let [obj] = self.objs {
+            // SAFETY: The object is initialised by the invariants. As in `Reservation::lock()`,
+            // the result is 0.
+            unsafe { bindings::dma_resv_lock(obj.as_raw(), core::ptr::null_mut()) };
+            // INVARIANT: Locked just now; `acquire` is NULL.
+            self.held = 1;
+            return Ok(());
+        }
         let mut i = 0;
         while let Some(obj) = self.objs.get(i) {
-            if self.held & (1 << i) == 0 {
+            // `lock_all()` has seen that there are not more objects than bits.
+            let bit = 1u64.wrapping_shl(i as u32);
+            if self.held & bit == 0 {
                 // SAFETY: The object and `acquire` are initialised by the invariants.
                 match unsafe { bindings::dma_resv_lock(obj.as_raw(), self.acquire) } {
                     // INVARIANT: Locked just now.
-                    0 => self.held |= 1 << i,
+                    0 => self.held |= bit,
                     // The same object stands elsewhere in the list, and is held for that place.
                     EALREADY => {}
                     EDEADLK => {
@@ -311,7 +323,7 @@ impl LockedReservations<'_> {
                         // is required after `-EDEADLK`.
                         unsafe { bindings::dma_resv_lock_slow(obj.as_raw(), self.acquire) };
                         // INVARIANT: Locked just now, and nothing else is held.
-                        self.held = 1 << i;
+                        self.held = bit;
                         i = 0;
                         continue;
                     }
@@ -323,6 +335,7 @@ impl LockedReservations<'_> {
         Ok(())
     }
 
+    #[inline]
     fn unlock(&mut self) {
         while self.held != 0 {
             let i = self.held.trailing_zeros() as usize;
@@ -335,6 +348,7 @@ impl LockedReservations<'_> {
 }
 
 impl Drop for LockedReservations<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.unlock();
     }
@@ -369,8 +383,8 @@ impl Drop for LockedReservations<'_> {
 ///     let [first, second] = locked.reserve()?;
 ///     let (reading, _) = read.publish(&reads, first.only(0..1), Usage::Read);
 ///     let (writing, _) = write.publish(&writes, second.only(1..2), Usage::Write);
-///     Ok::<_, Error>((reading, writing))
-/// })??;
+///     Ok((reading, writing))
+/// })?;
 /// assert!(input.is_signaled(Usage::Write));
 /// assert!(!output.is_signaled(Usage::Write));
 ///
@@ -391,12 +405,17 @@ impl<'guard> FenceSlots<'guard> {
     ///
     /// Each of `objs` must be locked by this thread for all of `'guard`, and no other code may
     /// reserve or add under these locks during `'guard`.
+    #[inline]
     unsafe fn reserve<const N: usize>(objs: &'guard [&'guard Reservation]) -> Result<[Self; N]> {
         let fences = u32::try_from(N)?;
 
         for obj in objs.iter().filter(|_| fences > 0) {
             // SAFETY: Initialised by the type's invariants, locked by the safety requirements.
-            to_result(unsafe { bindings::dma_resv_reserve_fences(obj.as_raw(), fences) })?;
+            let ret = unsafe { bindings::dma_resv_reserve_fences(obj.as_raw(), fences) };
+            // Not `to_result()`: that is a call for each object.
+            if ret != 0 {
+                return Err(Error::from_errno(ret));
+            }
         }
         // INVARIANT: Locked by the safety requirements; `N` slots were reserved in each just now.
         Ok(core::array::from_fn(|_| Self {

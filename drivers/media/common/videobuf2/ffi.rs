@@ -68,13 +68,14 @@ unsafe extern "C" fn vb2_release_fence_prepare(this: *const ReleaseFence) -> c_i
 ///
 /// # Safety
 ///
-/// `fences` must point to two pointers, each NULL or from [`vb2_release_fence_new`], of a buffer
-/// that is active during the call.
+/// Both must be NULL, which is `None`, or come from [`vb2_release_fence_new`], of a buffer that is
+/// active during the call.
 #[no_mangle]
-unsafe extern "C" fn vb2_release_fence_arm(fences: *const [Option<&ReleaseFence>; 2]) -> c_int {
-    // SAFETY: By the safety requirements; NULL is `None`.
-    let fences = unsafe { &*fences };
-    arm_job(fences).map_or_else(|error| error.to_errno(), c_int::from)
+unsafe extern "C" fn vb2_release_fence_arm(
+    dst: Option<&ReleaseFence>,
+    src: Option<&ReleaseFence>,
+) -> c_int {
+    arm_job([dst, src]).map_or_else(|error| error.to_errno(), c_int::from)
 }
 
 /// Returns a reference to the buffer's fence, if consumers may be waiting for it, with the result

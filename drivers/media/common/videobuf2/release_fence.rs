@@ -89,7 +89,7 @@ impl ReleaseFence {
     /// Allocates the next fence, if that has not been done. Sleeps; fails with `ENOMEM`.
     fn prepare(&self) -> Result {
         if self.prepared.is_empty() {
-            let alloc = DriverFenceAllocation::new(&self.context, GFP_KERNEL)?;
+            let alloc = self.allocate()?;
             // Still empty, unless two threads prepare at the same time.
             drop(self.prepared.replace(Some(alloc)));
         }
@@ -98,18 +98,19 @@ impl ReleaseFence {
 
     /// Takes the memory for the next fence. Sleeps; fails with `ENOMEM`.
     fn take_prepared(&self) -> Result<DriverFenceAllocation> {
-        match self.prepared.replace(None) {
-            Some(alloc) => Ok(alloc),
-            // The buffer came back to the driver without a QBUF, as after a failed STREAMON.
-            None => DriverFenceAllocation::new(&self.context, GFP_KERNEL),
-        }
+        // None: the buffer came back to the driver without a QBUF, as after a failed STREAMON.
+        let prepared = self.prepared.replace(None);
+        prepared.map_or_else(|| self.allocate(), Ok)
+    }
+
+    #[cold]
+    fn allocate(&self) -> Result<DriverFenceAllocation> {
+        DriverFenceAllocation::new(&self.context, GFP_KERNEL)
     }
 
     /// Returns whether consumers see a pending fence. Any context.
     fn is_visible(&self) -> bool {
-        self.slot
-            .pending()
-            .is_some_and(|fence| fence.is_published())
+        self.slot.pending().is_some_and(|f| f.is_published())
     }
 
     /// Returns the fence of a job that ends with `state`, with the result noted that it has to be
@@ -142,10 +143,15 @@ impl ReleaseFence {
     }
 
     /// Publishes the fence of a job, and starts its timeout, unless the buffer is armed. Returns
-    /// whether it was not. The caller holds the locks of the buffer's reservation objects.
-    fn publish(&self, mut alloc: DriverFenceAllocation, slots: FenceSlots<'_>) -> bool {
+    /// whether it was not.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the locks of the buffer's reservation objects.
+    unsafe fn publish(&self, mut alloc: DriverFenceAllocation, slots: FenceSlots<'_>) -> bool {
         // Another attach has finished: it held the same locks.
-        if self.slot.pending().is_some() {
+        // SAFETY: By the safety requirements.
+        if unsafe { self.slot.is_pending() } {
             return false;
         }
         // SAFETY: `vb` is alive by the invariants.
@@ -159,9 +165,10 @@ impl ReleaseFence {
         // SAFETY: `vb` is alive by the invariants.
         unsafe { bindings::vb2_release_fence_report_armed(self.vb, context, seqno) };
         // Before consumers can see it: from here on it ends, if only by the timeout.
-        self.slot.store(&fence);
+        // SAFETY: By the safety requirements, since before the look into the slot.
+        let fence = unsafe { self.slot.store(fence) };
         Slot::start_timer(expires, |expires| self.reduce_timer(expires));
-        let _section = slots.add(&fence, self.usage);
+        let _section = slots.add(fence, self.usage);
         true
     }
 
@@ -224,26 +231,21 @@ impl JobObjects {
         }
     }
 
-    fn collect(&mut self, fences: &[Option<&ReleaseFence>; 2]) {
+    /// Collects the objects of two active buffers.
+    fn collect(&mut self, fences: [Option<&ReleaseFence>; 2]) {
         let mut room = self.objs.as_mut_ptr().cast();
-        for (count, fence) in self.counts.iter_mut().zip(fences) {
-            let Some(fence) = fence else { continue };
-            // SAFETY: The buffer is active, and there is room for the objects of all its planes.
-            // INVARIANT: It writes so many, after those of the first buffer.
-            *count = unsafe { bindings::vb2_release_fence_collect(fence.vb, room) } as usize;
+        for (fence, count) in fences.into_iter().zip(&mut self.counts) {
+            // SAFETY: There is room for the objects of both. INVARIANT: So many are written.
+            *count = unsafe { collect(fence, room) };
             // SAFETY: Inside of `objs`, or at its end.
             room = unsafe { room.add(*count) };
         }
     }
 
     /// Returns whether the buffers still have the objects that were collected, and no others.
-    fn are_all(&self, fences: &[Option<&ReleaseFence>; 2]) -> bool {
-        self.counts.iter().zip(fences).all(|(&count, fence)| {
-            let Some(fence) = fence else { return true };
-            // SAFETY: The buffer is active; nothing is written to NULL.
-            let now = unsafe { bindings::vb2_release_fence_collect(fence.vb, ptr::null_mut()) };
-            now as usize == count
-        })
+    fn are_all(&self, fences: [Option<&ReleaseFence>; 2]) -> bool {
+        // SAFETY: Nothing is written.
+        fences.map(|fence| unsafe { collect(fence, ptr::null_mut()) }) == self.counts
     }
 
     fn as_slice(&self) -> &[&Reservation] {
@@ -251,14 +253,19 @@ impl JobObjects {
         // SAFETY: By the invariants; `&Reservation` has the layout of a pointer to a `dma_resv`.
         unsafe { core::slice::from_raw_parts(self.objs.as_ptr().cast(), count) }
     }
+}
 
-    /// Returns where the objects of each buffer are in [`Self::as_slice`].
-    fn ranges(&self) -> [core::ops::Range<usize>; 2] {
-        [
-            0..self.counts[0],
-            self.counts[0]..self.counts[0] + self.counts[1],
-        ]
-    }
+/// Writes the objects of an active buffer to `room`, unless that is NULL. Returns how many it has.
+///
+/// # Safety
+///
+/// There is room for the objects of all its planes.
+unsafe fn collect(fence: Option<&ReleaseFence>, room: *mut *mut bindings::dma_resv) -> usize {
+    fence.map_or(0, |fence| {
+        // SAFETY: By the safety requirements; `vb` is alive by the invariants.
+        let count = unsafe { bindings::vb2_release_fence_collect(fence.vb, room) };
+        count as usize
+    })
 }
 
 /// Arms the buffers of a job, which are active. Returns whether it published a fence. Sleeps.
@@ -268,40 +275,43 @@ impl JobObjects {
 ///
 /// Once the first fence is published, consumers wait for the job, so that nothing may wait for a
 /// lock or for memory any more. All locks and all slots come before that, for all buffers.
-fn arm_job(fences: &[Option<&ReleaseFence>; 2]) -> Result<bool> {
+fn arm_job(fences: [Option<&ReleaseFence>; 2]) -> Result<bool> {
     // A second attach of the job may be in its signalling section already, and not wait.
-    let fences = &fences.map(|fence| fence.filter(|fence| !fence.is_visible()));
+    let fences = fences.map(|fence| fence.filter(|fence| !fence.is_visible()));
     let mut allocs = [None, None];
     let mut objs = JobObjects::new();
     loop {
         objs.collect(fences);
-        for (i, fence) in fences.iter().enumerate() {
-            let Some(fence) = fence else { continue };
-            if objs.counts[i] > 0 && allocs[i].is_none() {
+        for i in 0..fences.len() {
+            if let (Some(fence), 1.., None) = (fences[i], objs.counts[i], &allocs[i]) {
                 allocs[i] = Some(fence.take_prepared()?);
             }
         }
         if objs.as_slice().is_empty() {
             return Ok(false);
         }
-        let published = Reservation::lock_all(objs.as_slice(), |locked| -> Result<_> {
+        let mut section = None;
+        let mut armed = false;
+        Reservation::lock_all(objs.as_slice(), |locked| {
             // An export has brought an object into use meanwhile. From here on none can: that
             // takes the lock of the plane's first object.
             if !objs.are_all(fences) {
-                return Ok(None);
+                return Ok(());
             }
-            let slots = locked.reserve::<2>()?;
-            let section = SignallingGuard::new();
-            let mut armed = false;
-            for (i, (slots, range)) in slots.into_iter().zip(objs.ranges()).enumerate() {
-                if let (Some(fence), Some(alloc)) = (fences[i], allocs[i].take()) {
-                    armed |= fence.publish(alloc, slots.only(range));
-                }
+            let [dst, src] = locked.reserve()?;
+            section = Some(SignallingGuard::new());
+            if let (Some(fence), Some(alloc)) = (fences[0], allocs[0].take()) {
+                // SAFETY: All objects are locked.
+                armed |= unsafe { fence.publish(alloc, dst.only(0..objs.counts[0])) };
             }
-            Ok(Some((section, armed)))
-        })??;
+            if let (Some(fence), Some(alloc)) = (fences[1], allocs[1].take()) {
+                // SAFETY: As above.
+                armed |= unsafe { fence.publish(alloc, src.only(objs.counts[0]..usize::MAX)) };
+            }
+            Ok(())
+        })?;
         // The section ends here, when all locks are released.
-        if let Some((_section, armed)) = published {
+        if section.is_some() {
             return Ok(armed);
         }
     }

@@ -41,13 +41,29 @@ impl Slot {
         unsafe { JobFence::pending_in(&self.0) }
     }
 
-    /// Stores the fence of a new job, and puts the one before.
+    /// Returns whether consumers may be waiting for the fence.
     ///
-    /// The caller holds the locks of the buffer's reservation objects since it saw that no fence
-    /// is pending, so that no other thread stores one, and adds `fence` to them before it lets go
-    /// of them. It calls [`Self::start_timer`] in between.
-    pub(super) fn store(&self, fence: &ARef<JobFence>) {
-        self.replace(ARef::into_raw(fence.clone()).as_ptr());
+    /// # Safety
+    ///
+    /// The caller holds the locks of the buffer's reservation objects: no other thread stores one.
+    pub(super) unsafe fn is_pending(&self) -> bool {
+        let fence = ptr::NonNull::new(self.0.load(Ordering::Relaxed));
+        // SAFETY: The slot stands for a reference, which only storing another fence puts.
+        fence.is_some_and(|fence| unsafe { fence.as_ref() }.is_pending())
+    }
+
+    /// Stores the fence of a new job, puts the one before, and returns the new one.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the locks of the buffer's reservation objects since [`Self::is_pending`],
+    /// and as long as it uses what is returned, so that no other thread stores a fence. It calls
+    /// [`Self::start_timer`], and adds the fence to the objects.
+    pub(super) unsafe fn store(&self, fence: ARef<JobFence>) -> &JobFence {
+        let new = ARef::into_raw(fence);
+        self.replace(new.as_ptr());
+        // SAFETY: As in `is_pending()`.
+        unsafe { new.as_ref() }
     }
 
     /// Has the timer expire at `expires` or before. For the fence that was stored last.

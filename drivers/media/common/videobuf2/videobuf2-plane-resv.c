@@ -124,23 +124,28 @@ void vb2_plane_resv_unexport(struct vb2_plane_resv *resv, struct dma_resv *obj)
 }
 EXPORT_SYMBOL_GPL(vb2_plane_resv_unexport);
 
-unsigned int vb2_plane_collect_resvs(struct vb2_buffer *vb, unsigned int plane_no,
-				     struct dma_resv **objs)
+/* Collects the reservation objects of an active buffer, unless @objs is NULL. Returns how many. */
+unsigned int vb2_release_fence_collect(struct vb2_buffer *vb, struct dma_resv **objs)
 {
 	const struct vb2_mem_ops *mem_ops = vb->vb2_queue->mem_ops;
+	unsigned int plane_no, i, n, count = 0;
 	struct vb2_plane_objs *plane;
-	unsigned int i, n;
 
-	if (!mem_ops->plane_resv)
+	if (vb->memory == VB2_MEMORY_DMABUF) {
+		for (plane_no = 0; objs && plane_no < vb->num_planes; ++plane_no)
+			objs[plane_no] = vb->planes[plane_no].dbuf->resv;
+		return vb->num_planes;
+	}
+	if (vb->memory != VB2_MEMORY_MMAP || !mem_ops->plane_resv)
 		return 0;
 
-	plane = mem_ops->plane_resv(vb->planes[plane_no].mem_priv)->plane;
-	if (!plane)
-		return 0;
+	for (plane_no = 0; plane_no < vb->num_planes; ++plane_no) {
+		plane = mem_ops->plane_resv(vb->planes[plane_no].mem_priv)->plane;
+		n = plane ? READ_ONCE(plane->count) : 0;
+		for (i = 0; objs && i < n; ++i)
+			objs[count + i] = &plane->objs[i];
+		count += n;
+	}
 
-	n = READ_ONCE(plane->count);
-	for (i = 0; objs && i < n; ++i)
-		objs[i] = &plane->objs[i];
-
-	return n;
+	return count;
 }

@@ -28,7 +28,7 @@ struct vb2_release_fence *vb2_release_fence_new(struct vb2_buffer *vb, bool outp
 						const char *queue);
 void vb2_release_fence_free(struct vb2_release_fence *fence);
 int vb2_release_fence_prepare(struct vb2_release_fence *fence);
-int vb2_release_fence_arm(struct vb2_release_fence *const fences[2]);
+int vb2_release_fence_arm(struct vb2_release_fence *dst, struct vb2_release_fence *src);
 struct dma_fence *vb2_release_fence_job_ends(struct vb2_release_fence *fence,
 					     enum vb2_buffer_state state, bool cancelled);
 void vb2_release_fence_end(struct dma_fence *fence, struct vb2_queue *q, unsigned int index);
@@ -43,12 +43,14 @@ extern unsigned int vb2_release_fence_timeout_ms;
 extern const struct kernel_param_ops vb2_fence_timeout_ops;
 
 /* videobuf2-release-fence.c, for release_fence.rs */
-unsigned int vb2_release_fence_collect(struct vb2_buffer *vb, struct dma_resv **objs);
 unsigned long vb2_release_fence_timeout(const struct vb2_queue *q);
 void vb2_release_fence_report_armed(struct vb2_buffer *vb, u64 context, u64 seqno);
 void vb2_release_fence_report_signalled(struct vb2_queue *q, unsigned int index, u64 context,
 					u64 seqno, int result);
 void vb2_release_fence_report_timeout(struct vb2_queue *q, unsigned int index);
+
+/* videobuf2-plane-resv.c, for release_fence.rs and acquire_fence.rs */
+unsigned int vb2_release_fence_collect(struct vb2_buffer *vb, struct dma_resv **objs);
 
 /* videobuf2-release-fence.c, for videobuf2-core.c */
 void vb2_queue_init_release_fences(struct vb2_queue *q);
@@ -90,10 +92,6 @@ static inline void vb2_buffer_end_release_fence(struct vb2_buffer *vb)
 	if (vb->release_fence)
 		vb2_release_fence_end_pending(vb->release_fence);
 }
-
-/* videobuf2-plane-resv.c */
-unsigned int vb2_plane_collect_resvs(struct vb2_buffer *vb, unsigned int plane_no,
-				     struct dma_resv **objs);
 
 #else
 

@@ -70,60 +70,44 @@ void vb2_buffer_free_release_fence(struct vb2_buffer *vb)
 	vb->release_fence = NULL;
 }
 
-/* Collects the reservation objects of an active buffer, unless @objs is NULL. Returns how many. */
-unsigned int vb2_release_fence_collect(struct vb2_buffer *vb, struct dma_resv **objs)
+static struct vb2_release_fence *fence_of(const struct vb2_buffer *vb)
 {
-	unsigned int plane, count = 0;
+	return vb ? vb->release_fence : NULL;
+}
 
-	for (plane = 0; plane < vb->num_planes; ++plane) {
-		struct dma_resv **room = objs ? objs + count : NULL;
-
-		if (vb->memory == VB2_MEMORY_MMAP) {
-			count += vb2_plane_collect_resvs(vb, plane, room);
-		} else if (vb->memory == VB2_MEMORY_DMABUF) {
-			if (room)
-				*room = vb->planes[plane].dbuf->resv;
-			++count;
-		}
-	}
-
-	return count;
+/* Whether the buffer, if it has a fence, is the driver's. */
+static bool is_active(const struct vb2_buffer *vb, const struct vb2_release_fence *fence)
+{
+	return !fence || READ_ONCE(vb->state) == VB2_BUF_STATE_ACTIVE;
 }
 
 int vb2_job_attach_release_fences(struct vb2_buffer *dst, struct vb2_buffer *src, bool *cookie)
 {
-	struct vb2_buffer *vbs[2] = { dst, src };
-	struct vb2_release_fence *fences[2] = {};
-	unsigned int i;
+	struct vb2_release_fence *dst_fence = fence_of(dst);
+	struct vb2_release_fence *src_fence = fence_of(src);
 	int ret;
 
 	/* There is no section to end. */
 	*cookie = true;
-	for (i = 0; i < ARRAY_SIZE(vbs); ++i) {
-		if (!vbs[i] || !vbs[i]->release_fence)
-			continue;
-
-		/* The planes of any other buffer may have no dma-buf to look at. */
-		if (WARN_ON_ONCE(vbs[i]->state != VB2_BUF_STATE_ACTIVE))
-			return -EINVAL;
-
-		fences[i] = vbs[i]->release_fence;
-	}
-	if (!fences[0] && !fences[1])
+	if (!dst_fence && !src_fence)
 		return 0;
 
+	/* The planes of any other buffer may have no dma-buf to look at. */
+	if (WARN_ON_ONCE(!is_active(dst, dst_fence) || !is_active(src, src_fence)))
+		return -EINVAL;
+
 	might_sleep();
-	ret = vb2_release_fence_arm(fences);
+	ret = vb2_release_fence_arm(dst_fence, src_fence);
 	if (ret <= 0)
 		return ret;
 
-	for (i = 0; i < ARRAY_SIZE(vbs); ++i) {
-		if (!fences[i] || READ_ONCE(vbs[i]->state) == VB2_BUF_STATE_ACTIVE)
-			continue;
-
-		/* The job has ended meanwhile: it was started before the attach. */
-		WARN_ON_ONCE(1);
-		vb2_release_fence_end_pending(fences[i]);
+	/* A job that has ended meanwhile was started before the attach. */
+	if (WARN_ON_ONCE(!is_active(dst, dst_fence))) {
+		vb2_release_fence_end_pending(dst_fence);
+		ret = -ECANCELED;
+	}
+	if (WARN_ON_ONCE(!is_active(src, src_fence))) {
+		vb2_release_fence_end_pending(src_fence);
 		ret = -ECANCELED;
 	}
 	if (ret < 0)

@@ -21,7 +21,7 @@ void * __must_check __realloc_size(2)
 rust_helper_krealloc(const void *objp, size_t new_size, gfp_t flags);
 void rust_helper___spin_lock_init(spinlock_t *lock, const char *name, struct lock_class_key *key);
 void rust_helper_smp_mb(void);
-void rust_helper_dma_fence_get(struct dma_fence *fence);
+bool rust_helper_dma_fence_is_signaled(struct dma_fence *fence);
 void rust_helper_dma_fence_put(struct dma_fence *fence);
 bool rust_helper_dma_fence_end(struct dma_fence *fence, int error);
 struct dma_fence *rust_helper_dma_fence_get_pending(struct dma_fence **slot);

@@ -98,12 +98,12 @@ static void signal_noted(struct dma_fence *fence, struct vb2_queue *q, unsigned 
 
 /* Slot */
 
+/* The caller holds the locks of the buffer's objects, so that no other thread stores a fence. */
 static bool is_pending(struct twin *twin)
 {
-	struct dma_fence *fence = call_peek(&twin->slot);
+	struct dma_fence *fence = rcu_dereference_protected(twin->slot, true);
 
-	call_unpeek(fence);
-	return fence;
+	return fence && !CALL(dma_fence_is_signaled)(fence);
 }
 
 /* Whether consumers see a pending fence. */
@@ -246,10 +246,9 @@ static bool publish(struct twin *twin, struct bench_fence *memory, struct dma_re
 	call_report_armed(twin->vb, fence);
 
 	/*
-	 * The slot gets a reference of its own. No other thread stores a fence while the objects
-	 * are locked, so that the exchange needs no condition.
+	 * No other thread stores a fence while the objects are locked: the exchange needs no
+	 * condition, and the slot's reference keeps the fence until they are unlocked.
 	 */
-	CALL(dma_fence_get)(fence);
 	old = unrcu_pointer(xchg(&twin->slot, RCU_INITIALIZER(fence)));
 	if (old)
 		CALL(dma_fence_put)(old);
@@ -260,7 +259,6 @@ static bool publish(struct twin *twin, struct bench_fence *memory, struct dma_re
 		dma_resv_add_fence(objs[i], fence, usage);
 	/* Pairs with the acquire in is_visible(). */
 	smp_store_release(&memory->published, true);
-	CALL(dma_fence_put)(fence);
 	return true;
 }
 
