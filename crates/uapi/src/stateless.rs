@@ -3,6 +3,7 @@
 //! What all stateless decoders need: requests from the media node, with controls in them.
 
 mod control;
+pub mod key_frames;
 
 use std::fs::{self, File, OpenOptions};
 use std::os::fd::AsRawFd;
@@ -12,6 +13,7 @@ use anyhow::{Context, Error, Result};
 use v4l2r::ioctl::{self, CtrlWhich, Request, RequestError};
 
 pub use self::control::Control;
+pub use self::key_frames::KeyFrames;
 use crate::hint;
 
 /// Where sysfs has the video nodes.
@@ -83,7 +85,7 @@ pub fn queue(request: &Request) -> Result<()> {
 }
 
 /// Makes a request that is over new again.
-pub fn reinit(request: &Request) -> Result<()> {
+fn reinit(request: &Request) -> Result<()> {
     let empty = request.reinit();
     empty.map_err(|err| failed("MEDIA_REQUEST_IOC_REINIT", err))
 }

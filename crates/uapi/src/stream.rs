@@ -135,6 +135,19 @@ impl Stream {
         Ok(got)
     }
 
+    /// Sets the raw formats of both queues, OUTPUT and CAPTURE, for pictures of one size.
+    pub fn set_raw(&mut self, formats: (PixelFormat, PixelFormat), size: (u32, u32)) -> Result<()> {
+        for (queue, fourcc) in [(Queue::Output, formats.0), (Queue::Capture, formats.1)] {
+            let wanted = Wanted {
+                fourcc,
+                size,
+                bytes: 0,
+            };
+            self.set_format(queue, &wanted)?;
+        }
+        Ok(())
+    }
+
     /// Gives a queue buffers; says how many it got.
     pub fn request_buffers(&mut self, queue: Queue, memory: MemoryType, count: u32) -> Result<u32> {
         let what = format!("REQBUFS {queue:?} {memory:?}");

@@ -5,7 +5,7 @@
 //! - [`log`] reads what the kernel's benchmark printed, about [`row`]s; [`stats`] says what that means;
 //! - [`user`] measures from user space, in the virtual machine;
 //! - [`report`] makes JSON, [`table`]s and [`plot`]s of both;
-//! - [`gate`] compares ratios of instructions with those that are recorded.
+//! - [`gate`] compares counts of instructions with those that are recorded.
 
 mod gate;
 mod log;
@@ -35,10 +35,10 @@ struct Cli {
 enum Command {
     /// Make tables, JSON and plots of what was measured.
     ///
-    /// Exit status: 0; 1 if a ratio of instructions got worse than the recorded one; 2 if it could not
+    /// Exit status: 0; 1 if a count of instructions got worse than the recorded one; 2 if it could not
     /// be done.
     Report(report::ReportArgs),
-    /// Measure from user space, on vim2m and the emulated rockchip-rga, as root.
+    /// Measure from user space, on vim2m and the emulated rockchip-rga and hantro, as root.
     ///
     /// Writes a JSON object a line. Where the driver has its parameter release_fences, it is switched
     /// off and on for each measurement; otherwise the kernel has no release fences.

@@ -10,63 +10,36 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use clap::{Args, ValueEnum};
+use clap::Args;
+use serde::de::DeserializeOwned;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::log::Log;
-use crate::row::{Row, Rows, Samples, VARIANTS};
+use crate::row::{Row, Rows, Samples, HOOKS, VARIANTS};
 use crate::stats::{median, median_interval, ratio_interval};
 use crate::user::Line;
 use crate::{gate, plot};
 
-/// What took the time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum TimeBy {
-    /// A virtual machine on the processor itself.
-    Kvm,
-    /// User Mode Linux.
-    Uml,
-}
-
 /// Arguments of `vb2-bench report`.
 #[derive(Args, Debug)]
 pub struct ReportArgs {
-    /// Kernel log of the benchmark on a machine that counts instructions (scripts/kunit --accel icount).
-    #[arg(long, value_name = "LOG")]
-    pub instructions: PathBuf,
-
-    /// Kernel logs of the benchmark on a machine with a clock.
-    #[arg(long, value_name = "LOG", requires = "time_by")]
-    pub time: Vec<PathBuf>,
-
-    /// What that machine was.
-    #[arg(long, value_enum, requires = "time")]
-    pub time_by: Option<TimeBy>,
-
-    /// Text and data of a kernel without release fences (=n) and of one with them (=y), as JSON.
-    #[arg(long, value_name = "FILE")]
-    pub sizes: Option<PathBuf>,
-
-    /// What `vb2-bench user` wrote on such kernels.
-    #[arg(long, value_name = "FILE")]
-    pub user: Vec<PathBuf>,
+    /// What scripts/bench left there: instructions.log and time.log, kernel logs of the benchmark on a
+    /// machine that counts instructions and on one with a clock; sizes.json, text and data of kernels
+    /// without release fences and with them; user-off.jsonl and user-on.jsonl, what `vb2-bench user`
+    /// wrote there. All but the first may be missing. Plots are written into it.
+    pub dir: PathBuf,
 
     /// Write all of it, raw samples too, to this file.
     #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
+    pub json: PathBuf,
 
-    /// Write plots into this directory.
-    #[arg(long, value_name = "DIRECTORY")]
-    pub plots: Option<PathBuf>,
-
-    /// Compare with the ratios that are recorded in this file.
+    /// Compare with the counts of instructions that are recorded in this file.
     #[arg(long, value_name = "FILE")]
-    pub gate: Option<PathBuf>,
+    pub gate: PathBuf,
 
     /// Record them there instead.
-    #[arg(long, requires = "gate")]
+    #[arg(long)]
     pub record: bool,
 }
 
@@ -75,14 +48,14 @@ pub struct ReportArgs {
 pub struct Measured {
     median: f64,
     interval: [f64; 2],
-    /// Ours divided by it.
+    /// Ours, or with the hooks, divided by it.
     ours_to: f64,
     ours_to_interval: [f64; 2],
     samples: Vec<f64>,
 }
 
 fn measured(samples: &Samples) -> BTreeMap<String, Measured> {
-    let ours = &samples["ours"];
+    let ours = samples.get("ours").unwrap_or_else(|| &samples[HOOKS[1]]);
     let each = samples.iter().map(|(name, samples)| {
         let measured = Measured {
             median: median(samples),
@@ -113,7 +86,8 @@ pub struct Machine {
     processors: usize,
     host_kernel: String,
     kernel: Option<String>,
-    time_by: Option<TimeBy>,
+    /// "kvm" or "uml".
+    time_by: Option<&'static str>,
 }
 
 /// The JSON.
@@ -128,37 +102,33 @@ pub struct Bench {
     rows: Vec<Both>,
 }
 
-/// Runs the command; says whether no ratio got worse.
+/// Runs the command; says whether nothing got worse.
 pub fn run(args: &ReportArgs) -> Result<bool> {
-    let instructions = Log::read(std::slice::from_ref(&args.instructions))?.instructions()?;
-    let time = match &args.time[..] {
-        [] => None,
-        logs => Some(Log::read(logs)?.nanoseconds()?),
-    };
-    let bench = bench(args, &instructions, time.as_ref())?;
-    if let Some(path) = &args.json {
-        let text = serde_json::to_string(&bench)? + "\n";
-        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    let (dir, file) = (&args.dir, args.gate.display());
+    let instructions = Log::read(&dir.join("instructions.log"))?.instructions()?;
+    draw(dir, "instructions", &instructions.rows)?;
+    let time = dir.join("time.log");
+    let time = time.exists().then(|| Log::read(&time)?.nanoseconds());
+    let time = time.transpose()?;
+    if let Some(time) = &time {
+        draw(dir, "nanoseconds", &time.rows)?;
     }
-    if let Some(dir) = &args.plots {
-        draw(dir, "instructions", &instructions.rows)?;
-        if let Some(time) = &time {
-            draw(dir, "nanoseconds", &time.rows)?;
-        }
-    }
+    let counts = gate::measured(&instructions.rows);
+    let bench = bench(dir, instructions, time)?;
+    let text = serde_json::to_string(&bench)? + "\n";
+    fs::write(&args.json, text).context("cannot write the JSON")?;
     let mut text = show::render(&bench);
     let mut worse = Vec::new();
-    if let Some(path) = &args.gate {
-        let measured = gate::measured(&instructions.rows);
-        let file = path.display();
-        if args.record {
-            gate::record(path, measured)?;
-            text += &format!("\nrecorded the ratios of instructions in {file}\n");
-        } else {
-            worse = gate::compare(&gate::read(path)?, &measured);
-            let count = worse.len();
-            text += &format!("\n{count} ratios of instructions are worse than in {file}\n");
-        }
+    if args.record {
+        let counts = serde_json::to_string_pretty(&counts)? + "\n";
+        fs::write(&args.gate, counts).with_context(|| format!("cannot write {file}"))?;
+        text += &format!("\nrecorded the counts of instructions in {file}\n");
+    } else {
+        let recorded = serde_json::from_str(&read(&args.gate)?);
+        let recorded = recorded.with_context(|| format!("{file} has no counts"))?;
+        worse = gate::compare(&recorded, &counts);
+        let count = worse.len();
+        text += &format!("\n{count} counts of instructions are worse than in {file}\n");
     }
     let mut out = std::io::stdout().lock();
     write!(out, "{text}").context("cannot write")?;
@@ -168,43 +138,46 @@ pub fn run(args: &ReportArgs) -> Result<bool> {
     Ok(worse.is_empty())
 }
 
-fn bench(args: &ReportArgs, instructions: &Log, time: Option<&Log>) -> Result<Bench> {
-    let none = Rows::new();
-    let times = time.map_or(&none, |log| &log.rows);
+fn bench(dir: &Path, instructions: Log, time: Option<Log>) -> Result<Bench> {
+    let time_by = time.as_ref().map(|time| match time.is_of_uml() {
+        true => "uml",
+        false => "kvm",
+    });
+    let times = time.map_or_else(Rows::new, |log| log.rows);
     let names: BTreeSet<&Row> = instructions.rows.keys().chain(times.keys()).collect();
     let rows = names.into_iter().map(|row| Both {
         row: row.clone(),
         instructions: instructions.rows.get(row).map(measured),
         time: times.get(row).map(measured),
     });
-    let mut user = Vec::new();
-    for path in &args.user {
-        let text = read(path)?;
-        for line in text.lines() {
-            let line = serde_json::from_str(line);
-            user.push(line.with_context(|| format!("{} is not complete", path.display()))?);
-        }
-    }
-    let mut sizes = None;
-    if let Some(path) = &args.sizes {
-        let text = read(path)?;
-        let value = serde_json::from_str(&text);
-        sizes = value.with_context(|| format!("{} has no sizes", path.display()))?;
-    }
+    let rows = rows.collect();
+    let mut user = values(&dir.join("user-off.jsonl"))?;
+    user.extend(values(&dir.join("user-on.jsonl"))?);
     Ok(Bench {
-        machine: machine(instructions.kernel.clone(), args.time_by)?,
-        memory: instructions.memory.clone(),
-        sizes,
+        machine: machine(instructions.kernel, time_by)?,
+        memory: instructions.memory,
+        sizes: values(&dir.join("sizes.json"))?.pop(),
         user,
-        rows: rows.collect(),
+        rows,
     })
+}
+
+/// What JSON is in a file; nothing if there is none.
+fn values<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let text = read(path)?;
+    let values = serde_json::Deserializer::from_str(&text).into_iter();
+    let values = values.collect::<serde_json::Result<_>>();
+    values.with_context(|| format!("{} is not complete", path.display()))
 }
 
 fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-fn machine(kernel: Option<String>, time_by: Option<TimeBy>) -> Result<Machine> {
+fn machine(kernel: Option<String>, time_by: Option<&'static str>) -> Result<Machine> {
     let cpuinfo = read(Path::new("/proc/cpuinfo"))?;
     let mut models = cpuinfo
         .lines()
@@ -218,33 +191,22 @@ fn machine(kernel: Option<String>, time_by: Option<TimeBy>) -> Result<Machine> {
     })
 }
 
-/// Over what there is a plot, and how many of it the base case has.
-const AXES: [(&str, u32); 3] = [("planes", 1), ("queues", 1), ("waiters", 0)];
-
-fn axis<'a>(row: &'a mut Row, name: &str) -> &'a mut u32 {
-    match name {
-        "planes" => &mut row.planes,
-        "queues" => &mut row.queues,
-        _ => &mut row.waiters,
-    }
-}
-
 fn draw(dir: &Path, unit: &str, rows: &Rows) -> Result<()> {
-    for (name, base) in AXES {
-        // The cycles that differ from the base case in nothing else.
+    for axis in ["planes", "queues", "waiters"] {
         let mut lines = VARIANTS.map(|variant| (variant, Vec::new()));
         for (row, samples) in rows {
-            let mut other = row.clone();
-            let x = f64::from(std::mem::replace(axis(&mut other, name), base));
-            if !row.is_cycle() || !other.is_base() {
+            if !row.is_cycle() || !row.is_base_but(axis) {
                 continue;
             }
+            let numbers = row.numbers().into_iter();
+            let x = numbers.filter_map(|(name, number, _)| (name == axis).then_some(number));
+            let x = f64::from(x.sum::<u32>());
             for (variant, points) in &mut lines {
                 points.push((x, median(&samples[*variant])));
             }
         }
-        let path = dir.join(format!("{unit}-{name}.svg"));
-        plot::write(&path, name, unit, &lines)?;
+        let path = dir.join(format!("{unit}-{axis}.svg"));
+        plot::write(&path, axis, unit, &lines)?;
     }
     Ok(())
 }
@@ -253,66 +215,60 @@ fn draw(dir: &Path, unit: &str, rows: &Rows) -> Result<()> {
 mod tests {
     use super::*;
     use crate::log::tests::log;
-    use clap::Parser;
 
     /// A benchmark with a row of each kind; what ours takes in the base case is given.
     fn example(unit: &str, ours: u64) -> String {
-        let mut planes = Row::base("cycle");
-        planes.planes = 8;
-        let mut contended = Row::base("cycle");
-        contended.contended = true;
-        log(&Row::base("cycle"), unit, [1000, 2000, 2500, ours])
-            + &log(&Row::base("arm"), unit, [500, 1000, 1200, 1250])
-            + &log(&planes, unit, [4000, 8000, 9000, 9900])
-            + &log(&contended, unit, [1, 2, 3, 4])
+        let planes = log("cycle", unit, &[4000, 8000, 9000, 9900]);
+        let contended = log("cycle", unit, &[1, 2, 3, 4]);
+        log("cycle", unit, &[1000, 2000, 2500, ours])
+            + &log("arm", unit, &[500, 1000, 1200, 1250])
+            + &planes.replace("\"planes\":1", "\"planes\":8")
+            + &contended.replace("\"contended\":false", "\"contended\":true")
+            + &log("qbuf", unit, &[600, 603])
             + "# bench-size: {\"fence_ours\":192}\n"
     }
 
-    #[derive(Debug, Parser)]
-    struct Command {
-        #[command(flatten)]
-        args: ReportArgs,
-    }
-
-    /// Runs the command on the files in a directory.
-    fn run_in(dir: &Path, more: &[&str]) -> Result<bool> {
-        let file = |name: &str| dir.join(name).display().to_string();
-        let (log, json, gate) = (file("log"), file("json"), file("gate"));
-        let mut line = vec!["report", "--instructions", log.as_str()];
-        line.extend(["--json", json.as_str(), "--gate", gate.as_str()]);
-        line.extend(more);
-        run(&Command::parse_from(line).args)
-    }
-
     #[test]
-    fn a_log_becomes_json_and_plots_and_a_verdict() {
+    fn logs_become_json_and_plots_and_a_verdict() {
         let dir = std::env::temp_dir().join(format!("vb2-bench-report-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
-        fs::write(dir.join("log"), example("tsc", 2500)).unwrap();
-        let plots = dir.display().to_string();
-        assert!(run_in(&dir, &[]).is_err());
-        assert!(run_in(&dir, &["--plots", &plots, "--record"]).unwrap());
-        let plot = read(&dir.join("instructions-planes.svg")).unwrap();
+        let file = |name: &str| dir.join(name);
+        let run = |record| {
+            run(&ReportArgs {
+                dir: dir.clone(),
+                json: file("json"),
+                gate: file("gate"),
+                record,
+            })
+        };
+        assert!(run(true).is_err());
+        fs::write(file("instructions.log"), example("tsc", 2500)).unwrap();
+        assert!(run(false).is_err());
+        assert!(run(true).unwrap());
+        let plot = read(&file("instructions-planes.svg")).unwrap();
         assert_eq!(plot.matches("<circle").count(), 8);
         assert!(VARIANTS.iter().all(|name| plot.contains(name)));
 
-        let clock = dir.join("clock");
-        fs::write(&clock, example("ns", 2500)).unwrap();
-        let clock = clock.display().to_string();
-        assert!(run_in(&dir, &["--time", &clock, "--time-by", "uml"]).unwrap());
-        let json: Value = serde_json::from_str(&read(&dir.join("json")).unwrap()).unwrap();
+        fs::write(file("time.log"), example("ns", 2500)).unwrap();
+        fs::write(file("sizes.json"), "{\"off\": {}}").unwrap();
+        assert!(run(false).unwrap());
+        let json: Value = values(&file("json")).unwrap().remove(0);
         assert_eq!(json["machine"]["time_by"], "uml");
         assert_eq!(json["memory"]["fence_ours"], 192);
+        assert!(json["sizes"]["off"].is_object());
         let rows = json["rows"].as_array().unwrap();
-        assert_eq!(rows.len(), 4);
-        let row = rows.iter().find(|row| row["planes"] == 8).unwrap();
+        assert_eq!(rows.len(), 5);
+        let find = |what: &str, value: Value| rows.iter().find(|row| row[what] == value).unwrap();
+        let row = find("planes", 8.into());
         assert_eq!(row["case"], "cycle");
         assert_eq!(row["instructions"]["ours"]["median"], 9900.0);
         assert_eq!(row["instructions"]["c_helpers"]["ours_to"], 1.1);
         assert_eq!(row["time"]["floor"]["samples"][2], 4000.0);
+        let hooks = find("case", "qbuf".into());
+        assert_eq!(hooks["instructions"]["off"]["ours_to"], 1.005);
 
-        fs::write(dir.join("log"), example("tsc", 2550)).unwrap();
-        assert!(!run_in(&dir, &[]).unwrap());
+        fs::write(file("instructions.log"), example("tsc", 2550)).unwrap();
+        assert!(!run(false).unwrap());
         fs::remove_dir_all(&dir).unwrap();
     }
 }

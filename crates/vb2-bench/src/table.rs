@@ -4,24 +4,18 @@
 
 /// A title, the names of the columns, and the lines, in columns; the first one is on the left.
 pub fn render(title: &str, columns: &[&str], lines: &[Vec<String>]) -> String {
-    let width = |text: &str| text.chars().count();
-    let mut widths: Vec<usize> = columns.iter().map(|name| width(name)).collect();
-    for line in lines {
-        for (widest, cell) in widths.iter_mut().zip(line) {
-            *widest = width(cell).max(*widest);
-        }
-    }
-    let names: Vec<String> = columns.iter().map(|&name| name.to_owned()).collect();
+    let names = columns.iter().map(|&name| name.to_owned()).collect();
+    let lines: Vec<_> = std::iter::once(&names).chain(lines).collect();
+    let width = |at: usize| lines.iter().map(|line| line[at].chars().count()).max();
+    let widths: Vec<_> = (0..columns.len()).filter_map(width).collect();
     let mut out = format!("\n{title}\n");
-    for line in std::iter::once(&names).chain(lines) {
-        let mut text = String::new();
-        for (at, (cell, &width)) in line.iter().zip(&widths).enumerate() {
-            text += &match at {
-                0 => format!("  {cell:<width$}"),
-                _ => format!("  {cell:>width$}"),
-            };
-        }
-        out += text.trim_end();
+    for line in lines {
+        let cells = line.iter().zip(&widths).enumerate();
+        let cells = cells.map(|(at, (cell, &width))| match at {
+            0 => format!("  {cell:<width$}"),
+            _ => format!("  {cell:>width$}"),
+        });
+        out += cells.collect::<String>().trim_end();
         out.push('\n');
     }
     out

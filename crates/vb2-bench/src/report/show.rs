@@ -6,19 +6,14 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Bench, Both, Measured, TimeBy};
-use crate::row::{OTHERS, VARIANTS};
+use super::{Bench, Both, Measured};
+use crate::row::{HOOKS, OTHERS, VARIANTS};
 use crate::stats::{median, quantile, ratio_interval};
 use crate::table;
 use crate::user::{Fences, Line};
 
 /// Frames a second, of what a device may be asked for.
 const MODES: [(&str, f64); 2] = [("1080p60", 60.0), ("4K120", 120.0)];
-
-/// Those of a row.
-const NAMES: [&str; 7] = [
-    "case", "planes", "queues", "exports", "waiters", "foreign", "",
-];
 
 /// All of them.
 pub fn render(bench: &Bench) -> String {
@@ -32,10 +27,11 @@ pub fn render(bench: &Bench) -> String {
     );
     let title = "Instructions for a buffer, QEMU -icount shift=0, one processor: medians";
     out += &section(title, &bench.rows, false, |row| row.instructions.as_ref());
+    out += &hooks(&bench.rows);
     if let Some(time_by) = machine.time_by {
         let title = match time_by {
-            TimeBy::Kvm => "Nanoseconds for a buffer, KVM: medians, and 95 % intervals of ratios",
-            TimeBy::Uml => {
+            "kvm" => "Nanoseconds for a buffer, KVM: medians, and 95 % intervals of ratios",
+            _ => {
                 "Nanoseconds for a buffer, User Mode Linux: medians, and 95 % intervals of ratios.\n\
                  For information only: it has no SMP, so that spinlocks are empty, and atomic\n\
                  operations have no lock prefix."
@@ -59,11 +55,11 @@ fn section(
 ) -> String {
     let mut lines = Vec::new();
     for both in rows {
-        let shown = both.row.is_cycle() || both.row.is_base();
-        let Some(measured) = pick(both).filter(|_| shown) else {
+        let shown = both.row.is_cycle() || both.row.is_base_but("");
+        let Some(measured) = pick(both).filter(|of| shown && of.contains_key("ours")) else {
             continue;
         };
-        let mut cells = both.row.cells();
+        let mut cells = vec![both.row.to_string()];
         for name in VARIANTS {
             cells.push(format!("{:.0}", measured[name].median));
         }
@@ -79,14 +75,32 @@ fn section(
     }
     let ratios = OTHERS.map(|name| format!("ours/{name}"));
     let ratios = ratios.iter().map(String::as_str);
-    let columns: Vec<&str> = NAMES.into_iter().chain(VARIANTS).chain(ratios).collect();
+    let columns: Vec<&str> = [""].into_iter().chain(VARIANTS).chain(ratios).collect();
     table::render(title, &columns, &lines)
+}
+
+/// What a queue pays that did not opt in.
+fn hooks(rows: &[Both]) -> String {
+    let lines = rows.iter().filter_map(|both| {
+        let measured = both.instructions.as_ref()?;
+        let medians = HOOKS.map(|name| measured.get(name).map(|of| of.median));
+        let [Some(off), Some(on)] = medians else {
+            return None;
+        };
+        let numbers = [off, on, on - off].map(|number| format!("{number:.1}"));
+        Some([vec![both.row.case.clone()], numbers.to_vec()].concat())
+    });
+    let lines: Vec<_> = lines.collect();
+    let title =
+        "Instructions of a queue that did not opt in, with videobuf2-core.c built without the\n\
+                 hooks (off) and with them (on): medians";
+    table::render(title, &["", "off", "on", "more"], &lines)
 }
 
 /// What a job is of a frame's time; how large the picture is does not matter.
 fn shares(rows: &[Both]) -> String {
     let mut cycles = rows.iter().filter(|both| both.row.is_cycle());
-    let base = cycles.find(|both| both.row.is_base());
+    let base = cycles.find(|both| both.row.is_base_but(""));
     let Some(time) = base.and_then(|both| both.time.as_ref()) else {
         return String::new();
     };

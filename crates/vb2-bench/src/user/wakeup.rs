@@ -15,14 +15,13 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{bail, ensure, Context, Result};
-use v4l2r::memory::MemoryType;
+use anyhow::{bail, ensure, Context as _, Result};
 
-use super::{join, Device};
+use super::device::{Context, Device};
+use super::in_threads;
 use uapi::clock::{self, Ns, MS};
 use uapi::device::Queue;
 use uapi::poll::{self, Readiness};
-use uapi::stream::Stream;
 use uapi::trace::{Event, Line};
 use uapi::tracefs::Instance;
 
@@ -38,19 +37,6 @@ const EXPORTS: u32 = 16;
 
 /// How long a job may take, with others before it.
 const PATIENCE_MS: u64 = 10_000;
-
-/// What was measured, in nanoseconds.
-#[derive(Debug, Default)]
-pub struct Times {
-    /// Wake-ups on the video node.
-    pub node: Vec<f64>,
-    /// Wake-ups on the dma-buf.
-    pub dmabuf: Vec<f64>,
-    /// VIDIOC_QBUF of a CAPTURE buffer, with no OUTPUT buffer queued, so that it starts no job.
-    pub qbuf: Vec<f64>,
-    /// VIDIOC_EXPBUF.
-    pub expbuf: Vec<f64>,
-}
 
 /// A wait.
 #[derive(Clone, Copy, Debug)]
@@ -73,20 +59,25 @@ type Answer = Result<Option<Wake>>;
 /// A context with a buffer on each queue.
 #[derive(Debug)]
 struct Pair {
-    stream: Stream,
+    context: Context,
     dmabuf: OwnedFd,
     /// The job has ended, as the thread on the node knows.
     over: AtomicBool,
 }
 
+/// What was measured, in nanoseconds, by its name. The QBUF is that of a CAPTURE buffer, with no OUTPUT
+/// buffer queued, so that it starts no job.
+pub type Times = [(&'static str, Vec<f64>); 4];
+
 /// Measures for so long. `fences`: whether there is something to wait for on a dma-buf.
 pub fn measure(device: &Device, contexts: u32, ms: u64, fences: bool) -> Result<Times> {
     let mut trace = Instance::of(&["vb2/vb2_buf_done"])?;
-    let mut times = Times::default();
+    let (mut node, mut dmabuf) = (Vec::new(), Vec::new());
+    let (mut qbuf, mut expbuf) = (Vec::new(), Vec::new());
     let mut pairs = Vec::new();
     let mut owners = Vec::new();
     for _ in 0..contexts {
-        let pair = Pair::open(device, &mut times.expbuf)?;
+        let pair = Pair::open(device, &mut expbuf)?;
         // One job, to learn how the trace calls this context.
         pair.job(None)?;
         let mut ends = ends(trace.read()?)?.into_iter();
@@ -96,42 +87,34 @@ pub fn measure(device: &Device, contexts: u32, ms: u64, fences: bool) -> Result<
         }
         pairs.push(pair);
     }
-    let lanes: Vec<Mutex<()>> = (0..UNDERWAY).map(|_| Mutex::new(())).collect();
+    let lanes: [Mutex<()>; UNDERWAY] = Default::default();
     let end = clock::now() + ms * MS;
-    let jobs = std::thread::scope(|scope| {
-        let threads: Vec<_> = pairs
-            .iter()
-            .zip(lanes.iter().cycle())
-            .map(|(pair, lane)| scope.spawn(move || pair.run(end, lane, fences)))
-            .collect();
-        threads
-            .into_iter()
-            .map(join)
-            .collect::<Result<Vec<Vec<Job>>>>()
+    let jobs = in_threads(&pairs, |at, pair| {
+        pair.run(end, &lanes[at % UNDERWAY], fences)
     })?;
     let mut ends = ends(trace.read()?)?;
     for (owner, jobs) in owners.iter().zip(&jobs) {
         let ends = ends.remove(owner).unwrap_or_default();
-        ensure!(
-            ends.len() == jobs.len(),
-            "{} jobs, and the trace has {}",
-            jobs.len(),
-            ends.len()
-        );
+        let (count, traced) = (jobs.len(), ends.len());
+        ensure!(count == traced, "{count} jobs, and the trace has {traced}");
         for (job, &end) in jobs.iter().zip(&ends) {
-            times.qbuf.push(job.qbuf_ns as f64);
-            times.node.extend(took(job.node, end));
-            times
-                .dmabuf
-                .extend(job.dmabuf.and_then(|wake| took(wake, end)));
+            qbuf.push(job.qbuf_ns as f64);
+            node.extend(took(job.node, end));
+            dmabuf.extend(job.dmabuf.and_then(|wake| took(wake, end)));
         }
     }
-    ensure!(!times.node.is_empty(), "nothing woke up after its job");
+    ensure!(!node.is_empty(), "nothing woke up after its job");
     ensure!(
-        !fences || !times.dmabuf.is_empty(),
-        "no pending fence was found on a dma-buf"
+        dmabuf.is_empty() != fences,
+        "pending fences on a dma-buf: {}",
+        dmabuf.len()
     );
-    Ok(times)
+    Ok([
+        ("wake-up: video node", node),
+        ("wake-up: dma-buf", dmabuf),
+        ("QBUF", qbuf),
+        ("EXPBUF", expbuf),
+    ])
 }
 
 /// From the job's end to the wake-up. `None` if the wait began after it.
@@ -156,22 +139,18 @@ fn ends(lines: Vec<Line>) -> Result<BTreeMap<String, Vec<Ns>>> {
 
 impl Pair {
     fn open(device: &Device, expbuf: &mut Vec<f64>) -> Result<Self> {
-        let mut stream = device.open()?;
-        for queue in [Queue::Output, Queue::Capture] {
-            stream.request_buffers(queue, MemoryType::Mmap, 1)?;
-        }
+        let context = Context::open(device, 1)?;
         let mut last = None;
         for _ in 0..EXPORTS {
             let begin = clock::now();
-            let planes = stream.export(Queue::Capture, 0)?;
+            let planes = context.stream.export(Queue::Capture, 0)?;
             expbuf.push((clock::now() - begin) as f64);
             ensure!(planes.len() == 1, "a buffer of more than one plane");
             last = planes.into_iter().next();
         }
-        stream.stream_on(Queue::Output)?;
-        stream.stream_on(Queue::Capture)?;
+        context.start()?;
         Ok(Self {
-            stream,
+            context,
             dmabuf: last.context("no dma-buf")?,
             over: AtomicBool::new(false),
         })
@@ -183,7 +162,12 @@ impl Pair {
         let (answer, answers) = mpsc::channel();
         std::thread::scope(move |scope| {
             if fences {
-                scope.spawn(move || self.watch(&asked, &answer));
+                // Until there are no more jobs, or the other thread has failed.
+                scope.spawn(move || {
+                    asked
+                        .iter()
+                        .try_for_each(|()| answer.send(self.wait_dmabuf()))
+                });
             }
             let mut jobs = Vec::new();
             while clock::now() < end {
@@ -198,16 +182,17 @@ impl Pair {
     }
 
     fn job(&self, other: Option<(&Sender<()>, &Receiver<Answer>)>) -> Result<Job> {
+        let stream = &self.context.stream;
         self.over.store(false, Ordering::Relaxed);
         let begin = clock::now();
-        self.stream.queue(Queue::Capture, 0)?;
+        stream.queue(Queue::Capture, 0)?;
         let qbuf_ns = clock::now() - begin;
         if let Some((go, _)) = other {
             go.send(()).context("the thread on the dma-buf has ended")?;
         }
-        self.stream.queue(Queue::Output, 0)?;
-        let node = wait(self.stream.as_fd()).context("the video node")?;
+        let woken = self.context.feed(0).and_then(|()| wait(stream.as_fd()));
         self.over.store(true, Ordering::Relaxed);
+        let node = woken.context("the video node")?;
         let dmabuf = match other {
             Some((_, answers)) => {
                 let answer = answers.recv();
@@ -215,22 +200,13 @@ impl Pair {
             }
             None => None,
         };
-        self.stream.take(Queue::Output)?;
-        self.stream.take(Queue::Capture)?;
+        stream.take(Queue::Output)?;
+        stream.take(Queue::Capture)?;
         Ok(Job {
             qbuf_ns,
             node,
             dmabuf,
         })
-    }
-
-    /// The thread on the dma-buf, until there are no more jobs.
-    fn watch(&self, asked: &Receiver<()>, answer: &Sender<Answer>) {
-        while asked.recv().is_ok() {
-            if answer.send(self.wait_dmabuf()).is_err() {
-                return;
-            }
-        }
     }
 
     fn wait_dmabuf(&self) -> Answer {

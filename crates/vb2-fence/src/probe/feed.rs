@@ -92,13 +92,7 @@ impl Raw {
     pub fn open(&self, setup: &Setup) -> Result<Stream> {
         let mut stream = Stream::open(&setup.node.path)?;
         set_job_time(&stream, setup.job_ms)?;
-        let wanted = |fourcc| Wanted {
-            fourcc,
-            size: self.size,
-            bytes: 0,
-        };
-        stream.set_format(Queue::Output, &wanted(self.output))?;
-        stream.set_format(Queue::Capture, &wanted(self.capture))?;
+        stream.set_raw((self.output, self.capture), self.size)?;
         Ok(stream)
     }
 }

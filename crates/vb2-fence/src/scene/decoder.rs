@@ -6,25 +6,16 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{ensure, Context, Result};
-use v4l2r::ioctl::Request;
 
-use crate::scene::node::{find, set_format, PICTURES};
+use crate::scene::node::{find, PICTURES};
 use uapi::clock::Ns;
 use uapi::device::Queue;
 use uapi::mapping::Mapping;
 use uapi::picture::{Picture, Size};
 use uapi::poll;
 use uapi::rkemu::Block;
-use uapi::stateless::{self, Control, Media};
+use uapi::stateless::{key_frames, KeyFrames};
 use uapi::stream::Stream;
-
-/// The V4L2 name of its pictures, which are the blitter's input.
-pub const FORMAT: [u8; 4] = *b"NV12";
-
-/// The bitstream: a header and a first partition, which the device does not look at, and the rest.
-const BITSTREAM: u32 = 512;
-const HEADER: u32 = 10;
-const FIRST_PART: u32 = 64;
 
 /// The squares that name the job, and how wide they are in pictures that are not tiny.
 const SQUARES: u32 = 64;
@@ -37,7 +28,7 @@ const WATCHDOG_MS: u32 = 2_000;
 #[derive(Debug)]
 pub struct Decoder {
     stream: Stream,
-    requests: Vec<Request>,
+    frames: KeyFrames,
     block: Block,
     size: Size,
     inputs: Vec<Mapping>,
@@ -61,19 +52,14 @@ impl Decoder {
         let block = block.context("only the emulated decoder says what its picture has to be")?;
         block.set_job_ms(job_ms)?;
         let mut stream = Stream::open(&node.path)?;
-        set_format(&mut stream, Queue::Output, *b"VP8F", size, BITSTREAM)?;
-        set_format(&mut stream, Queue::Capture, FORMAT, size, 0)?;
-        let media = Media::of(&node.path)?;
-        let requests = (0..PICTURES)
-            .map(|_| media.request())
-            .collect::<Result<_>>()?;
-        let inputs = stream.allocate(Queue::Output, PICTURES)?;
+        let dimensions = (size.width, size.height);
+        let (frames, inputs) = KeyFrames::new(&node.path, &mut stream, dimensions, PICTURES)?;
         let pictures = stream.allocate(Queue::Capture, PICTURES)?;
         stream.stream_on(Queue::Output)?;
         stream.stream_on(Queue::Capture)?;
         Ok(Self {
             stream,
-            requests,
+            frames,
             block,
             size,
             inputs,
@@ -84,7 +70,7 @@ impl Decoder {
 
     /// The picture of job `number`, after the blitter.
     pub fn expected(&self, number: u32) -> Picture {
-        expected(self.size, number, checksum(&bitstream(number)))
+        expected(self.size, number, checksum(number))
     }
 
     /// The decoder's pictures, for the blitter.
@@ -98,20 +84,13 @@ impl Decoder {
         let index = slot as usize;
         let empty = vec![0; self.size.pixels() * 3 / 2];
         self.pictures[index].write(&empty)?;
-        self.inputs[index].write(&bitstream(number))?;
+        self.inputs[index].write(&key_frames::bitstream(number))?;
         self.completed = self.block.completed()?;
         let jobs = self.block.jobs()?;
         self.block.set_frame(number)?;
 
-        let stream = &self.stream;
-        let request = &self.requests[index];
-        stream.queue(Queue::Capture, slot)?;
-        stream.queue_bitstream(slot, BITSTREAM, request)?;
-        let (width, height) = (self.size.width.try_into()?, self.size.height.try_into()?);
-        let rest = BITSTREAM - HEADER - FIRST_PART;
-        let header = Control::vp8_key_frame(width, height, FIRST_PART, rest);
-        stateless::set_controls(stream.file(), request, vec![header])?;
-        stateless::queue(request)?;
+        self.stream.queue(Queue::Capture, slot)?;
+        self.frames.queue(&self.stream, slot)?;
         self.block.wait_jobs(jobs + 1, limit)?;
 
         let ready = poll::wait(self.picture(slot), limit)?;
@@ -120,28 +99,20 @@ impl Decoder {
     }
 
     /// Waits for the end of the job and takes its buffers back.
-    pub fn finish(&mut self, slot: u32, limit: Ns) -> Result<()> {
+    pub fn finish(&mut self, limit: Ns) -> Result<()> {
         self.block.wait_completed(self.completed + 1, limit)?;
         let woken = poll::wait(self.stream.as_fd(), limit)?;
         ensure!(woken.is_some(), "the decoder's job does not end");
         let picture = self.stream.take(Queue::Capture)?;
         ensure!(!picture.error, "the decoder's job failed");
         self.stream.take(Queue::Output)?;
-        stateless::reinit(&self.requests[slot as usize])
+        Ok(())
     }
 }
 
-/// A bitstream that is not one, but has a checksum of its own.
-fn bitstream(number: u32) -> Vec<u8> {
-    let mut bytes: Vec<u8> = (0..BITSTREAM).map(|i| (i * 7) as u8).collect();
-    let end = bytes.len() - 4;
-    bytes[end..].copy_from_slice(&number.to_le_bytes());
-    bytes
-}
-
 /// That of what the device looks at.
-fn checksum(bitstream: &[u8]) -> u32 {
-    crc32fast::hash(&bitstream[(HEADER + FIRST_PART) as usize..])
+fn checksum(number: u32) -> u32 {
+    crc32fast::hash(key_frames::coefficients(&key_frames::bitstream(number)))
 }
 
 fn expected(size: Size, number: u32, checksum: u32) -> Picture {
@@ -203,7 +174,6 @@ mod tests {
         let square = |bit: usize| one.pixels[bit / 16 * 8 * 128 + bit % 16 * 8];
         assert_eq!(square(31), square(29));
         assert_ne!(square(31), square(30));
-        assert_ne!(checksum(&bitstream(5)), checksum(&bitstream(6)));
     }
 
     /// A pixel that is not of the name.

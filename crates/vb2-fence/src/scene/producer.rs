@@ -8,7 +8,7 @@ use anyhow::{ensure, Context, Result};
 use v4l2r::memory::MemoryType;
 
 use crate::scene::args::ProducerKind;
-use crate::scene::decoder::{self, Decoder};
+use crate::scene::decoder::Decoder;
 use crate::scene::node::{find, set_format, PATIENCE_MS, PICTURES};
 use uapi::clock::{self, Ns, MS};
 use uapi::crc;
@@ -19,6 +19,7 @@ use uapi::picture::{Layout, Picture, Shown, Size, GREEN};
 use uapi::poll;
 use uapi::poll::Readiness;
 use uapi::rkemu::Block;
+use uapi::stateless::KeyFrames;
 use uapi::stream::Stream;
 
 /// How long a picture may take that comes after its job's end.
@@ -110,7 +111,9 @@ impl Producer {
             .then(|| Decoder::open(size, job_ms * 3 / 2))
             .transpose()?;
         let mut stream = Stream::open(&node.path)?;
-        let input = decoder.as_ref().map_or(profile.fourcc, |_| decoder::FORMAT);
+        let input = decoder
+            .as_ref()
+            .map_or(profile.fourcc, |_| KeyFrames::PICTURE);
         set_format(&mut stream, Queue::Output, input, size, 0)?;
         let picture = set_format(&mut stream, Queue::Capture, profile.fourcc, size, 0)?;
         let pitch = picture.bytesperline;
@@ -286,7 +289,7 @@ impl Producer {
         ensure!(index == slot, "buffer {index} came back instead of {slot}");
         self.stream.take(Queue::Output)?;
         if let Some(decoder) = &mut self.decoder {
-            decoder.finish(slot, limit)?;
+            decoder.finish(limit)?;
         }
         Ok(picture.error)
     }

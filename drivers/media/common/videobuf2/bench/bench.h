@@ -7,6 +7,8 @@
  *	c_inline	the same design as release_fence.rs, in C
  *	c_helpers	the same source, with the out-of-line functions that Rust has to call
  *	ours		the API that drivers and videobuf2-core.c call
+ *
+ * What a queue pays that did not opt in has rows of its own: not-opted-in.c.
  */
 #ifndef _VB2_RELEASE_FENCE_BENCH_H
 #define _VB2_RELEASE_FENCE_BENCH_H
@@ -14,6 +16,8 @@
 #include <kunit/test.h>
 #include <linux/dma-fence.h>
 #include <linux/dma-resv.h>
+#include <linux/ktime.h>
+#include <linux/timex.h>
 #include <media/videobuf2-core.h>
 
 #include "../videobuf2-release-fence-internal.h"
@@ -110,7 +114,19 @@ struct bench {
 	u64 took[BENCH_VARIANTS][BENCH_CASES][BENCH_MAX_SAMPLES];
 };
 
-/* Until the case ends. Skips the case if the machine cannot do it. */
+/* The time-stamp counter, which User Mode Linux has not. */
+static __always_inline u64 bench_clock(void)
+{
+	return IS_ENABLED(CONFIG_X86) ? get_cycles() : ktime_get_ns();
+}
+
+/* What two reads are apart that have nothing in between. */
+u64 bench_clock_cost(void);
+
+/* Until the case ends: without buffers. The thread stays on one processor. */
+struct bench *bench_new(struct kunit *test, const struct bench_row *row);
+
+/* The same with buffers. Skips the case if the machine cannot do it. */
 struct bench *bench_open(struct kunit *test, const struct bench_row *row);
 
 /* One cycle of each buffer, unmeasured: the fence is seen in all objects, and signalled. */
@@ -125,8 +141,11 @@ void bench_expect(struct bench *bench, unsigned int queue, unsigned int count);
 /* The pending fence of a queue's buffer, if there are no foreign ones, with a reference. */
 struct dma_fence *bench_armed(struct bench *bench, unsigned int queue);
 
-/* "tsc" or "ns" */
-const char *bench_unit(void);
+/* Prints the samples of a step and a variant. */
+void bench_print(struct bench *bench, const char *step, const char *variant, const u64 *took);
+
+/* A KUnit case */
+void bench_not_opted_in(struct kunit *test);
 
 /* Generates the rows as parameters of a KUnit case. */
 const void *bench_next_row(const void *prev, char *desc);

@@ -8,11 +8,9 @@
 #include <linux/cache.h>
 #include <linux/cpumask.h>
 #include <linux/kthread.h>
-#include <linux/ktime.h>
 #include <linux/minmax.h>
 #include <linux/moduleparam.h>
 #include <linux/sched.h>
-#include <linux/timex.h>
 #include <linux/vmalloc.h>
 
 #include "../tests/mock.h"
@@ -41,28 +39,14 @@ const struct bench_ops *const bench_variants[BENCH_VARIANTS] = {
 	[BENCH_OURS] = &bench_ours,
 };
 
-/* Clock */
-
-/* The time-stamp counter, which User Mode Linux has not. */
-static __always_inline u64 clock_read(void)
-{
-	return IS_ENABLED(CONFIG_X86) ? get_cycles() : ktime_get_ns();
-}
-
-const char *bench_unit(void)
-{
-	return IS_ENABLED(CONFIG_X86) ? "tsc" : "ns";
-}
-
-/* What two reads are apart that have nothing in between. */
-static u64 clock_cost(void)
+u64 bench_clock_cost(void)
 {
 	u64 least = U64_MAX;
 	unsigned int i;
 
 	for (i = 0; i < CLOCK_READS; ++i) {
-		u64 begin = clock_read();
-		u64 end = clock_read();
+		u64 begin = bench_clock();
+		u64 end = bench_clock();
 
 		least = min(least, end - begin);
 	}
@@ -175,10 +159,9 @@ static void start_consumer(struct bench *bench)
 	wake_up_process(task);
 }
 
-struct bench *bench_open(struct kunit *test, const struct bench_row *row)
+struct bench *bench_new(struct kunit *test, const struct bench_row *row)
 {
 	struct bench *bench = kunit_kzalloc(test, sizeof(*bench), GFP_KERNEL);
-	unsigned int variant, queue;
 
 	KUNIT_ASSERT_NOT_NULL(test, bench);
 	bench->test = test;
@@ -188,12 +171,18 @@ struct bench *bench_open(struct kunit *test, const struct bench_row *row)
 	bench->row.exports = row->exports ?: 1;
 	bench->samples = clamp(samples, 10U, BENCH_MAX_SAMPLES);
 	bench->cycles = max(row->cold ? COLD_CYCLES : cycles, bench->row.queues);
+	/* The thread of a case ends with it. */
+	set_cpus_allowed_ptr(current, cpumask_of(cpumask_first(cpu_online_mask)));
+	return bench;
+}
+
+struct bench *bench_open(struct kunit *test, const struct bench_row *row)
+{
+	struct bench *bench = bench_new(test, row);
+	unsigned int variant, queue;
 
 	if (row->cold)
 		alloc_evict(bench);
-	/* The thread of a case ends with it. */
-	set_cpus_allowed_ptr(current, cpumask_of(cpumask_first(cpu_online_mask)));
-
 	open_queues(bench);
 	add_foreign_fences(bench);
 	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, close_bench, bench));
@@ -296,7 +285,7 @@ void bench_measure(struct bench *bench, enum bench_variant variant, unsigned int
 {
 	const struct bench_ops *ops = bench_variants[variant];
 	u64 (*took)[BENCH_MAX_SAMPLES] = bench->took[variant];
-	u64 cost = bench->cycles * clock_cost();
+	u64 cost = bench->cycles * bench_clock_cost();
 	u64 sums[BENCH_CYCLE] = {};
 	unsigned int i, step;
 	int ret = 0;
@@ -310,21 +299,21 @@ void bench_measure(struct bench *bench, enum bench_variant variant, unsigned int
 		if (bench->evict)
 			evict_caches(bench);
 
-		begin = clock_read();
+		begin = bench_clock();
 		ret = ops->prepare(state);
 		if (ret)
 			break;
-		prepared = clock_read();
+		prepared = bench_clock();
 		ret = ops->arm(state, NULL);
 		if (ret)
 			break;
-		armed = clock_read();
+		armed = bench_clock();
 
 		add_waiters(bench, queue);
 
-		job_ends = clock_read();
+		job_ends = bench_clock();
 		ops->end(state, VB2_BUF_STATE_DONE);
-		ended = clock_read();
+		ended = bench_clock();
 
 		sums[BENCH_PREPARE] += prepared - begin;
 		sums[BENCH_ARM] += armed - prepared;

@@ -73,10 +73,9 @@ const void *bench_next_row(const void *prev, char *desc)
 
 /* Output */
 
-static void print_samples(struct bench *bench, enum bench_variant variant, enum bench_case what)
+void bench_print(struct bench *bench, const char *step, const char *variant, const u64 *took)
 {
-	static const char *const names[BENCH_CASES] = { "prepare", "arm", "end", "cycle" };
-	const u64 *took = bench->took[variant][what];
+	const char *unit = IS_ENABLED(CONFIG_X86) ? "tsc" : "ns";
 	const struct bench_row *row = &bench->row;
 	/* Cases do not run at the same time. */
 	static char line[LINE_LEN];
@@ -86,8 +85,8 @@ static void print_samples(struct bench *bench, enum bench_variant variant, enum 
 		const char *separator = "";
 		int len;
 
-		len = scnprintf(line, LINE_LEN, "{\"case\":\"%s\",\"variant\":\"%s\"", names[what],
-				bench_variants[variant]->name);
+		len = scnprintf(line, LINE_LEN, "{\"case\":\"%s\",\"variant\":\"%s\"", step,
+				variant);
 		len += scnprintf(line + len, LINE_LEN - len, ",\"planes\":%u,\"queues\":%u",
 				 row->planes, row->queues);
 		len += scnprintf(line + len, LINE_LEN - len,
@@ -96,7 +95,7 @@ static void print_samples(struct bench *bench, enum bench_variant variant, enum 
 		len += scnprintf(line + len, LINE_LEN - len, ",\"warm\":%s,\"contended\":%s",
 				 row->cold ? "false" : "true", row->contended ? "true" : "false");
 		len += scnprintf(line + len, LINE_LEN - len,
-				 ",\"unit\":\"%s\",\"cycles\":%u,\"samples\":[", bench_unit(),
+				 ",\"unit\":\"%s\",\"cycles\":%u,\"samples\":[", unit,
 				 bench->cycles);
 		for (; i < bench->samples && len < LINE_LEN - NUMBER_LEN; ++i) {
 			len += scnprintf(line + len, LINE_LEN - len, "%s%llu", separator, took[i]);
@@ -121,6 +120,7 @@ static void shuffle(enum bench_variant order[BENCH_VARIANTS], struct rnd_state *
 
 static void measure(struct kunit *test)
 {
+	static const char *const names[BENCH_CASES] = { "prepare", "arm", "end", "cycle" };
 	struct bench *bench = bench_open(test, test->param_value);
 	enum bench_variant order[BENCH_VARIANTS], variant;
 	struct rnd_state random;
@@ -145,7 +145,8 @@ static void measure(struct kunit *test)
 
 	for (what = 0; what < BENCH_CASES; ++what) {
 		for (variant = 0; variant < BENCH_VARIANTS; ++variant)
-			print_samples(bench, variant, what);
+			bench_print(bench, names[what], bench_variants[variant]->name,
+				    bench->took[variant][what]);
 	}
 }
 
@@ -189,6 +190,7 @@ static void sizes(struct kunit *test)
 
 static struct kunit_case bench_cases[] = {
 	KUNIT_CASE_SLOW(sizes),
+	KUNIT_CASE_SLOW(bench_not_opted_in),
 	KUNIT_CASE_PARAM_ATTR(measure, bench_next_row, { .speed = KUNIT_SPEED_SLOW }),
 	{ }
 };
