@@ -55,8 +55,9 @@ struct vb2_plane_resv {
  * Context: Process context. Sleeps: takes the reservation objects' locks and allocates memory.
  *
  * Return: 0 if consumers see a fence of every buffer that can have one; or a negative error code:
- * -ENOMEM, or -EINVAL for a buffer that is not active, which is a bug of the driver. After these
- * errors no buffer has got a fence, and the job can go on unfenced; drivers may ignore them.
+ * -ENOMEM, or -EINVAL for a buffer that is not active or that waits for acquire fences, which are
+ * bugs of the driver. After these errors no buffer has got a fence, and the job can go on unfenced;
+ * drivers may ignore them.
  * -ECANCELED, another bug of the driver: vb2_buffer_done() was called meanwhile for a buffer. Its
  * fence, if it has got one, is signalled: with this error, or with the result of its job. The fence
  * of the other buffer is pending until vb2_buffer_done(), and no signalling section has begun.

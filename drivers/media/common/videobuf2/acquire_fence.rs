@@ -4,11 +4,12 @@
 //!
 //! A buffer whose memory others still read or write has to wait before its job starts. QBUF takes
 //! a snapshot ([`AcquireFences::acquire`]): it gathers the fences of the buffer's reservation
-//! objects, registers a callback with each, and counts them. Whoever starts jobs, the *scheduler*,
-//! looks at the count ([`AcquireFences::are_over`]), and is notified when it reaches zero. A fence
-//! that does not end in time is given up ([`timer_expired`]), and not waited for again. DQBUF,
-//! STREAMOFF and REQBUFS let go of everything ([`AcquireFences::let_go`]). `acquire_ffi.rs`
-//! converts what `videobuf2-acquire-fence.c`, the C side, calls and passes.
+//! objects, registers a callback with each, and counts them. The *scheduler*, which starts jobs,
+//! looks at the count ([`AcquireFences::are_over`]), and is notified when it reaches zero: it is
+//! that of mem2mem, or `hand_over.rs` for the buffers of other devices. A fence that does not end
+//! in time is given up ([`timer_expired`]), and not waited for again. DQBUF, STREAMOFF and REQBUFS
+//! let go of everything ([`AcquireFences::let_go`]). `acquire_ffi.rs` converts what
+//! `videobuf2-acquire-fence.c`, the C side, calls and passes.
 //!
 //! # What can happen at the same time
 //!
@@ -27,11 +28,11 @@
 //! - Callback and let go: a callback that is not known to be over is removed under the fence's
 //!   lock, under which it runs. So it has run, or never will. It uses only what lives in `self`.
 //! - Timer and QBUF: it is started when all are registered, and stopped before `entries` changes.
-//! - Timer and let go: it is stopped first, and waited for. It takes the locks of fences only,
-//!   which nobody holds who lets go.
-//! - Done, and callback or timer: a buffer that is returned while it waits is marked, and nobody is
-//!   notified for it. One that has looked before the mark notifies once too often: the scheduler
-//!   does not find the buffer, and goes on.
+//! - Timer and let go: it is stopped first, and waited for. It takes the locks of fences only, and
+//!   videobuf2 holds none of them when it lets go.
+//! - Done, and callback or timer: a buffer that is returned while it waits is marked, and the
+//!   scheduler is not notified of it. A callback that has looked before the mark notifies once too
+//!   often: the scheduler does not find the buffer, and goes on.
 //! - Done, and QBUF or let go: the mark is set before the buffer can be dequeued. The next QBUF,
 //!   which comes after that, takes it off.
 //!
@@ -46,12 +47,17 @@ use kernel::{
     bindings,
     dma_buf::{AlreadySignalled, DmaResvUsage, Fence, FenceCb, FenceCbRegistration, Reservation},
     ffi::c_uint,
+    list::{
+        impl_has_list_links, impl_list_arc_safe, impl_list_item, AtomicTracker, ListLinks,
+        TryNewListArc,
+    },
     prelude::*,
     types::{ARef, Opaque},
 };
 
 #[path = "acquire_ffi.rs"]
 mod ffi;
+mod hand_over;
 
 /// How many fences a buffer waits for.
 ///
@@ -62,7 +68,7 @@ struct Countdown {
     vb: *mut bindings::vb2_buffer,
     /// The number, and one more while they are being gathered.
     pending: AtomicUsize,
-    /// The buffer was returned while it waited: nobody is to be notified.
+    /// The buffer was returned while it waited: the scheduler is not notified.
     returned: AtomicBool,
 }
 
@@ -139,7 +145,7 @@ unsafe impl Sync for Wait {}
 impl FenceCb for Wait {
     /// Implicit fences order, they do not judge: whatever the result is, the job can go on.
     fn called(&self, _result: Result) {
-        // SAFETY: Alive by the invariants: whoever drops the registration waits for this callback.
+        // SAFETY: Alive by the invariants: the drop of the registration waits for this callback.
         unsafe { self.countdown.as_ref() }.end(1);
     }
 }
@@ -222,7 +228,32 @@ struct AcquireFences {
     entries: UnsafeCell<KVVec<Entry>>,
     #[pin]
     timer: Opaque<bindings::timer_list>,
+    /// In the list of a [`hand_over::HandOver`].
+    #[pin]
+    links: ListLinks,
+    #[pin]
+    tracker: AtomicTracker,
 }
+
+impl_list_arc_safe! {
+    impl ListArcSafe<0> for AcquireFences { tracked_by tracker: AtomicTracker; }
+}
+
+impl_has_list_links! {
+    impl HasListLinks<0> for AcquireFences { self.links }
+}
+
+impl_list_item! {
+    impl ListItem<0> for AcquireFences { using ListLinks; }
+}
+
+// SAFETY: No field belongs to a thread, and the drop, in any thread, stops the timer first.
+unsafe impl Send for AcquireFences {}
+
+// SAFETY: `entries` is used by the timer, and by functions that are unsafe for that reason. The
+// fields of `countdown` are atomic, or do not change, and the timer has a lock of its own. `links`
+// is for the owner of the one `ListArc`, which `tracker`, an atomic too, knows of.
+unsafe impl Sync for AcquireFences {}
 
 impl AcquireFences {
     fn new(vb: *mut bindings::vb2_buffer, usage: DmaResvUsage) -> impl PinInit<Self> {
@@ -238,6 +269,8 @@ impl AcquireFences {
             timer <- Opaque::ffi_init(|timer| unsafe {
                 bindings::timer_setup(timer, Some(timer_expired))
             }),
+            links <- ListLinks::new(),
+            tracker <- AtomicTracker::new(),
         })
     }
 

@@ -4,9 +4,15 @@
 //!
 //! C header: `videobuf2-acquire-fence-internal.h` beside this file.
 
-use super::AcquireFences;
+use super::{hand_over::HandOver, AcquireFences};
 use core::ptr;
-use kernel::{bindings, dma_buf::DmaResvUsage, ffi::c_int, prelude::*};
+use kernel::{
+    bindings,
+    dma_buf::DmaResvUsage,
+    ffi::c_int,
+    prelude::*,
+    sync::{Arc, ArcBorrow},
+};
 
 /// Makes the state of a buffer, which waits for writers if it is an `output` buffer, that is read,
 /// and for all others as well if it is written. Sleeps. Returns NULL if there is no memory.
@@ -19,14 +25,11 @@ unsafe extern "C" fn vb2_acquire_fences_new(
     vb: *mut bindings::vb2_buffer,
     output: bool,
 ) -> *const AcquireFences {
-    match KBox::pin_init(
+    Arc::pin_init(
         AcquireFences::new(vb, DmaResvUsage::rw(!output)),
         GFP_KERNEL,
-    ) {
-        // SAFETY: It is pinned in its allocation until `vb2_acquire_fences_free()`.
-        Ok(fences) => KBox::into_raw(unsafe { Pin::into_inner_unchecked(fences) }),
-        Err(_) => ptr::null(),
-    }
+    )
+    .map_or(ptr::null(), Arc::into_raw)
 }
 
 /// Frees the state of a buffer, which waits no more. Sleeps.
@@ -35,9 +38,9 @@ unsafe extern "C" fn vb2_acquire_fences_new(
 ///
 /// `this` must come from [`vb2_acquire_fences_new`]; nothing may use it any more.
 #[no_mangle]
-unsafe extern "C" fn vb2_acquire_fences_free(this: *mut AcquireFences) {
-    // SAFETY: Made by `KBox::into_raw()`, and ours alone, by the safety requirements.
-    drop(unsafe { Pin::new_unchecked(KBox::from_raw(this)) });
+unsafe extern "C" fn vb2_acquire_fences_free(this: *const AcquireFences) {
+    // SAFETY: Made by `Arc::into_raw()`, and not used any more, by the safety requirements.
+    drop(unsafe { Arc::from_raw(this) });
 }
 
 /// Takes a snapshot of the fences that a buffer, which is prepared, has to wait for. Sleeps.
@@ -107,4 +110,83 @@ unsafe extern "C" fn vb2_acquire_fences_are_over(this: *const AcquireFences) -> 
     // SAFETY: Alive by the safety requirements.
     let this = unsafe { &*this };
     this.are_over()
+}
+
+/// Makes what hands over the buffers of a queue. Sleeps. Returns NULL if there is no memory.
+#[no_mangle]
+extern "C" fn vb2_hand_over_new() -> *const HandOver {
+    HandOver::new().map_or(ptr::null(), Arc::into_raw)
+}
+
+/// Frees it: the queue has no buffers any more. Any context.
+///
+/// # Safety
+///
+/// `this` must come from [`vb2_hand_over_new`]; nothing may use it any more.
+#[no_mangle]
+unsafe extern "C" fn vb2_hand_over_free(this: *const HandOver) {
+    // SAFETY: Made by `Arc::into_raw()`, and not used any more, by the safety requirements.
+    drop(unsafe { Arc::from_raw(this) });
+}
+
+/// Hands over a buffer, which is queued, or keeps it until that can be done. Sleeps.
+///
+/// # Safety
+///
+/// `this` must come from [`vb2_hand_over_new`], and `fences` from [`vb2_acquire_fences_new`], for a
+/// buffer of that queue. The buffer may not be freed before [`vb2_hand_over_stop`], unless it was
+/// dequeued, and [`vb2_hand_over_wait`] called before that.
+#[no_mangle]
+unsafe extern "C" fn vb2_hand_over_queue(this: *const HandOver, fences: *const AcquireFences) {
+    // SAFETY: Alive by the safety requirements.
+    let this = unsafe { &*this };
+    // SAFETY: Made by `Arc::into_raw()`, and alive; there is never a `UniqueArc`.
+    this.queue(unsafe { ArcBorrow::from_raw(fences) });
+}
+
+/// The driver has started. Sleeps.
+///
+/// # Safety
+///
+/// `this` must come from [`vb2_hand_over_new`].
+#[no_mangle]
+unsafe extern "C" fn vb2_hand_over_start(this: *const HandOver) {
+    // SAFETY: Alive by the safety requirements.
+    let this = unsafe { &*this };
+    this.start();
+}
+
+/// The driver is to stop: nothing is handed over after this. Sleeps.
+///
+/// # Safety
+///
+/// `this` must come from [`vb2_hand_over_new`].
+#[no_mangle]
+unsafe extern "C" fn vb2_hand_over_stop(this: *const HandOver) {
+    // SAFETY: Alive by the safety requirements.
+    let this = unsafe { &*this };
+    this.stop();
+}
+
+/// Waits until a buffer that is being handed over has been. Sleeps.
+///
+/// # Safety
+///
+/// `this` must come from [`vb2_hand_over_new`].
+#[no_mangle]
+unsafe extern "C" fn vb2_hand_over_wait(this: *const HandOver) {
+    // SAFETY: Alive by the safety requirements.
+    let this = unsafe { &*this };
+    this.wait();
+}
+
+/// A buffer has nothing left to wait for. Any context.
+///
+/// # Safety
+///
+/// `this` must come from [`vb2_hand_over_new`].
+#[no_mangle]
+unsafe extern "C" fn vb2_hand_over_buffer_acquired(this: *const HandOver) {
+    // SAFETY: Made by `Arc::into_raw()`, and alive; there is never a `UniqueArc`.
+    HandOver::buffer_acquired(unsafe { ArcBorrow::from_raw(this) });
 }

@@ -8,8 +8,10 @@
 #include <kunit/visibility.h>
 #include <linux/dma-fence.h>
 #include <linux/dma-fence-unwrap.h>
+#include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/string.h>
+#include <linux/workqueue.h>
 
 #include "videobuf2-acquire-fence-internal.h"
 #include "videobuf2-release-fence-internal.h"
@@ -90,6 +92,39 @@ void vb2_acquire_fence_notify(struct vb2_buffer *vb)
 
 	if (q->buffer_acquired)
 		q->buffer_acquired(vb);
+	else
+		vb2_hand_over_buffer_acquired(q->hand_over);
+}
+
+/*
+ * Of all queues whose buffers videobuf2 hands over. Memory reclaim may wait for the jobs of these
+ * buffers.
+ */
+static struct workqueue_struct *hand_over_workqueue;
+
+struct workqueue_struct *vb2_hand_over_workqueue(void)
+{
+	return hand_over_workqueue;
+}
+
+/* Before the first buffer: by then the queue's scheduler is known, if it has one. */
+int vb2_queue_init_hand_over(struct vb2_queue *q)
+{
+	if (!q->supports_acquire_fences || q->buffer_acquired || q->hand_over)
+		return 0;
+
+	q->hand_over = vb2_hand_over_new();
+	return q->hand_over ? 0 : -ENOMEM;
+}
+
+/* After the last buffer */
+void vb2_queue_free_hand_over(struct vb2_queue *q)
+{
+	if (!q->hand_over)
+		return;
+
+	vb2_hand_over_free(q->hand_over);
+	q->hand_over = NULL;
 }
 
 struct fence_names {
@@ -137,3 +172,18 @@ void vb2_acquire_fence_report_given_up(struct vb2_buffer *vb, struct dma_fence *
 			    q->dev ? dev_name(q->dev) : "no device", q->name, vb->index, count,
 			    names.driver, names.timeline);
 }
+
+static int __init vb2_acquire_fence_init(void)
+{
+	hand_over_workqueue = alloc_workqueue("vb2_hand_over", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	return hand_over_workqueue ? 0 : -ENOMEM;
+}
+
+static void __exit vb2_acquire_fence_exit(void)
+{
+	destroy_workqueue(hand_over_workqueue);
+}
+
+/* Before the drivers that are built in */
+subsys_initcall(vb2_acquire_fence_init);
+module_exit(vb2_acquire_fence_exit);

@@ -60,11 +60,19 @@ void __vb2_buffer_begin_release(struct vb2_buffer *vb, enum vb2_buffer_state sta
 				struct vb2_release *release);
 void __vb2_queue_end_release(struct vb2_queue *q, const struct vb2_release *release);
 
-/* What each QBUF, done and DQBUF calls: for buffers without release fences a branch inline. */
+/*
+ * What each QBUF, done and DQBUF calls: for buffers without release fences a comparison and a
+ * branch inline. READ_ONCE() keeps the load of what is passed on behind the branch.
+ */
 
 static inline int vb2_buffer_prepare_release_fence(struct vb2_buffer *vb)
 {
-	return vb->release_fence ? vb2_release_fence_prepare(vb->release_fence) : 0;
+	return vb->release_fence ? vb2_release_fence_prepare(READ_ONCE(vb->release_fence)) : 0;
+}
+
+static inline bool vb2_buffer_has_release_fence(const struct vb2_buffer *vb)
+{
+	return vb->release_fence;
 }
 
 /*
@@ -90,7 +98,7 @@ static inline void vb2_queue_end_release(struct vb2_queue *q, const struct vb2_r
 static inline void vb2_buffer_end_release_fence(struct vb2_buffer *vb)
 {
 	if (vb->release_fence)
-		vb2_release_fence_end_pending(vb->release_fence);
+		vb2_release_fence_end_pending(READ_ONCE(vb->release_fence));
 }
 
 #else
@@ -99,6 +107,7 @@ static inline void vb2_queue_init_release_fences(struct vb2_queue *q) { }
 static inline int vb2_buffer_init_release_fence(struct vb2_buffer *vb) { return 0; }
 static inline void vb2_buffer_free_release_fence(struct vb2_buffer *vb) { }
 static inline int vb2_buffer_prepare_release_fence(struct vb2_buffer *vb) { return 0; }
+static inline bool vb2_buffer_has_release_fence(const struct vb2_buffer *vb) { return false; }
 static inline void vb2_buffer_begin_release(struct vb2_buffer *vb, enum vb2_buffer_state state,
 					    struct vb2_release *release) { }
 static inline void vb2_queue_end_release(struct vb2_queue *q, const struct vb2_release *release) { }

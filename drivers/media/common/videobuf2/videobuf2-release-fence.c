@@ -75,16 +75,18 @@ static struct vb2_release_fence *fence_of(const struct vb2_buffer *vb)
 	return vb ? vb->release_fence : NULL;
 }
 
-/* Whether the buffer, if it has a fence, is the driver's. */
-static bool is_active(const struct vb2_buffer *vb, const struct vb2_release_fence *fence)
+/*
+ * Whether the buffer is the driver's, since the planes of any other one may have no dma-buf, and
+ * waits for no fence, since that of its job would end when these do.
+ */
+static bool is_ready(const struct vb2_buffer *vb)
 {
-	return !fence || READ_ONCE(vb->state) == VB2_BUF_STATE_ACTIVE;
+	return !vb || (READ_ONCE(vb->state) == VB2_BUF_STATE_ACTIVE && vb2_buffer_acquired(vb));
 }
 
 int vb2_job_attach_release_fences(struct vb2_buffer *dst, struct vb2_buffer *src, bool *cookie)
 {
-	struct vb2_release_fence *dst_fence = fence_of(dst);
-	struct vb2_release_fence *src_fence = fence_of(src);
+	struct vb2_release_fence *dst_fence = fence_of(dst), *src_fence = fence_of(src);
 	int ret;
 
 	/* There is no section to end. */
@@ -92,8 +94,7 @@ int vb2_job_attach_release_fences(struct vb2_buffer *dst, struct vb2_buffer *src
 	if (!dst_fence && !src_fence)
 		return 0;
 
-	/* The planes of any other buffer may have no dma-buf to look at. */
-	if (WARN_ON_ONCE(!is_active(dst, dst_fence) || !is_active(src, src_fence)))
+	if (WARN_ON_ONCE(!is_ready(dst) || !is_ready(src)))
 		return -EINVAL;
 
 	might_sleep();
@@ -102,12 +103,12 @@ int vb2_job_attach_release_fences(struct vb2_buffer *dst, struct vb2_buffer *src
 		return ret;
 
 	/* A job that has ended meanwhile was started before the attach. */
-	if (WARN_ON_ONCE(!is_active(dst, dst_fence))) {
-		vb2_release_fence_end_pending(dst_fence);
+	if (WARN_ON_ONCE(!is_ready(dst))) {
+		vb2_buffer_end_release_fence(dst);
 		ret = -ECANCELED;
 	}
-	if (WARN_ON_ONCE(!is_active(src, src_fence))) {
-		vb2_release_fence_end_pending(src_fence);
+	if (WARN_ON_ONCE(!is_ready(src))) {
+		vb2_buffer_end_release_fence(src);
 		ret = -ECANCELED;
 	}
 	if (ret < 0)
