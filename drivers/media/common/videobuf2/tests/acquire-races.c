@@ -53,7 +53,7 @@ static void returned_while_waiting(struct kunit *test)
 	mock_fence_end(test, after);
 	KUNIT_EXPECT_EQ(test, 0, acquire_notified(mq));
 
-	/* The next time somebody wants to know. */
+	/* The next time the scheduler is notified. */
 	next = add_reader(test, dbuf);
 	mock_qbuf(mq, 0);
 	KUNIT_EXPECT_TRUE(test, acquire_waits(mq));
@@ -230,6 +230,17 @@ static void try_when_acquired(struct vb2_buffer *vb)
 	try_begin();
 }
 
+/* Or videobuf2 hands the buffer over: its driver begins then. */
+static int events(struct mock_queue *mq)
+{
+	return atomic_read(mq->q.buffer_acquired ? &mq->acquired : &mq->given);
+}
+
+static unsigned int begun(struct mock_queue *mq)
+{
+	return mq->q.buffer_acquired ? READ_ONCE(scheduler.begun) : atomic_read(&mq->given);
+}
+
 /* Operations, each of which meets a signal, or a timeout. */
 
 static void streamoff(struct mock_queue *mq)
@@ -243,6 +254,15 @@ static void reqbufs(struct mock_queue *mq)
 
 	mock_streamoff(mq);
 	mock_reqbufs(mq, VB2_MEMORY_DMABUF, 0);
+	mock_reqbufs(mq, VB2_MEMORY_DMABUF, 1);
+	mock_buffer(mq, 0)->import[0] = dbuf;
+}
+
+static void close(struct mock_queue *mq)
+{
+	struct dma_buf *dbuf = mock_buffer(mq, 0)->import[0];
+
+	vb2_core_queue_release(&mq->q);
 	mock_reqbufs(mq, VB2_MEMORY_DMABUF, 1);
 	mock_buffer(mq, 0)->import[0] = dbuf;
 }
@@ -268,6 +288,8 @@ struct meeting {
 	bool timeout;
 	/* Whether the job of the buffer has to begin. */
 	bool begins;
+	/* There is no scheduler: videobuf2 hands the buffer over. */
+	bool hands_over;
 };
 
 static const struct meeting meetings[] = {
@@ -279,6 +301,13 @@ static const struct meeting meetings[] = {
 	{ "timeout, STREAMOFF", streamoff, true },
 	{ "timeout, REQBUFS(0)", reqbufs, true },
 	{ "timeout, DQBUF", dqbuf, true },
+	{ "signal, QBUF hands over", NULL, false, true, true },
+	{ "signal hands over, STREAMOFF", streamoff, false, false, true },
+	{ "signal hands over, REQBUFS(0)", reqbufs, false, false, true },
+	{ "signal hands over, close", close, false, false, true },
+	{ "timeout hands over, signal", signal, true, true, true },
+	{ "timeout hands over, STREAMOFF", streamoff, true, false, true },
+	{ "timeout hands over, close", close, true, false, true },
 };
 
 static void meeting_desc(const struct meeting *meeting, char *desc)
@@ -288,52 +317,13 @@ static void meeting_desc(const struct meeting *meeting, char *desc)
 
 KUNIT_ARRAY_PARAM(meeting, meetings, meeting_desc);
 
-static void spin_until(ktime_t time)
-{
-	while (ktime_before(ktime_get(), time))
-		cpu_relax();
-}
-
-/* Signals when it is time, for which go is given in advance. */
-static int signal_it(void *data)
-{
-	struct rival *rival = data;
-
-	while (rival_next_round(rival)) {
-		spin_until(rival->when);
-		dma_fence_signal(rival->fence);
-		rival_end_round(rival);
-	}
-	return 0;
-}
-
 static void queue(struct mock_queue *mq, const struct meeting *meeting)
 {
 	mock_run(mq);
-	if (!meeting->begins)
+	if (!meeting->begins || meeting->hands_over)
 		return;
 	list_buffer(mock_vb(mq, 0));
 	try_begin();
-}
-
-/* What comes first, and how often: both, in the end. */
-struct outcomes {
-	unsigned int early, late, overlapped;
-	/* By how much the signal, or the timeout, comes later than the operation, on average. */
-	int shift_us;
-};
-
-static void account(struct outcomes *outcomes, bool early, bool late, int step)
-{
-	if (early) {
-		outcomes->early++;
-		outcomes->shift_us += step;
-	} else if (late) {
-		outcomes->late++;
-		outcomes->shift_us -= step;
-	} else {
-		outcomes->overlapped++;
-	}
 }
 
 /* The signal of another thread meets the operation. */
@@ -362,7 +352,7 @@ static void meet_signal(struct mock_queue *mq, const struct meeting *meeting,
 static void meet_timeout(struct mock_queue *mq, const struct meeting *meeting,
 			 struct outcomes *outcomes)
 {
-	int before = acquire_notified(mq);
+	int before = events(mq);
 	unsigned long expires;
 	bool early;
 
@@ -373,7 +363,7 @@ static void meet_timeout(struct mock_queue *mq, const struct meeting *meeting,
 	while (time_before(jiffies, expires))
 		cpu_relax();
 	spin_until(ktime_add_us(ktime_get(), max(-outcomes->shift_us, 0)));
-	early = acquire_notified(mq) != before;
+	early = events(mq) != before;
 	meeting->follows(mq);
 	account(outcomes, early, !early, jiffies_to_usecs(1) / 16);
 }
@@ -383,24 +373,27 @@ static void meet(struct kunit *test)
 	const struct meeting *meeting = test->param_value;
 	const unsigned long give_up = jiffies + MOST_TIME;
 	struct dma_buf *dbuf = mock_dmabuf(test, NULL);
-	struct mock_queue *mq = acquire_open(test, dbuf, false);
+	struct mock_queue *mq = MOCK_OPEN(test, .memory = VB2_MEMORY_DMABUF, .acquires = true,
+					  .hands_over = meeting->hands_over);
 	struct outcomes outcomes = { };
 	struct rival *rival;
 	unsigned int round;
 
 	if (num_online_cpus() < 2)
 		kunit_skip(test, "needs two processors");
-	mq->q.buffer_acquired = try_when_acquired;
+	mock_buffer(mq, 0)->import[0] = dbuf;
+	if (!meeting->hands_over)
+		mq->q.buffer_acquired = try_when_acquired;
 	scheduler.listed = NULL;
 	scheduler.begun = 0;
 	if (meeting->timeout)
 		acquire_set_timeout(test, jiffies_to_msecs(TIMEOUT_TICKS));
-	rival = rival_start(test, signal_it, &(struct rival){ .mq = mq });
+	rival = rival_start(test, rival_signal, &(struct rival){ .mq = mq });
 	mq->priv = rival;
 	for (round = 0; round < ROUNDS || !outcomes.early || !outcomes.late ||
 	     (!meeting->timeout && outcomes.overlapped < MEETINGS); ++round) {
 		unsigned long limit = jiffies + LONG;
-		int before = acquire_notified(mq), after;
+		int before = events(mq), after;
 
 		if (round >= ROUNDS && time_after(jiffies, give_up))
 			break;
@@ -409,22 +402,22 @@ static void meet(struct kunit *test)
 			meet_timeout(mq, meeting, &outcomes);
 		else
 			meet_signal(mq, meeting, &outcomes, round);
-		after = acquire_notified(mq);
+		after = events(mq);
 		rival_wait_for_round(rival);
 		if (meeting->timeout)
 			usleep_range(jiffies_to_usecs(1), jiffies_to_usecs(2));
 
 		if (meeting->begins) {
-			while (READ_ONCE(scheduler.begun) <= round && time_before(jiffies, limit))
+			while (begun(mq) <= round && time_before(jiffies, limit))
 				msleep(20);
 			/* No wakeup is lost, and none comes twice. */
-			KUNIT_ASSERT_EQ(test, round + 1, scheduler.begun);
+			KUNIT_ASSERT_EQ(test, round + 1, begun(mq));
 			mock_streamoff(mq);
 		} else {
-			/* Nobody is notified of a buffer that is not queued any more. */
-			KUNIT_ASSERT_EQ(test, after, acquire_notified(mq));
+			/* No event is of a buffer that is not queued any more. */
+			KUNIT_ASSERT_EQ(test, after, events(mq));
 		}
-		KUNIT_ASSERT_LE(test, acquire_notified(mq) - before, 1);
+		KUNIT_ASSERT_LE(test, events(mq) - before, 1);
 		mock_fence_end(test, rival->fence);
 		cond_resched();
 	}

@@ -397,7 +397,7 @@ static void given_up(struct kunit *test)
 	mock_run(mq);
 	KUNIT_EXPECT_FALSE(test, acquire_waits(mq));
 
-	/* When it ends after all, nobody is notified. */
+	/* When it ends after all, the scheduler is not notified. */
 	mock_fence_end(test, never);
 	acquire_requeue(mq);
 	KUNIT_EXPECT_EQ(test, 2, acquire_notified(mq));

@@ -128,6 +128,27 @@ static void returned_as_queued(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -ECANCELED, dma_fence_get_status(fence));
 }
 
+/* A driver that does not wait for the readers of its picture, though it has opted in to that. */
+static void attach_while_waiting(struct kunit *test)
+{
+	struct mock_queue *output = MOCK_START(test, .output = true);
+	struct mock_queue *mq = MOCK_OPEN(test, .acquires = true);
+	struct dma_buf *dbuf = mock_export(mq, 0, 0), *input = mock_export(output, 0, 0);
+	struct dma_fence *reader = mock_fence(test);
+
+	mock_add_fence(test, dbuf->resv, reader, DMA_RESV_USAGE_READ);
+	mock_run(mq);
+	mock_expect_warning(test, "videobuf2-release-fence.c");
+	KUNIT_EXPECT_EQ(test, -EINVAL, mock_attach_job(mock_vb(mq, 0), mock_vb(output, 0)));
+	mock_expected_warning(test);
+	KUNIT_EXPECT_EQ(test, 1, mock_count(test, dbuf));
+	KUNIT_EXPECT_EQ(test, 0, mock_count(test, input));
+	mock_fence_end(test, reader);
+	KUNIT_EXPECT_EQ(test, 0, mock_attach_job(mock_vb(mq, 0), mock_vb(output, 0)));
+	KUNIT_EXPECT_TRUE(test, mock_reader_waits(dbuf));
+	KUNIT_EXPECT_TRUE(test, mock_writer_waits(input));
+}
+
 static void left_active(struct kunit *test)
 {
 	struct mock_queue *mq = MOCK_START(test);
@@ -260,6 +281,7 @@ static struct kunit_case driver_bugs_cases[] = {
 	KUNIT_CASE(attach_after_the_end),
 	KUNIT_CASE(done_while_attaching),
 	KUNIT_CASE(returned_as_queued),
+	KUNIT_CASE(attach_while_waiting),
 	KUNIT_CASE(left_active),
 	KUNIT_CASE(queue_in_error),
 #ifdef CONFIG_VIDEO_ADV_DEBUG

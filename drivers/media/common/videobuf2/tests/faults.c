@@ -126,11 +126,12 @@ static void setup(struct kunit *test)
 	bool failed = true;
 
 	for (nth = 1; failed && nth < MANY; ++nth) {
-		struct mock_queue *mq = MOCK_OPEN(test, .planes = 2, .acquires = true);
+		struct mock_queue *mq = MOCK_OPEN(test, .planes = 2, .hands_over = true);
 		unsigned int count = 3, got = count;
 		int ret;
 
-		mock_reqbufs(mq, VB2_MEMORY_MMAP, 0);
+		/* What belongs to the queue is allocated with the first buffers. */
+		vb2_core_queue_release(&mq->q);
 		begin_fault(nth);
 		ret = vb2_core_reqbufs(&mq->q, VB2_MEMORY_MMAP, 0, &got);
 		failed = end_fault();

@@ -31,6 +31,11 @@ static int mock_queue_setup(struct vb2_queue *q, unsigned int *num_buffers,
 
 static void mock_buf_queue(struct vb2_buffer *vb)
 {
+	struct mock_queue *mq = vb2_get_drv_priv(vb->vb2_queue);
+
+	atomic_inc(&mq->given);
+	if (mq->on_queue)
+		mq->on_queue(vb);
 }
 
 static void mock_return_all(struct mock_queue *mq, enum vb2_buffer_state state)
@@ -56,6 +61,8 @@ static int mock_start_streaming(struct vb2_queue *q, unsigned int count)
 		if (vb && vb->state == VB2_BUF_STATE_ACTIVE)
 			KUNIT_EXPECT_EQ(mq->test, 0, mock_attach_job(vb, NULL));
 	}
+	if (mq->on_start)
+		mq->on_start(mq);
 	if (mq->start_error)
 		mock_return_all(mq, VB2_BUF_STATE_QUEUED);
 	return mq->start_error;
@@ -133,9 +140,10 @@ struct mock_queue *mock_open(struct kunit *test, const struct mock_config *confi
 		strscpy(q->name, config->name, sizeof(q->name));
 	if (!config->opted_out)
 		vb2_queue_use_release_fences(q);
-	if (config->acquires)
+	if (config->acquires || config->hands_over)
 		vb2_queue_use_acquire_fences(q);
-	q->buffer_acquired = mock_buffer_acquired;
+	if (!config->hands_over)
+		q->buffer_acquired = mock_buffer_acquired;
 
 	KUNIT_ASSERT_EQ(test, 0, vb2_core_queue_init(q));
 	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, mock_queue_release, q));

@@ -38,6 +38,11 @@ struct mock_queue {
 	void (*before_stop)(struct mock_queue *mq);
 	/* How often a buffer was said to have nothing left to wait for. */
 	atomic_t acquired;
+	/* What start_streaming, and buf_queue, do besides. */
+	void (*on_start)(struct mock_queue *mq);
+	void (*on_queue)(struct vb2_buffer *vb);
+	/* How often buf_queue was called. */
+	atomic_t given;
 	/* What the test keeps with it. */
 	void *priv;
 };
@@ -52,8 +57,10 @@ struct mock_config {
 	unsigned int buffers;
 	bool output;
 	bool opted_out;
-	/* Opts in to acquire fences. */
+	/* Opts in to acquire fences: a scheduler gets all buffers, ... */
 	bool acquires;
+	/* ... or videobuf2 keeps those that wait. */
+	bool hands_over;
 };
 
 struct mock_queue *mock_open(struct kunit *test, const struct mock_config *config);

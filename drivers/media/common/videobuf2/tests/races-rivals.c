@@ -68,6 +68,18 @@ void rival_wait_for_round(struct rival *rival)
 	KUNIT_ASSERT_EQ(rival->test, rival->go, rival->done);
 }
 
+int rival_signal(void *data)
+{
+	struct rival *rival = data;
+
+	while (rival_next_round(rival)) {
+		spin_until(rival->when);
+		dma_fence_signal(rival->fence);
+		rival_end_round(rival);
+	}
+	return 0;
+}
+
 int rival_lock_in_other_order(void *data)
 {
 	struct rival *rival = data;

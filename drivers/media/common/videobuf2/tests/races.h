@@ -38,6 +38,35 @@ void rival_end_round(struct rival *rival);
 void rival_begin_round(struct rival *rival);
 void rival_wait_for_round(struct rival *rival);
 
+/* Signals the fence of each round when it is time. */
+int rival_signal(void *data);
+
+static inline void spin_until(ktime_t time)
+{
+	while (ktime_before(ktime_get(), time))
+		cpu_relax();
+}
+
+/* Of the rounds of a race, what came first, and how often: both, in the end. */
+struct outcomes {
+	unsigned int early, late, overlapped;
+	/* By how much the signal, or the timeout, comes later than the operation, on average. */
+	int shift_us;
+};
+
+static inline void account(struct outcomes *outcomes, bool early, bool late, int step)
+{
+	if (early) {
+		outcomes->early++;
+		outcomes->shift_us += step;
+	} else if (late) {
+		outcomes->late++;
+		outcomes->shift_us -= step;
+	} else {
+		outcomes->overlapped++;
+	}
+}
+
 /* Threads that go on until they are stopped, without rounds that the case begins. */
 
 /* Locks the second object first, as a GPU driver may. */
