@@ -64,9 +64,19 @@ fences()
 	fi
 	for file in "${files[@]}"; do
 		[[ -e $file ]] || die "no $file"
+		[[ $(<"$file") != "$value" ]] || continue
 		echo "$value" >"$file"
 		[[ $(<"$file") == "$value" ]] || die "$file: $(<"$file"), and not $value"
+		[[ $file != */vivid/* ]] || rebind_vivid
 	done
+}
+
+# rebind_vivid: it looks at its parameters when it is bound. Its nodes get the same numbers.
+rebind_vivid()
+{
+	echo vivid.0 >/sys/bus/platform/drivers/vivid/unbind
+	echo vivid.0 >/sys/bus/platform/drivers/vivid/bind
+	udevadm settle --timeout=600
 }
 
 # traced EVENT...: from now on

@@ -7,6 +7,7 @@
 
 off_targets=(drivers/media/common/videobuf2/ drivers/media/v4l2-core/v4l2-mem2mem.o
 	drivers/media/test-drivers/vim2m.o drivers/media/test-drivers/visl/
+	drivers/media/test-drivers/vivid/
 	drivers/media/platform/verisilicon/ drivers/media/platform/rockchip/rga/)
 
 # Messages carry the number of their line: what was inserted above shows there, and is no cost.

@@ -21,6 +21,7 @@
 
 #define ENABLE		"/sys/module/rkemu/parameters/enable"
 #define DRIVERS		"/sys/bus/platform/drivers"
+#define VISL_ACQUIRES	"/sys/module/visl/parameters/visl_acquire_fences"
 
 /* As the block and the drivers have them. */
 #define DEFAULT_DELAY_US	10000
@@ -117,6 +118,12 @@ int fences_set(const struct test_device *dev, bool on)
 	return param_set(dev, "release_fences", on);
 }
 
+int acquire_set(const struct test_device *dev, bool on)
+{
+	return dev->module ? param_set(dev, "acquire_fences", on) :
+			     write_text(VISL_ACQUIRES, on ? "1" : "0");
+}
+
 int watchdog_set(const struct test_device *dev, unsigned int ms)
 {
 	return param_set(dev, "watchdog_ms", ms);
@@ -128,12 +135,22 @@ int job_time_set(const struct test_device *dev, unsigned int ms)
 			    param_set(dev, "default_transtime", ms);
 }
 
-int timeout_set(unsigned int ms)
+static int set_ms(const char *path, unsigned int ms)
 {
 	char text[16];
 
 	snprintf(text, sizeof(text), "%u", ms);
-	return write_text(FENCE_TIMEOUT, text);
+	return write_text(path, text);
+}
+
+int timeout_set(unsigned int ms)
+{
+	return set_ms(FENCE_TIMEOUT, ms);
+}
+
+int acquire_timeout_set(unsigned int ms)
+{
+	return set_ms(ACQUIRE_TIMEOUT, ms);
 }
 
 int rkemu_enable(bool on)
@@ -159,21 +176,28 @@ int device_bind(const struct test_device *dev, bool on)
 	return write_text(path, dev->device);
 }
 
+static int fence_defaults(const struct test_device *dev)
+{
+	int ret = fences_set(dev, true);
+
+	ret = ret ? ret : acquire_set(dev, true);
+	ret = ret ? ret : timeout_set(DEFAULT_TIMEOUT_MS);
+	return ret ? ret : acquire_timeout_set(DEFAULT_TIMEOUT_MS);
+}
+
 int device_defaults(const struct test_device *dev)
 {
 	int ret;
 
 	if (!dev->block) {
 		ret = job_time_set(dev, DEFAULT_TRANSTIME_MS);
-		ret = ret ? ret : fences_set(dev, true);
-		return ret ? ret : timeout_set(DEFAULT_TIMEOUT_MS);
+		return ret ? ret : fence_defaults(dev);
 	}
 	ret = rkemu_enable(true);
 	ret = ret ? ret : fault_set(dev, "none", 0);
 	ret = ret ? ret : knob_set(dev, "delay_us", DEFAULT_DELAY_US);
-	ret = ret ? ret : fences_set(dev, true);
 	ret = ret ? ret : watchdog_set(dev, DEFAULT_WATCHDOG_MS);
-	ret = ret ? ret : timeout_set(DEFAULT_TIMEOUT_MS);
+	ret = ret ? ret : fence_defaults(dev);
 	return ret ? ret : device_bind(dev, true);
 }
 
@@ -281,3 +305,42 @@ int open_node(const struct test_device *dev, int *media)
 	return ret ? ret : fd;
 }
 
+static int open_capable(const struct test_device *dev, __u32 capability)
+{
+	char path[PATH_MAX];
+	int fd = -ENODEV;
+	glob_t found;
+	size_t i;
+
+	snprintf(path, sizeof(path), "/sys/bus/platform/devices/%s/video4linux/video*",
+		 dev->device);
+	if (glob(path, 0, NULL, &found))
+		found.gl_pathc = 0;
+	for (i = 0; i < found.gl_pathc && fd < 0; i++) {
+		struct v4l2_capability cap = {};
+
+		snprintf(path, sizeof(path), "/dev/%s", strrchr(found.gl_pathv[i], '/') + 1);
+		fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		if (ioctl(fd, VIDIOC_QUERYCAP, &cap) || !(cap.device_caps & capability)) {
+			close(fd);
+			fd = -ENODEV;
+		}
+	}
+	globfree(&found);
+	return fd;
+}
+
+int open_node_with(const struct test_device *dev, __u32 capability)
+{
+	const long long end = now_ms() + SOON_MS;
+	int fd;
+
+	for (;;) {
+		fd = open_capable(dev, capability);
+		if (fd >= 0 || now_ms() >= end)
+			return fd;
+		sleep_ms(10);
+	}
+}

@@ -102,11 +102,28 @@ int sw_sync_fence(int timeline, unsigned int value)
 	return ioctl(timeline, SW_SYNC_IOC_CREATE_FENCE, &data) ? -errno : data.fence;
 }
 
-int dmabuf_import(int dmabuf, int fence)
+int sw_sync_step(int timeline)
 {
-	struct dma_buf_import_sync_file import = { .flags = DMA_BUF_SYNC_RW, .fd = fence };
+	__u32 one = 1;
+
+	return ioctl(timeline, SW_SYNC_IOC_INC, &one) ? -errno : 0;
+}
+
+static int import_fence(int dmabuf, int fence, __u32 flags)
+{
+	struct dma_buf_import_sync_file import = { .flags = flags, .fd = fence };
 
 	return ioctl(dmabuf, DMA_BUF_IOCTL_IMPORT_SYNC_FILE, &import) ? -errno : 0;
+}
+
+int dmabuf_import(int dmabuf, int fence)
+{
+	return import_fence(dmabuf, fence, DMA_BUF_SYNC_RW);
+}
+
+int dmabuf_import_read(int dmabuf, int fence)
+{
+	return import_fence(dmabuf, fence, DMA_BUF_SYNC_READ);
 }
 
 long dmabuf_count(void)

@@ -32,6 +32,8 @@
 /* Jobs that are there to be looked at, and others. */
 #define LONG_JOB_US	1500000
 #define SHORT_JOB_US	10000
+/* After which the producer does not wait any longer for the fences of others. */
+#define ACQUIRE_MS	200
 /* vgem ends its fences after 10 s. */
 #define VGEM_MS		9000
 /* Jobs while others are busy with the same dma-bufs. */
@@ -75,6 +77,7 @@ FIXTURE_SETUP(holder)
 	self->foreign = sw_sync_fence(self->timeline, 1);
 	ASSERT_LE(0, self->foreign);
 	ASSERT_EQ(0, device_defaults(self->dev));
+	ASSERT_EQ(0, acquire_timeout_set(ACQUIRE_MS));
 	ASSERT_EQ(0, fence_counts_start());
 	ASSERT_EQ(0, jobs_open(&self->file, variant->kind));
 }
@@ -113,7 +116,7 @@ static void goes_on(struct __test_metadata *_metadata, struct jobs *jobs, __u32 
 	EXPECT_TRUE(jobs->kind->shows(jobs->kind, job_picture(jobs, 0)->data, n));
 }
 
-/* A consumer adds a fence that is never signalled: readers wait for it, the producer does not. */
+/* A consumer adds a fence that is never signalled. Readers wait; the producer gives it up. */
 TEST_F_TIMEOUT(holder, never_signalled, CASE_S)
 {
 	const int picture = job_picture(&self->file, 0)->dmabuf;

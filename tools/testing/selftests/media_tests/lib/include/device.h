@@ -61,16 +61,23 @@ bool knob_reaches(const struct test_device *dev, const char *knob, long value, i
 int fault_set(const struct test_device *dev, const char *fault, unsigned int jobs);
 
 int fences_set(const struct test_device *dev, bool on);
+/* Whether files that are opened from now on wait for acquire fences. */
+int acquire_set(const struct test_device *dev, bool on);
 int watchdog_set(const struct test_device *dev, unsigned int ms);
 /* How long a job takes, for files opened from now on. */
 int job_time_set(const struct test_device *dev, unsigned int ms);
 /* The same of visl, for jobs from now on, which take up to twice as long. */
 #define VISL_TIME	"/sys/module/visl/parameters/visl_transtime_ms"
 #define FENCE_TIMEOUT	"/sys/module/videobuf2_common/parameters/release_fence_timeout_ms"
+#define ACQUIRE_TIMEOUT	"/sys/module/videobuf2_common/parameters/acquire_fence_timeout_ms"
 /* After which videobuf2 signals a fence by itself. */
 int timeout_set(unsigned int ms);
+/* After which it does not wait any longer for those of others. */
+int acquire_timeout_set(unsigned int ms);
 
 /* The driver's video node; with @media, which may be NULL, its media device too. */
 int open_node(const struct test_device *dev, int *media);
+/* One of several video nodes: that with this V4L2_CAP_. */
+int open_node_with(const struct test_device *dev, __u32 capability);
 
 #endif

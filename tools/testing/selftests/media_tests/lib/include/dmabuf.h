@@ -48,8 +48,11 @@ struct sw_sync_create_fence_data {
 
 /* A sync_file with a fence that ends when the timeline is at @value. */
 int sw_sync_fence(int timeline, unsigned int value);
-/* DMA_BUF_IOCTL_IMPORT_SYNC_FILE, as of a writer. */
+/* The timeline goes on by one: the next fence ends. */
+int sw_sync_step(int timeline);
+/* DMA_BUF_IOCTL_IMPORT_SYNC_FILE, as of a writer, or of a reader. */
 int dmabuf_import(int dmabuf, int fence);
+int dmabuf_import_read(int dmabuf, int fence);
 
 #define BUFINFO			"/sys/kernel/debug/dma_buf/bufinfo"
 /* Number of dma-bufs there, which are all read for it. */
