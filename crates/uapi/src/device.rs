@@ -11,6 +11,7 @@ use v4l2r::bindings::v4l2_query_ext_ctrl;
 use v4l2r::ioctl::{self, Capability, CtrlId, QueryCtrlFlags};
 
 use crate::hint;
+use crate::queue_fences::QueueFences;
 pub use crate::queues::Queue;
 use crate::queues::Queues;
 
@@ -28,15 +29,23 @@ pub struct Node {
     pub card: String,
     /// Its queues.
     pub queues: Queues,
+    /// Which fences any of them has; `None` if the driver cannot be asked.
+    pub fences: Option<QueueFences>,
 }
 
 impl Node {
     /// Asks the node at `path` for its driver.
     pub fn at(path: &Path) -> Result<Self> {
-        let (_, caps) = open_and_ask(path)?;
+        let (file, caps) = open_and_ask(path)?;
+        let queues = Queues::decode(caps.device_caps());
+        let fences = queues
+            .types()
+            .filter_map(|kind| QueueFences::ask(&file, kind))
+            .reduce(|one, other| one | other);
         Ok(Self {
             path: path.to_owned(),
-            queues: Queues::decode(caps.device_caps()),
+            queues,
+            fences,
             driver: caps.driver,
             card: caps.card,
         })

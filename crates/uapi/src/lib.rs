@@ -3,7 +3,8 @@
 //! The kernel's interfaces for user space, as far as this project's programs use them.
 //!
 //! - V4L2: [`device`] and [`queues`] (nodes), [`stream`] (an open node), [`stateless`] (requests and
-//!   controls of decoders), [`feature`] (a driver's switch), [`publishing`] (what sysfs says);
+//!   controls of decoders), [`feature`] (a driver's switch), [`publishing`] (what sysfs says),
+//!   [`queue_fences`] (what a queue says);
 //! - shared memory and fences: [`dmabuf`], [`mapping`], [`heap`], [`sync_file`], [`sw_sync`];
 //! - KMS: [`card`], [`kms`], [`framebuffer`], [`crc`] (what was scanned out), [`picture`];
 //! - [`trace`] and [`tracefs`], [`rkemu`] (emulated hardware), [`poll`], [`clock`], [`interrupt`];
@@ -24,6 +25,7 @@ pub mod mapping;
 pub mod picture;
 pub mod poll;
 pub mod publishing;
+pub mod queue_fences;
 pub mod queues;
 pub mod rkemu;
 pub mod stateless;

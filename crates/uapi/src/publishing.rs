@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Whether kernel and driver publish release fences, as far as sysfs tells.
+//! Whether kernel and driver have release and acquire fences, as far as sysfs and the queues tell.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,25 +9,34 @@ use serde::Serialize;
 
 use crate::feature;
 
-/// What sysfs tells.
+/// One of the two kinds of fences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The device publishes them.
+    Release,
+    /// It waits for them.
+    Acquire,
+}
+
+/// What is known of one kind of fences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Publishing {
+pub enum Support {
     /// The kernel does not have the option.
     NoKernel,
-    /// The node has no queue of buffers, so there is nothing to publish a fence for.
+    /// The node has no queue of buffers, so there is nothing to have a fence for.
     NoQueue,
     /// The driver has not opted in: it has no parameter for it.
     NotOptedIn,
-    /// The driver can, but its parameter is off.
+    /// The driver can, but its parameter is, or was, off.
     Off,
     /// The driver does, for files opened from now on.
     On,
-    /// sysfs does not tell: only a job shows it.
+    /// Neither the queue nor sysfs tells: only a job shows it.
     Unknown,
 }
 
-impl Publishing {
+impl Support {
     /// For people.
     pub fn describe(self) -> &'static str {
         match self {
@@ -52,6 +61,19 @@ pub struct Module {
     pub parameter: Option<PathBuf>,
     /// The value of that.
     pub value: Option<bool>,
+    /// The same for acquire fences.
+    pub acquire_parameter: Option<PathBuf>,
+    /// The value of that.
+    pub acquire_value: Option<bool>,
+}
+
+impl Module {
+    fn switch(&self, kind: Kind) -> (&Option<PathBuf>, Option<bool>) {
+        match kind {
+            Kind::Release => (&self.parameter, self.value),
+            Kind::Acquire => (&self.acquire_parameter, self.acquire_value),
+        }
+    }
 }
 
 /// A kernel's sysfs: the real one, or one made for a test.
@@ -97,15 +119,15 @@ impl Sysfs {
         };
         let dir = self.0.join("module").join(&name);
         let taint = fs::read_to_string(dir.join("taint")).unwrap_or_default();
-        let parameter = find_parameter(&dir.join("parameters"));
-        let value = parameter
-            .as_deref()
-            .and_then(|path| feature::read(path).ok());
+        let parameter = find_parameter(&dir.join("parameters"), "release_fences");
+        let acquire_parameter = find_parameter(&dir.join("parameters"), "acquire_fences");
         Module {
             name: Some(name),
             out_of_tree: taint.contains('O'),
+            value: value_of(&parameter),
             parameter,
-            value,
+            acquire_value: value_of(&acquire_parameter),
+            acquire_parameter,
         }
     }
 
@@ -115,35 +137,47 @@ impl Sysfs {
     }
 }
 
-/// The parameter "release_fences", or one with a prefix, as visl's.
-fn find_parameter(dir: &Path) -> Option<PathBuf> {
+/// The parameter of this name, or one with a prefix, as visl's.
+fn find_parameter(dir: &Path, wanted: &str) -> Option<PathBuf> {
+    let prefixed = format!("_{wanted}");
     let mut found: Vec<PathBuf> = fs::read_dir(dir)
         .ok()?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {
             let name = path.file_name().and_then(|name| name.to_str());
-            name.is_some_and(|name| name == "release_fences" || name.ends_with("_release_fences"))
+            name.is_some_and(|name| name == wanted || name.ends_with(&prefixed))
         })
         .collect();
     found.sort();
     found.into_iter().next()
 }
 
-/// What follows from it.
-pub fn decide(kernel: bool, has_queue: bool, module: &Module) -> Publishing {
+fn value_of(parameter: &Option<PathBuf>) -> Option<bool> {
+    feature::read(parameter.as_deref()?).ok()
+}
+
+/// What follows from it; `says` is what a queue says of itself, if it can be asked.
+pub fn decide(
+    kernel: bool,
+    has_queue: bool,
+    module: &Module,
+    kind: Kind,
+    says: Option<bool>,
+) -> Support {
     if !kernel {
-        return Publishing::NoKernel;
+        return Support::NoKernel;
     }
     if !has_queue {
-        return Publishing::NoQueue;
+        return Support::NoQueue;
     }
-    match (&module.parameter, module.value) {
-        (Some(_), Some(true)) => Publishing::On,
-        (Some(_), Some(false)) => Publishing::Off,
-        (Some(_), None) => Publishing::Unknown,
+    match (says, module.switch(kind)) {
+        (Some(true), _) | (None, (Some(_), Some(true))) => Support::On,
+        (Some(false), (Some(_), _)) | (None, (Some(_), Some(false))) => Support::Off,
+        (Some(false), (None, _)) => Support::NotOptedIn,
+        (None, (Some(_), None)) => Support::Unknown,
         // Every driver of the kernel that opts in has the parameter; others may do without.
-        (None, _) if module.name.is_some() && !module.out_of_tree => Publishing::NotOptedIn,
-        (None, _) => Publishing::Unknown,
+        (None, (None, _)) if module.name.is_some() && !module.out_of_tree => Support::NotOptedIn,
+        (None, (None, _)) => Support::Unknown,
     }
 }
 
@@ -155,35 +189,55 @@ mod tests {
     fn module(value: Option<bool>) -> Module {
         Module {
             name: Some("vim2m".into()),
-            out_of_tree: false,
             parameter: Some("release_fences".into()),
             value,
+            ..Default::default()
         }
+    }
+
+    fn release(kernel: bool, has_queue: bool, module: &Module, says: Option<bool>) -> Support {
+        decide(kernel, has_queue, module, Kind::Release, says)
     }
 
     #[test]
     fn tells_the_reasons_apart() {
-        assert_eq!(decide(true, true, &module(Some(true))), Publishing::On);
-        assert_eq!(decide(true, true, &module(Some(false))), Publishing::Off);
-        assert_eq!(decide(true, true, &module(None)), Publishing::Unknown);
-        assert_eq!(
-            decide(false, true, &module(Some(true))),
-            Publishing::NoKernel
-        );
-        assert_eq!(
-            decide(true, false, &module(Some(true))),
-            Publishing::NoQueue
-        );
+        let on = module(Some(true));
+        assert_eq!(release(true, true, &on, None), Support::On);
+        let off = module(Some(false));
+        assert_eq!(release(true, true, &off, None), Support::Off);
+        assert_eq!(release(true, true, &module(None), None), Support::Unknown);
+        assert_eq!(release(false, true, &on, None), Support::NoKernel);
+        assert_eq!(release(true, false, &on, None), Support::NoQueue);
     }
 
     #[test]
     fn without_a_parameter() {
         let mut module = module(None);
         module.parameter = None;
-        assert_eq!(decide(true, true, &module), Publishing::NotOptedIn);
+        assert_eq!(release(true, true, &module, None), Support::NotOptedIn);
         module.out_of_tree = true;
-        assert_eq!(decide(true, true, &module), Publishing::Unknown);
-        assert_eq!(decide(true, true, &Module::default()), Publishing::Unknown);
+        assert_eq!(release(true, true, &module, None), Support::Unknown);
+        let module = Module::default();
+        assert_eq!(release(true, true, &module, None), Support::Unknown);
+    }
+
+    #[test]
+    fn the_queue_knows_better() {
+        // vivid looks at its parameters when it is bound.
+        let (on, off) = (module(Some(true)), module(Some(false)));
+        assert_eq!(release(true, true, &on, Some(false)), Support::Off);
+        assert_eq!(release(true, true, &off, Some(true)), Support::On);
+        let foreign = Module::default();
+        assert_eq!(release(true, true, &foreign, Some(true)), Support::On);
+        assert_eq!(
+            release(true, true, &foreign, Some(false)),
+            Support::NotOptedIn
+        );
+        // The other kind has a parameter of its own.
+        let acquire = |says| decide(true, true, &on, Kind::Acquire, says);
+        assert_eq!(acquire(Some(false)), Support::NotOptedIn);
+        assert_eq!(acquire(Some(true)), Support::On);
+        assert_eq!(acquire(None), Support::NotOptedIn);
     }
 
     #[test]
@@ -203,10 +257,12 @@ mod tests {
         assert_eq!(sysfs.card(node).unwrap(), "visl");
         assert_eq!(sysfs.module(node, "x").parameter, None);
         fs::write(visl.join("parameters/visl_release_fences"), "Y\n").unwrap();
+        fs::write(visl.join("parameters/visl_acquire_fences"), "N\n").unwrap();
         fs::write(visl.join("taint"), "OE\n").unwrap();
         let found = sysfs.module(node, "x");
         assert_eq!(found.name.as_deref(), Some("visl"));
         assert_eq!((found.value, found.out_of_tree), (Some(true), true));
+        assert_eq!(found.acquire_value, Some(false));
         assert!(!sysfs.kernel_has_fences());
         let common = root.join("module/videobuf2_common/parameters");
         fs::create_dir_all(&common).unwrap();

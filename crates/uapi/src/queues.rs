@@ -48,6 +48,15 @@ impl Queues {
         }
     }
 
+    /// The V4L2 types of those that there are.
+    pub fn types(&self) -> impl Iterator<Item = QueueType> + '_ {
+        let queues = [(Queue::Output, self.output), (Queue::Capture, self.capture)];
+        queues
+            .into_iter()
+            .filter(|&(_, present)| present && self.streaming)
+            .map(|(queue, _)| self.queue_type(queue))
+    }
+
     /// The V4L2 type of a queue.
     pub fn queue_type(&self, queue: Queue) -> QueueType {
         match (queue, self.mplane) {
@@ -94,6 +103,7 @@ mod tests {
             QueueType::VideoOutputMplane
         );
         assert_eq!(hantro.describe(), "OUTPUT+CAPTURE, m2m, mplane");
+        assert_eq!(hantro.types().count(), 2);
     }
 
     #[test]
@@ -101,6 +111,7 @@ mod tests {
         let vivid = decode(0x0523_0001);
         assert!(vivid.capture && !vivid.output && !vivid.m2m);
         assert_eq!(vivid.describe(), "CAPTURE");
+        assert!(vivid.types().eq([QueueType::VideoCapture]));
         assert_eq!(decode(0x0420_0002).describe(), "OUTPUT");
     }
 
@@ -114,5 +125,6 @@ mod tests {
     #[test]
     fn without_streaming() {
         assert_eq!(decode(1).describe(), "CAPTURE, no buffers");
+        assert_eq!(decode(1).types().count(), 0);
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! `vb2-fence list`: every video node, and whether release fences come from it.
+//! `vb2-fence list`: every video node, and which fences it has.
 
 use std::path::{Path, PathBuf};
 
@@ -10,16 +10,16 @@ use serde::Serialize;
 
 use crate::json::{self, Head};
 use uapi::device::{video_nodes, Node};
-use uapi::publishing::{decide, Module, Publishing, Sysfs};
+use uapi::publishing::{decide, Kind, Module, Support, Sysfs};
 use uapi::queues::Queues;
 
 /// What `--help` and the man page say of the command.
 pub const LONG: &str = "\
-List the video nodes, their drivers and queues, and whether they publish release fences.
+List the video nodes, their drivers and queues, and whether they publish release fences and wait for
+acquire fences.
 
-What sysfs tells is all that is asked: no job is run. A kernel without the option, a driver that has
-not opted in, and one whose parameter is off are told apart. For a driver that does not come with
-the kernel it cannot be known so: probe it.";
+VIDIOC_CREATE_BUFS, of no buffers, and sysfs are all that is asked: no job is run. A kernel without the
+option, a driver that has not opted in, and one whose parameter is off are told apart.";
 
 /// Arguments of `vb2-fence list`.
 #[derive(Args, Debug)]
@@ -52,7 +52,8 @@ pub struct Row {
     card: Option<String>,
     queues: Option<Queues>,
     module: Option<Module>,
-    publishing: Publishing,
+    publishing: Support,
+    acquiring: Support,
     /// Why it could not be asked.
     error: Option<String>,
 }
@@ -75,25 +76,33 @@ pub fn run(args: &ListArgs) -> Result<bool> {
     Ok(true)
 }
 
-/// What sysfs tells of a node; used by `probe` too, to say why nothing was seen.
-pub fn publishing(sysfs: &Sysfs, node: &Node) -> (Module, Publishing) {
+/// Whether a node publishes release fences; used by `probe`, to say why nothing was seen.
+pub fn publishing(sysfs: &Sysfs, node: &Node) -> Support {
     let module = sysfs.module(&node.path, &node.driver);
-    let has_queue = node.queues.streaming && (node.queues.capture || node.queues.output);
-    let publishing = decide(sysfs.kernel_has_fences(), has_queue, &module);
-    (module, publishing)
+    support(sysfs, node, &module, Kind::Release)
+}
+
+fn support(sysfs: &Sysfs, node: &Node, module: &Module, kind: Kind) -> Support {
+    let has_queue = node.queues.types().next().is_some();
+    let says = node.fences.map(|fences| match kind {
+        Kind::Release => fences.release,
+        Kind::Acquire => fences.acquire,
+    });
+    decide(sysfs.kernel_has_fences(), has_queue, module, kind, says)
 }
 
 fn row(sysfs: &Sysfs, path: &Path) -> Row {
     match Node::at(path) {
         Ok(node) => {
-            let (module, publishing) = publishing(sysfs, &node);
+            let module = sysfs.module(&node.path, &node.driver);
             Row {
+                publishing: support(sysfs, &node, &module, Kind::Release),
+                acquiring: support(sysfs, &node, &module, Kind::Acquire),
                 path: node.path,
                 driver: Some(node.driver),
                 card: Some(node.card),
                 queues: Some(node.queues),
                 module: Some(module),
-                publishing,
                 error: None,
             }
         }
@@ -103,7 +112,8 @@ fn row(sysfs: &Sysfs, path: &Path) -> Row {
             card: sysfs.card(path),
             queues: None,
             module: None,
-            publishing: Publishing::Unknown,
+            publishing: Support::Unknown,
+            acquiring: Support::Unknown,
             error: Some(format!("{err:#}")),
         },
     }
@@ -118,22 +128,29 @@ fn render(listing: &Listing) -> String {
     if listing.nodes.is_empty() {
         return out + "no video nodes: load a driver (modprobe vim2m)\n";
     }
-    let header = ["node", "driver", "card", "queues", "release fences"].map(String::from);
-    let mut rows = vec![header];
+    let header = [
+        "node",
+        "driver",
+        "card",
+        "queues",
+        "release fences",
+        "acquire fences",
+    ];
+    let mut rows = vec![header.map(String::from)];
     rows.extend(listing.nodes.iter().map(cells));
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..4).map(|column| width(column).unwrap_or(0)).collect();
+    let widths: Vec<usize> = (0..5).map(|column| width(column).unwrap_or(0)).collect();
     for row in &rows {
         for (cell, width) in row.iter().zip(&widths) {
             out += &format!("{cell:width$}  ");
         }
-        out += &row[4];
+        out += &row[5];
         out += "\n";
     }
     out
 }
 
-fn cells(row: &Row) -> [String; 5] {
+fn cells(row: &Row) -> [String; 6] {
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".into());
     [
         row.path.display().to_string(),
@@ -145,6 +162,7 @@ fn cells(row: &Row) -> [String; 5] {
             Some(error) => error.clone(),
             None => row.publishing.describe().into(),
         },
+        row.acquiring.describe().into(),
     ]
 }
 
@@ -163,18 +181,19 @@ mod tests {
 
     #[test]
     fn columns_line_up() {
-        let row = |path: &str, publishing| Row {
+        let row = |path: &str, publishing, acquiring| Row {
             path: path.into(),
             driver: Some("vim2m".into()),
             card: Some("a card".into()),
             queues: None,
             module: None,
             publishing,
+            acquiring,
             error: None,
         };
         let nodes = vec![
-            row("/dev/video0", Publishing::On),
-            row("/dev/video10", Publishing::Unknown),
+            row("/dev/video0", Support::On, Support::Off),
+            row("/dev/video10", Support::Unknown, Support::Unknown),
         ];
         let text = render(&listing(nodes));
         let lines: Vec<&str> = text.lines().collect();
@@ -182,6 +201,8 @@ mod tests {
         assert_eq!(lines[2].find("vim2m"), at);
         assert_eq!(lines[3].find("vim2m"), at);
         assert!(lines[3].ends_with("unknown: probe it"), "{text}");
+        let at = lines[1].find("acquire fences");
+        assert_eq!(lines[2].find("off: the"), at);
     }
 
     #[test]

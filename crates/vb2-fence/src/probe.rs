@@ -24,7 +24,7 @@ use crate::observe;
 use uapi::device::{Node, Queue};
 use uapi::heap::{self, Heap};
 use uapi::interrupt::Interrupt;
-use uapi::publishing::{Publishing, Sysfs};
+use uapi::publishing::{Support, Sysfs};
 use uapi::stream::Stream;
 
 /// How often a round is run again when the job was over before it could be looked at.
@@ -137,11 +137,11 @@ pub fn run(args: &ProbeArgs) -> Result<bool> {
     };
     let feeder = choose_feeder(args, &setup)?;
     let interrupt = Interrupt::catch()?;
-    let (_, publishing) = publishing(&Sysfs::default(), &setup.node);
+    let publishing = publishing(&Sysfs::default(), &setup.node);
     let run = Run {
         setup: &setup,
         feeder: feeder.as_ref(),
-        claimed: publishing == Publishing::On,
+        claimed: publishing == Support::On,
         interrupt: &interrupt,
     };
     let mut cases = Vec::new();
@@ -296,6 +296,7 @@ mod tests {
                 driver: "vim2m".into(),
                 card: "vim2m".into(),
                 queues: uapi::queues::Queues::decode(v4l2r::ioctl::Capabilities::empty()),
+                fences: None,
             },
             heap: Err("none".into()),
             job_ms: 10,

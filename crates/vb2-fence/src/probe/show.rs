@@ -13,7 +13,7 @@ use crate::observation::Case;
 use crate::observe::probe::PATIENCE_MS;
 use crate::words::{dequeued, status};
 use uapi::clock::ms_between;
-use uapi::publishing::Publishing;
+use uapi::publishing::Support;
 use uapi::sync_file::FenceStatus;
 
 /// What the command shows; its JSON has the same fields.
@@ -28,8 +28,8 @@ pub struct Probe {
     pub driver: String,
     /// Its card.
     pub card: String,
-    /// What sysfs says.
-    pub publishing: Publishing,
+    /// What queue and sysfs say.
+    pub publishing: Support,
     /// What a job is.
     pub jobs: String,
     /// What it is found to do.
@@ -67,7 +67,7 @@ pub struct RoundResult {
 pub fn render(probe: &Probe) -> String {
     let device = probe.device.display();
     let mut out = format!(
-        "{device} ({}, {}), Linux {}: {}\nrelease fences, as sysfs has it: {}\n",
+        "{device} ({}, {}), Linux {}: {}\nrelease fences: {}\n",
         probe.driver,
         probe.card,
         probe.head.kernel,
