@@ -5,7 +5,7 @@ import re
 
 from conftest import ROOT
 
-DOCUMENT = ROOT / "Documentation/driver-api/media/v4l2-release-fences.rst"
+DOCUMENTS = ROOT / "Documentation/driver-api/media"
 KUNIT = ROOT / "drivers/media/common/videobuf2/tests"
 SELFTESTS = ROOT / "tools/testing/selftests/media_tests"
 PREFIX = "vb2-release-fence-"
@@ -50,11 +50,19 @@ def suite_of(test):
     return test.split(":")[0] if ":" in test else PREFIX + test.split(".")[0]
 
 
+def numbers(document, title, end):
+    """Returns the numbers of the rules that a document has between a title and what follows them."""
+    rules = section(DOCUMENTS / document, f"{title}\n~", end)
+    return set(range(1, len(re.findall(r"^#\. ", rules, re.M)) + 1))
+
+
 def test_every_rule_has_a_line():
-    rules = section(DOCUMENT, "What a consumer can rely on\n~", "\nReaders and writers")
-    numbers = set(range(1, len(re.findall(r"^#\. ", rules, re.M)) + 1))
-    assert len(numbers) > 1
-    assert {int(promise.split(":")[0]) for promise, _, _ in rows() if promise[0].isdigit()} == numbers
+    release = numbers("v4l2-release-fences.rst", "What a consumer can rely on", "\nReaders and")
+    acquire = numbers("v4l2-acquire-fences.rst", "What a program can rely on", "\nThe timeout")
+    assert len(release) > 1 and len(acquire) > 1
+    named = {promise.split(":")[0] for promise, _, _ in rows()}
+    there = {str(number) for number in release} | {f"acquire {number}" for number in acquire}
+    assert {name for name in named if name[-1].isdigit()} == there
 
 
 def test_tests_exist():
