@@ -22,8 +22,8 @@
 //! - STREAMON and the work item: the work item hands nothing over before `start_streaming` has
 //!   returned ([`HandOver::start`]), since drivers expect no `buf_queue` meanwhile.
 //! - STREAMOFF and the work item: STREAMOFF empties the list before it calls `stop_streaming`
-//!   ([`HandOver::stop`]). A work item that comes later finds nothing to do. A buffer that was still
-//!   waiting is returned to the program like one that was queued before STREAMON.
+//!   ([`HandOver::stop`]). A work item that comes later finds nothing to do. A buffer that was
+//!   still waiting is returned to the program like one that was queued before STREAMON.
 //! - DQBUF and the work item: a job may have ended before `buf_queue` returns. DQBUF waits for
 //!   that ([`HandOver::wait`]), as it does for QBUF by the lock of the queue: what is dequeued can
 //!   be prepared again, or freed.
@@ -106,7 +106,7 @@ impl HandOver {
         }
     }
 
-    /// The driver has started: what has nothing left to wait for is handed over from now on. Sleeps.
+    /// The driver has started: from now on what waits for nothing is handed over. Sleeps.
     pub(super) fn start(&self) {
         self.change(|waiting| {
             waiting.started = true;
