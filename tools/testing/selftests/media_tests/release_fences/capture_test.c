@@ -207,8 +207,9 @@ static bool is_blank(const struct m2m_buffer *buffer)
 
 static int queue(struct video *video, unsigned int index)
 {
+	const struct m2m_queue *queue = &video->m2m.queues[video->side];
 	const struct m2m_qbuf how = {
-		.bytes = video->side == M2M_OUTPUT ? buffer_of(video, index)->size : 0,
+		.bytes = video->side == M2M_OUTPUT ? queue->pix.plane_fmt[0].sizeimage : 0,
 	};
 
 	return m2m_qbuf(&video->m2m, video->side, index, &how);
