@@ -70,11 +70,6 @@ static inline int vb2_buffer_prepare_release_fence(struct vb2_buffer *vb)
 	return vb->release_fence ? vb2_release_fence_prepare(READ_ONCE(vb->release_fence)) : 0;
 }
 
-static inline bool vb2_buffer_has_release_fence(const struct vb2_buffer *vb)
-{
-	return vb->release_fence;
-}
-
 /*
  * Begins the signalling section of vb2_buffer_done(): consumers wait for what comes before the
  * signal too, the cache maintenance above all. The buffer is active.
@@ -107,7 +102,6 @@ static inline void vb2_queue_init_release_fences(struct vb2_queue *q) { }
 static inline int vb2_buffer_init_release_fence(struct vb2_buffer *vb) { return 0; }
 static inline void vb2_buffer_free_release_fence(struct vb2_buffer *vb) { }
 static inline int vb2_buffer_prepare_release_fence(struct vb2_buffer *vb) { return 0; }
-static inline bool vb2_buffer_has_release_fence(const struct vb2_buffer *vb) { return false; }
 static inline void vb2_buffer_begin_release(struct vb2_buffer *vb, enum vb2_buffer_state state,
 					    struct vb2_release *release) { }
 static inline void vb2_queue_end_release(struct vb2_queue *q, const struct vb2_release *release) { }
