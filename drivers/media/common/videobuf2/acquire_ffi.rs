@@ -144,7 +144,7 @@ unsafe extern "C" fn vb2_hand_over_queue(this: *const HandOver, fences: *const A
     this.queue(unsafe { ArcBorrow::from_raw(fences) });
 }
 
-/// The driver has started. Sleeps.
+/// The queue is streaming. Sleeps.
 ///
 /// # Safety
 ///

@@ -20,7 +20,8 @@
 //!   it waits. If it does, the callback or the timer that ends the wait queues the work item later,
 //!   and that sees the list.
 //! - STREAMON and the work item: the work item hands nothing over before `start_streaming` has
-//!   returned ([`HandOver::start`]), since drivers expect no `buf_queue` meanwhile.
+//!   returned and the queue is streaming ([`HandOver::start`]): drivers expect no `buf_queue`
+//!   while they start, and may ask `vb2_is_streaming()` in one that comes afterwards.
 //! - STREAMOFF and the work item: STREAMOFF empties the list before it calls `stop_streaming`
 //!   ([`HandOver::stop`]). A work item that comes later finds nothing to do. A buffer that was
 //!   still waiting is returned to the program like one that was queued before STREAMON.
@@ -46,7 +47,7 @@ use kernel::{
 struct Waiting {
     /// In the order of QBUF.
     buffers: List<AcquireFences>,
-    /// The driver has started: the work item may hand buffers over.
+    /// The queue is streaming: the work item may hand buffers over.
     started: bool,
 }
 
@@ -106,7 +107,7 @@ impl HandOver {
         }
     }
 
-    /// The driver has started: from now on what waits for nothing is handed over. Sleeps.
+    /// The queue is streaming: from now on what waits for nothing is handed over. Sleeps.
     pub(super) fn start(&self) {
         self.change(|waiting| {
             waiting.started = true;
@@ -118,7 +119,7 @@ impl HandOver {
     pub(super) fn stop(&self) {
         let mut waiting = self.waiting.lock();
         waiting.started = false;
-        let kept = mem::replace(&mut waiting.buffers, List::new());
+        let kept = mem::take(&mut waiting.buffers);
         drop(waiting);
         drop(kept);
     }

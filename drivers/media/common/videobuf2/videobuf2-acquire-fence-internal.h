@@ -101,7 +101,7 @@ static inline bool vb2_buffer_hand_over_in_turn(struct vb2_buffer *vb)
 	return true;
 }
 
-/* start_streaming has succeeded. */
+/* start_streaming has succeeded, and vb2_is_streaming() says so. */
 static inline void vb2_queue_start_hand_over(struct vb2_queue *q)
 {
 	if (q->hand_over)

@@ -30,6 +30,8 @@ struct driver {
 	bool slow;
 	/* It returns the buffer before that. */
 	bool returns;
+	/* The queue was streaming when the last buffer was given. */
+	bool streaming;
 	/* What is signalled by start_streaming or stop_streaming, and what was given by then. */
 	struct dma_fence *fence;
 	int given;
@@ -41,6 +43,7 @@ static void take_buffer(struct vb2_buffer *vb)
 	struct driver *driver = mq->priv;
 
 	driver->most = max(driver->most, atomic_inc_return(&driver->inside));
+	driver->streaming = vb2_is_streaming(vb->vb2_queue);
 	driver->order[(atomic_read(&mq->given) - 1) % ARRAY_SIZE(driver->order)] = vb->index;
 	if (driver->returns)
 		vb2_buffer_done(vb, VB2_BUF_STATE_DONE);
@@ -269,7 +272,7 @@ static void signal_and_look(struct mock_queue *mq)
 	driver->given = given_after_a_while(mq);
 }
 
-/* No driver expects buffers while it starts. */
+/* No driver expects buffers while it starts. Afterwards vb2_is_streaming() says so. */
 static void not_while_starting(struct kunit *test)
 {
 	struct mock_queue *mq = open_driver(test, 1);
@@ -280,6 +283,7 @@ static void not_while_starting(struct kunit *test)
 	mock_run(mq);
 	KUNIT_EXPECT_EQ(test, 0, driver->given);
 	KUNIT_EXPECT_EQ(test, 1, given(mq, 1));
+	KUNIT_EXPECT_TRUE(test, driver->streaming);
 }
 
 /* Nor while it stops, and afterwards. */
