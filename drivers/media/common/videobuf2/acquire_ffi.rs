@@ -52,9 +52,7 @@ unsafe extern "C" fn vb2_acquire_fences_free(this: *const AcquireFences) {
 /// [`vb2_acquire_fences_start_timeout`] and [`vb2_acquire_fences_let_go`] no two may run at the
 /// same time for the same buffer.
 #[no_mangle]
-unsafe extern "C" fn vb2_acquire_fences_acquire(this: *const AcquireFences) -> c_int {
-    // SAFETY: Alive by the safety requirements.
-    let this = unsafe { &*this };
+unsafe extern "C" fn vb2_acquire_fences_acquire(this: &AcquireFences) -> c_int {
     // SAFETY: By the safety requirements.
     unsafe { this.acquire() }.map_or_else(|error| error.to_errno(), |()| 0)
 }
@@ -65,9 +63,7 @@ unsafe extern "C" fn vb2_acquire_fences_acquire(this: *const AcquireFences) -> c
 ///
 /// As for [`vb2_acquire_fences_acquire`], which has returned 0.
 #[no_mangle]
-unsafe extern "C" fn vb2_acquire_fences_start_timeout(this: *const AcquireFences) {
-    // SAFETY: Alive by the safety requirements.
-    let this = unsafe { &*this };
+unsafe extern "C" fn vb2_acquire_fences_start_timeout(this: &AcquireFences) {
     // SAFETY: By the safety requirements.
     unsafe { this.start_timeout() };
 }
@@ -78,9 +74,7 @@ unsafe extern "C" fn vb2_acquire_fences_start_timeout(this: *const AcquireFences
 ///
 /// As for [`vb2_acquire_fences_acquire`].
 #[no_mangle]
-unsafe extern "C" fn vb2_acquire_fences_let_go(this: *const AcquireFences) {
-    // SAFETY: Alive by the safety requirements.
-    let this = unsafe { &*this };
+unsafe extern "C" fn vb2_acquire_fences_let_go(this: &AcquireFences) {
     // SAFETY: By the safety requirements.
     unsafe { this.let_go() };
 }
@@ -92,11 +86,9 @@ unsafe extern "C" fn vb2_acquire_fences_let_go(this: *const AcquireFences) {
 /// `this` must come from [`vb2_acquire_fences_new`].
 #[no_mangle]
 unsafe extern "C" fn vb2_acquire_fences_buffer_done(
-    this: *const AcquireFences,
+    this: &AcquireFences,
     state: bindings::vb2_buffer_state,
 ) {
-    // SAFETY: Alive by the safety requirements.
-    let this = unsafe { &*this };
     this.buffer_done(state);
 }
 
@@ -106,9 +98,7 @@ unsafe extern "C" fn vb2_acquire_fences_buffer_done(
 ///
 /// `this` must come from [`vb2_acquire_fences_new`].
 #[no_mangle]
-unsafe extern "C" fn vb2_acquire_fences_are_over(this: *const AcquireFences) -> bool {
-    // SAFETY: Alive by the safety requirements.
-    let this = unsafe { &*this };
+unsafe extern "C" fn vb2_acquire_fences_are_over(this: &AcquireFences) -> bool {
     this.are_over()
 }
 
@@ -137,9 +127,7 @@ unsafe extern "C" fn vb2_hand_over_free(this: *const HandOver) {
 /// buffer of that queue. The buffer may not be freed before [`vb2_hand_over_stop`], unless it was
 /// dequeued, and [`vb2_hand_over_wait`] called before that.
 #[no_mangle]
-unsafe extern "C" fn vb2_hand_over_queue(this: *const HandOver, fences: *const AcquireFences) {
-    // SAFETY: Alive by the safety requirements.
-    let this = unsafe { &*this };
+unsafe extern "C" fn vb2_hand_over_queue(this: &HandOver, fences: *const AcquireFences) {
     // SAFETY: Made by `Arc::into_raw()`, and alive; there is never a `UniqueArc`.
     this.queue(unsafe { ArcBorrow::from_raw(fences) });
 }
@@ -150,9 +138,7 @@ unsafe extern "C" fn vb2_hand_over_queue(this: *const HandOver, fences: *const A
 ///
 /// `this` must come from [`vb2_hand_over_new`].
 #[no_mangle]
-unsafe extern "C" fn vb2_hand_over_start(this: *const HandOver) {
-    // SAFETY: Alive by the safety requirements.
-    let this = unsafe { &*this };
+unsafe extern "C" fn vb2_hand_over_start(this: &HandOver) {
     this.start();
 }
 
@@ -162,9 +148,7 @@ unsafe extern "C" fn vb2_hand_over_start(this: *const HandOver) {
 ///
 /// `this` must come from [`vb2_hand_over_new`].
 #[no_mangle]
-unsafe extern "C" fn vb2_hand_over_stop(this: *const HandOver) {
-    // SAFETY: Alive by the safety requirements.
-    let this = unsafe { &*this };
+unsafe extern "C" fn vb2_hand_over_stop(this: &HandOver) {
     this.stop();
 }
 
@@ -174,9 +158,7 @@ unsafe extern "C" fn vb2_hand_over_stop(this: *const HandOver) {
 ///
 /// `this` must come from [`vb2_hand_over_new`].
 #[no_mangle]
-unsafe extern "C" fn vb2_hand_over_wait(this: *const HandOver) {
-    // SAFETY: Alive by the safety requirements.
-    let this = unsafe { &*this };
+unsafe extern "C" fn vb2_hand_over_wait(this: &HandOver) {
     this.wait();
 }
 

@@ -57,9 +57,7 @@ unsafe extern "C" fn vb2_release_fence_free(this: *mut ReleaseFence) {
 ///
 /// `this` must come from [`vb2_release_fence_new`].
 #[no_mangle]
-unsafe extern "C" fn vb2_release_fence_prepare(this: *const ReleaseFence) -> c_int {
-    // SAFETY: Alive by the safety requirements.
-    let this = unsafe { &*this };
+unsafe extern "C" fn vb2_release_fence_prepare(this: &ReleaseFence) -> c_int {
     errno(this.prepare())
 }
 
@@ -89,12 +87,10 @@ unsafe extern "C" fn vb2_release_fence_arm(
 /// `this` must come from [`vb2_release_fence_new`].
 #[no_mangle]
 unsafe extern "C" fn vb2_release_fence_job_ends(
-    this: *const ReleaseFence,
+    this: &ReleaseFence,
     state: bindings::vb2_buffer_state,
     cancelled: bool,
 ) -> *mut bindings::dma_fence {
-    // SAFETY: Alive by the safety requirements.
-    let this = unsafe { &*this };
     this.job_ends(state, cancelled)
         .map_or(ptr::null_mut(), |fence| {
             ARef::into_raw(fence).as_ptr().cast()
@@ -125,9 +121,7 @@ unsafe extern "C" fn vb2_release_fence_end(
 ///
 /// `this` must come from [`vb2_release_fence_new`].
 #[no_mangle]
-unsafe extern "C" fn vb2_release_fence_is_pending(this: *const ReleaseFence) -> bool {
-    // SAFETY: Alive by the safety requirements.
-    let this = unsafe { &*this };
+unsafe extern "C" fn vb2_release_fence_is_pending(this: &ReleaseFence) -> bool {
     this.slot.pending().is_some()
 }
 
@@ -137,8 +131,6 @@ unsafe extern "C" fn vb2_release_fence_is_pending(this: *const ReleaseFence) -> 
 ///
 /// `this` must come from [`vb2_release_fence_new`].
 #[no_mangle]
-unsafe extern "C" fn vb2_release_fence_end_pending(this: *const ReleaseFence) {
-    // SAFETY: Alive by the safety requirements.
-    let this = unsafe { &*this };
+unsafe extern "C" fn vb2_release_fence_end_pending(this: &ReleaseFence) {
     this.end_pending();
 }
