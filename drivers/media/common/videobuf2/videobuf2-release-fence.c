@@ -75,13 +75,10 @@ static struct vb2_release_fence *fence_of(const struct vb2_buffer *vb)
 	return vb ? vb->release_fence : NULL;
 }
 
-/*
- * Whether the buffer is the driver's, since the planes of any other one may have no dma-buf, and
- * waits for no fence, since that of its job would end when these do.
- */
-static bool is_ready(const struct vb2_buffer *vb)
+/* Whether the buffer is the driver's. The planes of any other one may have no dma-buf. */
+static bool is_active(const struct vb2_buffer *vb)
 {
-	return !vb || (READ_ONCE(vb->state) == VB2_BUF_STATE_ACTIVE && vb2_buffer_acquired(vb));
+	return !vb || READ_ONCE(vb->state) == VB2_BUF_STATE_ACTIVE;
 }
 
 int vb2_job_attach_release_fences(struct vb2_buffer *dst, struct vb2_buffer *src, bool *cookie)
@@ -94,7 +91,11 @@ int vb2_job_attach_release_fences(struct vb2_buffer *dst, struct vb2_buffer *src
 	if (!dst_fence && !src_fence)
 		return 0;
 
-	if (WARN_ON_ONCE(!is_ready(dst) || !is_ready(src)))
+	if (WARN_ON_ONCE(!is_active(dst) || !is_active(src)))
+		return -EINVAL;
+	/* The fence of a buffer that still waits for others would end when these do. */
+	if (WARN_ON_ONCE((dst && !vb2_buffer_acquired(dst)) ||
+			 (src && !vb2_buffer_acquired(src))))
 		return -EINVAL;
 
 	might_sleep();
@@ -103,11 +104,11 @@ int vb2_job_attach_release_fences(struct vb2_buffer *dst, struct vb2_buffer *src
 		return ret;
 
 	/* A job that has ended meanwhile was started before the attach. */
-	if (WARN_ON_ONCE(!is_ready(dst))) {
+	if (WARN_ON_ONCE(!is_active(dst))) {
 		vb2_buffer_end_release_fence(dst);
 		ret = -ECANCELED;
 	}
-	if (WARN_ON_ONCE(!is_ready(src))) {
+	if (WARN_ON_ONCE(!is_active(src))) {
 		vb2_buffer_end_release_fence(src);
 		ret = -ECANCELED;
 	}
