@@ -390,11 +390,11 @@ TEST_F(capture, picture)
 {
 	struct m2m_buffer *buffer = buffer_of(&self->video, 0);
 	const long long end = now_ms() + SOON_MS;
-	int fenced = 0, unfenced = 0, ret = 0;
+	int fenced = 0, unfenced = 0, pictures = 0, ret = 0;
 
 	ASSERT_EQ(0, set_string(self->video.m2m.fd));
 	ASSERT_EQ(0, m2m_stream(&self->video.m2m, M2M_CAPTURE, true));
-	while (!fenced && unfenced < PICTURES && now_ms() < end) {
+	while (!fenced && (variant->on || pictures < PICTURES) && now_ms() < end) {
 		bool begun;
 
 		if (ret != -EAGAIN) {
@@ -408,12 +408,16 @@ TEST_F(capture, picture)
 		self->sync_file = dmabuf_fence(buffer->dmabuf, DMA_BUF_SYNC_READ);
 		fenced = fence_status(self->sync_file) == PENDING;
 		ret = dequeue(&self->video, 0);
+		pictures += !ret;
 		unfenced += begun && !fenced && ret == -EAGAIN;
 	}
 	EXPECT_EQ(variant->on, fenced);
-	EXPECT_EQ(variant->on ? 0 : PICTURES, unfenced);
-	if (!variant->on)
+	if (!variant->on) {
+		/* How often one is looked at while it is drawn depends on the machine. */
+		EXPECT_EQ(PICTURES, pictures);
 		return;
+	}
+	EXPECT_EQ(0, unfenced);
 	EXPECT_EQ(1, fence_wait(self->sync_file, SOON_MS));
 	if (ret == -EAGAIN)
 		EXPECT_EQ(0, dequeue(&self->video, 0));
