@@ -32,10 +32,10 @@ fn look(when: &str, buffer: &Reservation) {
 impl kernel::Module for ReleaseFenceSample {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let buffer = KBox::pin_init(Reservation::new(), GFP_KERNEL)?;
-        let timeline = FenceContext::new();
+        let timeline = FenceContext::new(c_str!("sample"), c_str!("capture"));
 
         // Where failing is fine.
-        let alloc = DriverFenceAllocation::new(c_str!("sample"), c_str!("capture"), GFP_KERNEL)?;
+        let alloc = DriverFenceAllocation::new(&timeline, GFP_KERNEL)?;
         look("before the job", &buffer);
 
         // The job is certain to run: lock, reserve, publish.
