@@ -103,23 +103,52 @@ impl Countdown {
         }
     }
 
+    /// Tells those who trace that the buffer does not wait for a fence any longer. Any context.
+    fn report_ended(&self, fence: FenceNumber, outcome: bindings::vb2_acquire_outcome) {
+        let FenceNumber { context, seqno } = fence;
+        // SAFETY: The buffer is alive by the invariants.
+        unsafe { bindings::vb2_acquire_fence_report_ended(self.vb, context, seqno, outcome) };
+    }
+
     /// Waits for `fence`, unless it is signalled. Sleeps; fails with `ENOMEM`.
     fn wait_for(&self, fence: ARef<Fence>) -> Result<Entry> {
         let room = KBox::new_uninit(GFP_KERNEL)?;
+        let number = FenceNumber::of(&fence);
         let wait = Wait {
             // INVARIANT: The owner of `self` owns what it registers.
             countdown: NonNull::from(self),
+            number,
             given_up: AtomicBool::new(false),
         };
+        // Before the callback can report its end.
+        // SAFETY: The buffer is alive by the invariants, and there is a reference to the fence.
+        unsafe { bindings::vb2_acquire_fence_report_waiting(self.vb, fence.as_raw()) };
         // Before the callback can count it down.
         self.pending.fetch_add(1, Ordering::Relaxed);
         match room.write_pin_init(FenceCbRegistration::new(fence, wait)) {
             Ok(registration) => Ok(Entry::Waits(registration)),
             // Well or with an error: implicit fences order, they do not judge.
             Err(AlreadySignalled(_)) => {
+                self.report_ended(number, bindings::vb2_acquire_outcome_VB2_ACQUIRE_SIGNALLED);
                 self.less(1);
                 Ok(Entry::Over)
             }
+        }
+    }
+}
+
+/// What a fence is called in trace events.
+#[derive(Clone, Copy)]
+struct FenceNumber {
+    context: u64,
+    seqno: u64,
+}
+
+impl FenceNumber {
+    fn of(fence: &Fence) -> Self {
+        Self {
+            context: fence.context(),
+            seqno: fence.seqno(),
         }
     }
 }
@@ -132,6 +161,8 @@ impl Countdown {
 /// drops it before.
 struct Wait {
     countdown: NonNull<Countdown>,
+    /// Of the fence, which a callback must not ask.
+    number: FenceNumber,
     /// Set by the timer, if it has removed the callback.
     given_up: AtomicBool,
 }
@@ -142,11 +173,23 @@ unsafe impl Send for Wait {}
 // SAFETY: As above.
 unsafe impl Sync for Wait {}
 
+impl Wait {
+    fn countdown(&self) -> &Countdown {
+        // SAFETY: Alive by the invariants: the owner of both drops the registration first, which
+        // waits for the callback.
+        unsafe { self.countdown.as_ref() }
+    }
+
+    fn report_ended(&self, outcome: bindings::vb2_acquire_outcome) {
+        self.countdown().report_ended(self.number, outcome);
+    }
+}
+
 impl FenceCb for Wait {
     /// Implicit fences order, they do not judge: whatever the result is, the job can go on.
     fn called(&self, _result: Result) {
-        // SAFETY: Alive by the invariants: the drop of the registration waits for this callback.
-        unsafe { self.countdown.as_ref() }.end(1);
+        self.report_ended(bindings::vb2_acquire_outcome_VB2_ACQUIRE_SIGNALLED);
+        self.countdown().end(1);
     }
 }
 
@@ -165,6 +208,10 @@ impl Entry {
             *self = if registration.data().given_up.load(Ordering::Relaxed) {
                 Entry::GivenUp(registration.fence().into())
             } else {
+                if registration.remove() {
+                    let outcome = bindings::vb2_acquire_outcome_VB2_ACQUIRE_LET_GO;
+                    registration.data().report_ended(outcome);
+                }
                 Entry::Over
             };
         }
@@ -177,6 +224,10 @@ impl Entry {
         };
         let late = registration.remove();
         registration.data().given_up.store(late, Ordering::Relaxed);
+        if late {
+            let outcome = bindings::vb2_acquire_outcome_VB2_ACQUIRE_GIVEN_UP;
+            registration.data().report_ended(outcome);
+        }
         late
     }
 
@@ -288,25 +339,25 @@ impl AcquireFences {
         self.countdown.begin();
         // SAFETY: The timer is stopped, and nothing else runs, by the safety requirements.
         let entries = unsafe { &mut *self.entries.get() };
-        match self.gather(entries) {
-            Ok(found) => *entries = found,
-            Err(error) => {
-                self.countdown.reset();
-                return Err(error);
-            }
+        let mut found = KVVec::new();
+        if let Err(error) = self.gather(entries, &mut found) {
+            found.iter_mut().for_each(Entry::let_go);
+            self.countdown.reset();
+            return Err(error);
         }
+        *entries = found;
         // What is signalled from here on notifies.
         self.countdown.less(1);
         Ok(())
     }
 
-    /// Registers with all fences but those that were given up, which are in `before`.
-    fn gather(&self, before: &[Entry]) -> Result<KVVec<Entry>> {
+    /// Registers with all fences but those that were given up, which are in `before`. Those that it
+    /// has found are in `entries`, after an error too.
+    fn gather(&self, before: &[Entry], entries: &mut KVVec<Entry>) -> Result {
         let mut given_up = Search {
             entries: before,
             next: 0,
         };
-        let mut entries = KVVec::new();
         let mut objs = [ptr::null_mut(); MAX_OBJECTS];
         // SAFETY: The buffer is prepared, and there is room for the objects of all its planes.
         let count =
@@ -329,7 +380,7 @@ impl AcquireFences {
                 entries.push(entry, GFP_KERNEL)?;
             }
         }
-        Ok(entries)
+        Ok(())
     }
 
     /// Starts the timeout: the buffer is queued.

@@ -13,6 +13,18 @@ struct vb2_acquire_fences;
 struct vb2_hand_over;
 struct workqueue_struct;
 
+/**
+ * enum vb2_acquire_outcome - why a buffer does not wait for a fence any longer
+ * @VB2_ACQUIRE_SIGNALLED: the fence was signalled
+ * @VB2_ACQUIRE_GIVEN_UP: it was not, before the timeout
+ * @VB2_ACQUIRE_LET_GO: the buffer is not queued any more
+ */
+enum vb2_acquire_outcome {
+	VB2_ACQUIRE_SIGNALLED,
+	VB2_ACQUIRE_GIVEN_UP,
+	VB2_ACQUIRE_LET_GO,
+};
+
 #ifdef CONFIG_VIDEOBUF2_RELEASE_FENCES
 
 /* acquire_ffi.rs */
@@ -39,6 +51,9 @@ extern unsigned int vb2_acquire_fence_timeout_ms;
 /* videobuf2-acquire-fence.c, for acquire_fence.rs */
 unsigned long vb2_acquire_fence_expires(void);
 void vb2_acquire_fence_notify(struct vb2_buffer *vb);
+void vb2_acquire_fence_report_waiting(struct vb2_buffer *vb, struct dma_fence *fence);
+void vb2_acquire_fence_report_ended(struct vb2_buffer *vb, u64 context, u64 seqno,
+				    enum vb2_acquire_outcome outcome);
 void vb2_acquire_fence_report_given_up(struct vb2_buffer *vb, struct dma_fence *fence,
 				       unsigned int count);
 struct workqueue_struct *vb2_hand_over_workqueue(void);

@@ -16,6 +16,9 @@
 #include "videobuf2-acquire-fence-internal.h"
 #include "videobuf2-release-fence-internal.h"
 
+#define CREATE_TRACE_POINTS
+#include <trace/events/vb2_acquire_fence.h>
+
 VISIBLE_IF_KUNIT unsigned int vb2_acquire_fence_timeout_ms = 3000;
 EXPORT_SYMBOL_IF_KUNIT(vb2_acquire_fence_timeout_ms);
 
@@ -151,22 +154,54 @@ static bool read_names(struct dma_fence *fence, struct fence_names *names)
 	return pending;
 }
 
-/* @count fences did not end in time, of which @fence is one. */
-void vb2_acquire_fence_report_given_up(struct vb2_buffer *vb, struct dma_fence *fence,
-				       unsigned int count)
+/* An array or a chain has no names of its own: take those of a member that is pending. */
+static struct fence_names find_names(struct dma_fence *fence)
 {
 	struct fence_names names = { "unknown", "unknown" };
-	struct vb2_queue *q = vb->vb2_queue;
 	struct dma_fence_unwrap cursor;
 	struct dma_fence *member;
 
-	/* An array or a chain has no names of its own: take those of a member that is pending. */
 	dma_fence_unwrap_for_each(member, &cursor, fence) {
 		if (read_names(member, &names)) {
 			dma_fence_put(cursor.chain);
 			break;
 		}
 	}
+	return names;
+}
+
+/* The buffer is being queued, and is about to wait for @fence. */
+void vb2_acquire_fence_report_waiting(struct vb2_buffer *vb, struct dma_fence *fence)
+{
+	struct fence_names names;
+
+	if (!trace_vb2_acquire_fence_waiting_enabled())
+		return;
+
+	names = find_names(fence);
+	trace_vb2_acquire_fence_waiting(vb->vb2_queue, vb->index, fence, names.driver,
+					names.timeline);
+}
+
+/* The buffer does not wait for this fence any longer. Any context; its lock may be held. */
+void vb2_acquire_fence_report_ended(struct vb2_buffer *vb, u64 context, u64 seqno,
+				    enum vb2_acquire_outcome outcome)
+{
+	static const char * const names[] = {
+		[VB2_ACQUIRE_SIGNALLED] = "signalled",
+		[VB2_ACQUIRE_GIVEN_UP] = "given-up",
+		[VB2_ACQUIRE_LET_GO] = "let-go",
+	};
+
+	trace_vb2_acquire_fence_ended(vb->vb2_queue, vb->index, context, seqno, names[outcome]);
+}
+
+/* @count fences did not end in time, of which @fence is one. */
+void vb2_acquire_fence_report_given_up(struct vb2_buffer *vb, struct dma_fence *fence,
+				       unsigned int count)
+{
+	struct fence_names names = find_names(fence);
+	struct vb2_queue *q = vb->vb2_queue;
 
 	pr_warn_ratelimited("videobuf2: %s: queue %s: buffer %u does not wait any longer for %u fences that are not signalled, one of driver %s, timeline %s\n",
 			    q->dev ? dev_name(q->dev) : "no device", q->name, vb->index, count,
