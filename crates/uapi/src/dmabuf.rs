@@ -7,9 +7,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use anyhow::{Context, Result};
 use rustix::io::Errno;
 use rustix::ioctl::{opcode, Opcode, Setter, Updater};
+use serde::Serialize;
 
 /// How a consumer accesses a buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Access {
     /// `DMA_BUF_SYNC_READ`: to read, which has to wait for writers, as poll(POLLIN) does.
     Read = 1,

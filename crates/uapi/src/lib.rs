@@ -5,7 +5,8 @@
 //! - V4L2: [`device`] and [`queues`] (nodes), [`stream`] (an open node), [`stateless`] (requests and
 //!   controls of decoders), [`feature`] (a driver's switch), [`publishing`] (what sysfs says),
 //!   [`queue_fences`] (what a queue says);
-//! - shared memory and fences: [`dmabuf`], [`mapping`], [`heap`], [`sync_file`], [`sw_sync`];
+//! - shared memory and fences: [`dmabuf`], [`mapping`], [`heap`], [`sync_file`], and fences that a
+//!   program signals itself, [`held_fence`], of [`sw_sync`] or [`vgem`];
 //! - KMS: [`card`], [`kms`], [`framebuffer`], [`crc`] (what was scanned out), [`picture`];
 //! - [`trace`] and [`tracefs`], [`rkemu`] (emulated hardware), [`poll`], [`clock`], [`interrupt`];
 //! - [`hint`]: what a user can do about an error.
@@ -18,6 +19,7 @@ pub mod dmabuf;
 pub mod feature;
 pub mod framebuffer;
 pub mod heap;
+pub mod held_fence;
 pub mod hint;
 pub mod interrupt;
 pub mod kms;
@@ -34,3 +36,4 @@ pub mod sw_sync;
 pub mod sync_file;
 pub mod trace;
 pub mod tracefs;
+pub mod vgem;

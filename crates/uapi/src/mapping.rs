@@ -47,25 +47,45 @@ impl Mapping {
 
     /// Writes `bytes` at the start, and gets the memory ready for devices.
     pub fn write(&self, bytes: &[u8]) -> Result<()> {
-        ensure!(bytes.len() <= self.len, "more bytes than the buffer has");
+        self.write_at(0, bytes)
+    }
+
+    /// The same from byte `offset` on.
+    pub fn write_at(&self, offset: usize, bytes: &[u8]) -> Result<()> {
+        let to = self.at(offset, bytes.len())?;
         begin(self.as_fd(), Access::Write)?;
-        let to = self.start.as_ptr().cast::<u8>();
-        // SAFETY: `to` is the start of `len` mapped bytes, which no reference points to, and
-        // `bytes` are not more.
+        // SAFETY: `to` is the start of as many mapped bytes, which no reference points to.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
         end(self.as_fd(), Access::Write)
     }
 
     /// Reads the first `len` bytes.
     pub fn read(&self, len: usize) -> Result<Vec<u8>> {
-        ensure!(len <= self.len, "more bytes than the buffer has");
-        let mut bytes = vec![0; len];
+        self.at(0, len)?;
         begin(self.as_fd(), Access::Read)?;
-        let from = self.start.as_ptr().cast::<u8>();
-        // SAFETY: `from` is the start of at least `len` mapped bytes, `bytes` has as many.
-        unsafe { std::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), len) };
+        let bytes = self.peek(0, len)?;
         end(self.as_fd(), Access::Read)?;
         Ok(bytes)
+    }
+
+    /// Reads `len` bytes from byte `offset` on as they are now, without waiting for a device that
+    /// writes them.
+    pub fn peek(&self, offset: usize, len: usize) -> Result<Vec<u8>> {
+        let from = self.at(offset, len)?;
+        let mut bytes = vec![0; len];
+        // SAFETY: `from` is the start of `len` mapped bytes, `bytes` has as many.
+        unsafe { std::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), len) };
+        Ok(bytes)
+    }
+
+    /// Where `len` mapped bytes begin, `offset` behind the start.
+    fn at(&self, offset: usize, len: usize) -> Result<*mut u8> {
+        let end = offset.checked_add(len);
+        ensure!(
+            end.is_some_and(|end| end <= self.len),
+            "more bytes than the buffer has"
+        );
+        Ok(self.start.as_ptr().cast::<u8>().wrapping_add(offset))
     }
 }
 
@@ -102,5 +122,10 @@ mod tests {
         assert!(message(map.read(4097).unwrap_err()).contains("more bytes"));
         let other = map.write(&[1]).unwrap_err();
         assert!(message(other).contains("DMA_BUF_IOCTL_SYNC"));
+        assert_eq!(map.peek(4094, 2).unwrap(), [0, 0]);
+        for (offset, len) in [(4095, 2), (usize::MAX, 2), (0, 4097)] {
+            let outside = map.peek(offset, len).unwrap_err();
+            assert!(message(outside).contains("more bytes"));
+        }
     }
 }

@@ -89,7 +89,16 @@ impl Default for Sysfs {
 impl Sysfs {
     /// The timeout of release fences in ms, which only a kernel with them has.
     pub fn timeout_ms(&self) -> Option<u64> {
-        let path = "module/videobuf2_common/parameters/release_fence_timeout_ms";
+        self.parameter_of_vb2("release_fence_timeout_ms")
+    }
+
+    /// That of acquire fences.
+    pub fn acquire_timeout_ms(&self) -> Option<u64> {
+        self.parameter_of_vb2("acquire_fence_timeout_ms")
+    }
+
+    fn parameter_of_vb2(&self, name: &str) -> Option<u64> {
+        let path = Path::new("module/videobuf2_common/parameters").join(name);
         let text = fs::read_to_string(self.0.join(path)).ok()?;
         text.trim().parse().ok()
     }
@@ -267,7 +276,9 @@ mod tests {
         let common = root.join("module/videobuf2_common/parameters");
         fs::create_dir_all(&common).unwrap();
         fs::write(common.join("release_fence_timeout_ms"), "3000\n").unwrap();
+        fs::write(common.join("acquire_fence_timeout_ms"), "2000\n").unwrap();
         assert_eq!(sysfs.timeout_ms(), Some(3_000));
+        assert_eq!(sysfs.acquire_timeout_ms(), Some(2_000));
         fs::remove_dir_all(root).unwrap();
     }
 }

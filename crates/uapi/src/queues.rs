@@ -7,7 +7,8 @@ use v4l2r::ioctl::Capabilities;
 use v4l2r::QueueType;
 
 /// The two queues of a memory-to-memory node, by what the program uses them for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Queue {
     /// What the device reads.
     Output,

@@ -22,6 +22,26 @@ pub struct FenceId {
     pub seqno: u32,
 }
 
+/// Whose fence a buffer waits for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct User {
+    /// The driver that made the fence.
+    pub driver: String,
+    /// Its timeline.
+    pub timeline: String,
+}
+
+/// Why a buffer does not wait for a fence any longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The fence was signalled.
+    Signalled,
+    /// It was not, before the timeout.
+    GivenUp,
+    /// The buffer is not queued any more.
+    LetGo,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -44,6 +64,28 @@ pub enum Event {
         fence: FenceId,
         /// 0, or a negative errno.
         result: i32,
+    },
+    /// A buffer is being queued, and has to wait for a fence.
+    WaitBegun {
+        /// The queue's name.
+        queue: String,
+        /// The buffer's number.
+        index: u32,
+        /// Which fence.
+        fence: FenceId,
+        /// Whose it is.
+        user: User,
+    },
+    /// It does not wait for this fence any longer.
+    WaitOver {
+        /// The queue's name.
+        queue: String,
+        /// The buffer's number.
+        index: u32,
+        /// Which fence.
+        fence: FenceId,
+        /// Why.
+        outcome: Outcome,
     },
     /// videobuf2 gave a buffer to the driver; the owner is the file that has the queue.
     Given {
@@ -162,6 +204,23 @@ fn parse_event(name: &str, fields: &str) -> Option<Event> {
             fence: fence(fields)?,
             result: number(fields, "result")?,
         }),
+        "vb2_acquire_fence_waiting" => Some(Event::WaitBegun {
+            queue: field(fields, "queue")?.into(),
+            index: number(fields, "index")?,
+            fence: fence(fields)?,
+            user: user(fields)?,
+        }),
+        "vb2_acquire_fence_ended" => Some(Event::WaitOver {
+            queue: field(fields, "queue")?.into(),
+            index: number(fields, "index")?,
+            fence: fence(fields)?,
+            outcome: match field(fields, "outcome")? {
+                "signalled" => Outcome::Signalled,
+                "given-up" => Outcome::GivenUp,
+                "let-go" => Outcome::LetGo,
+                _ => return None,
+            },
+        }),
         "vb2_buf_queue" => Some(Event::Given {
             owner: owner(fields)?,
             buffer: buffer(fields)?,
@@ -210,6 +269,16 @@ fn fence(fields: &str) -> Option<FenceId> {
     Some(FenceId {
         context: number::<u64>(fields, "context")? as u32,
         seqno: number::<u64>(fields, "seqno")? as u32,
+    })
+}
+
+/// The names are last: other drivers' can have blanks.
+fn user(fields: &str) -> Option<User> {
+    let (_, names) = fields.split_once(" driver=")?;
+    let (driver, timeline) = names.split_once(" timeline=")?;
+    Some(User {
+        driver: driver.into(),
+        timeline: timeline.into(),
     })
 }
 
@@ -311,6 +380,41 @@ mod tests {
     }
 
     #[test]
+    fn buffers_that_wait() {
+        let line = " gst-9  [000] ..... 1.000000: vb2_acquire_fence_waiting: queue=cap-1 index=3 \
+                    context=12 seqno=1 driver=sw_sync timeline=a program, or two";
+        let queue = "cap-1".to_owned();
+        let user = User {
+            driver: "sw_sync".into(),
+            timeline: "a program, or two".into(),
+        };
+        let begun = Event::WaitBegun {
+            queue: queue.clone(),
+            index: 3,
+            fence: FENCE,
+            user,
+        };
+        assert_eq!(parse(line).unwrap().event, begun);
+        for (name, outcome) in [
+            ("signalled", Outcome::Signalled),
+            ("given-up", Outcome::GivenUp),
+            ("let-go", Outcome::LetGo),
+        ] {
+            let line = format!(
+                " <idle>-0 [000] d.h2. 2.000000: vb2_acquire_fence_ended: queue=cap-1 index=3 \
+                 context=12 seqno=1 outcome={name}"
+            );
+            let over = Event::WaitOver {
+                queue: queue.clone(),
+                index: 3,
+                fence: FENCE,
+                outcome,
+            };
+            assert_eq!(parse(&line).unwrap().event, over);
+        }
+    }
+
+    #[test]
     fn lost_events() {
         assert_eq!(
             parse("CPU:1 [LOST 17 EVENTS]").unwrap().event,
@@ -326,6 +430,9 @@ mod tests {
             " x-9  [000] ..... 1.000000: sched_switch: prev=1",
             " x-9  [000] ..... 1.0: vb2_release_fence_armed: queue=c index=0 context=1 seqno=1",
             " x-9  [000] ..... 1.000000: vb2_release_fence_armed: queue=c index=0 context=1",
+            " x-9 [000] . 1.000000: vb2_acquire_fence_waiting: queue=c index=0 context=1 seqno=1",
+            " x-9 [000] . 1.000000: vb2_acquire_fence_ended: queue=c index=0 context=1 seqno=1 \
+             outcome=else",
             " x-9  [000] ..... 1.000000: vb2_qbuf: owner = 0000000000000000, index = 1, type = 1",
             " x-9  [000] ..... 1.000000: vb2_qbuf: owner = 000000001, index = 1, type = 13",
         ] {

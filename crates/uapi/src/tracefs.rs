@@ -24,6 +24,12 @@ const NEEDED: [&str; 2] = [
     "vb2/vb2_release_fence_signalled",
 ];
 
+/// What buffers wait for. Kernels without acquire fences do not have them.
+const ACQUIRES: [&str; 2] = [
+    "vb2/vb2_acquire_fence_waiting",
+    "vb2/vb2_acquire_fence_ended",
+];
+
 /// What tells queues and nodes apart.
 const OWNERS: [&str; 6] = [
     "vb2/vb2_buf_queue",
@@ -48,6 +54,8 @@ const BUFFER_KB: &str = "4096";
 pub struct Instance {
     path: PathBuf,
     pipe: Option<File>,
+    /// It has the events of acquire fences.
+    acquires: bool,
     /// The beginning of a line that is not complete yet.
     rest: Vec<u8>,
 }
@@ -67,7 +75,7 @@ impl Instance {
                 event.replace('/', ":")
             );
         }
-        let instance = Self::make(&root)?;
+        let mut instance = Self::make(&root)?;
         // First what others are understood by.
         instance.enable(if owners { &OWNERS[..] } else { &[] })?;
         for event in WAITS {
@@ -75,7 +83,17 @@ impl Instance {
         }
         instance.enable(&WAITS)?;
         instance.enable(&NEEDED)?;
+        let has = |event: &&str| root.join("events").join(event).exists();
+        if owners && ACQUIRES.iter().all(has) {
+            instance.enable(&ACQUIRES)?;
+            instance.acquires = true;
+        }
         Ok(instance)
+    }
+
+    /// Whether it has the events of acquire fences, too: with the owners, if the kernel has them.
+    pub fn acquires(&self) -> bool {
+        self.acquires
     }
 
     /// Makes an instance with these events switched on, each as "system/event".
@@ -93,6 +111,7 @@ impl Instance {
         let mut instance = Self {
             path,
             pipe: None,
+            acquires: false,
             rest: Vec::new(),
         };
         instance.open()?;

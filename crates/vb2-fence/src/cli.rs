@@ -21,10 +21,10 @@ pub enum Command {
     /// Run vim2m jobs and compare what a consumer sees with release fences off and on.
     #[command(long_about = report::LONG)]
     Report(report::ReportArgs),
-    /// List the video nodes and say whether they publish release fences.
+    /// List the video nodes and say which fences they have.
     #[command(long_about = list::LONG)]
     List(list::ListArgs),
-    /// Run jobs on a device and say what a consumer of its buffers saw.
+    /// Run jobs on a device, say what a consumer of its buffers saw, and whether it waits for others.
     #[command(long_about = probe::LONG)]
     Probe(probe::ProbeArgs),
     /// Watch the fences of a device while another program uses it.

@@ -2,9 +2,11 @@
 
 //! Says what is right of what was seen. Works on what was written down, and never touches a device.
 //!
-//! [`report`] and [`probe`] judge what those commands saw. The lines of the other comparisons
+//! [`report`] and [`probe`] judge what those commands saw, [`acquire`] what a probe saw of acquire
+//! fences. The lines of the other comparisons
 //! ([`Row`]) are judged as they are made, by [`Seen::judge`].
 
+pub mod acquire;
 pub mod probe;
 pub mod report;
 

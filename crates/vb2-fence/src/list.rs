@@ -41,6 +41,7 @@ pub struct Listing {
     head: Head,
     kernel_has_release_fences: bool,
     release_fence_timeout_ms: Option<u64>,
+    acquire_fence_timeout_ms: Option<u64>,
     nodes: Vec<Row>,
 }
 
@@ -66,6 +67,7 @@ pub fn run(args: &ListArgs) -> Result<bool> {
         head: Head::new(),
         kernel_has_release_fences: sysfs.kernel_has_fences(),
         release_fence_timeout_ms: sysfs.timeout_ms(),
+        acquire_fence_timeout_ms: sysfs.acquire_timeout_ms(),
         nodes: nodes.iter().map(|path| row(&sysfs, path)).collect(),
     };
     if args.json {
@@ -76,10 +78,12 @@ pub fn run(args: &ListArgs) -> Result<bool> {
     Ok(true)
 }
 
-/// Whether a node publishes release fences; used by `probe`, to say why nothing was seen.
-pub fn publishing(sysfs: &Sysfs, node: &Node) -> Support {
+/// Whether a node publishes release fences, and waits for acquire fences; used by `probe`, to say
+/// why nothing was seen.
+pub fn fences_of(sysfs: &Sysfs, node: &Node) -> (Support, Support) {
     let module = sysfs.module(&node.path, &node.driver);
-    support(sysfs, node, &module, Kind::Release)
+    let of = |kind| support(sysfs, node, &module, kind);
+    (of(Kind::Release), of(Kind::Acquire))
 }
 
 fn support(sysfs: &Sysfs, node: &Node, module: &Module, kind: Kind) -> Support {
@@ -120,10 +124,13 @@ fn row(sysfs: &Sysfs, path: &Path) -> Row {
 }
 
 fn render(listing: &Listing) -> String {
-    let fences = match listing.release_fence_timeout_ms {
+    let mut fences = match listing.release_fence_timeout_ms {
         Some(ms) => format!("with release fences, timeout {ms} ms"),
         None => "without release fences (or videobuf2 is not loaded)".to_owned(),
     };
+    if let Some(ms) = listing.acquire_fence_timeout_ms {
+        fences += &format!(", and acquire fences, timeout {ms} ms");
+    }
     let mut out = format!("Linux {} {fences}\n", listing.head.kernel);
     if listing.nodes.is_empty() {
         return out + "no video nodes: load a driver (modprobe vim2m)\n";
@@ -175,6 +182,7 @@ mod tests {
             head: Head::new(),
             kernel_has_release_fences: true,
             release_fence_timeout_ms: Some(3_000),
+            acquire_fence_timeout_ms: Some(2_000),
             nodes,
         }
     }
@@ -197,6 +205,10 @@ mod tests {
         ];
         let text = render(&listing(nodes));
         let lines: Vec<&str> = text.lines().collect();
+        assert!(
+            lines[0].ends_with("and acquire fences, timeout 2000 ms"),
+            "{text}"
+        );
         let at = lines[1].find("driver");
         assert_eq!(lines[2].find("vim2m"), at);
         assert_eq!(lines[3].find("vim2m"), at);

@@ -3,6 +3,7 @@
 //! What was seen, as plain data: made by the module observe, judged by the module judge, and
 //! written out as JSON. All times are CLOCK_MONOTONIC in nanoseconds.
 
+pub mod acquire;
 pub mod probe;
 pub mod report;
 

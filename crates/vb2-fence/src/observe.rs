@@ -2,6 +2,8 @@
 
 //! Runs jobs and writes down what a consumer of the CAPTURE buffer sees. Judges nothing.
 
+pub mod acquire;
+pub mod mark;
 pub mod probe;
 pub mod report;
 
@@ -15,7 +17,7 @@ use uapi::device::Queue;
 use uapi::heap::Heap;
 use uapi::poll::{self, Readiness};
 use uapi::stream::Stream;
-use uapi::sync_file::{self, SyncInfo};
+use uapi::sync_file::{self, FenceStatus, SyncInfo};
 
 /// What a dma-buf says of itself at one moment.
 #[derive(Debug)]
@@ -39,16 +41,23 @@ impl Look {
             sync_file,
         })
     }
+
+    /// Whether one of videobuf2's fences is pending.
+    pub fn is_fenced(&self) -> bool {
+        let mut ours = self.fences.ours();
+        ours.any(|fence| fence.status == FenceStatus::Pending)
+    }
 }
 
 /// Makes CAPTURE buffers for a case and queues them all; gives the dma-bufs of the `target`, one for
-/// each plane.
+/// each plane, to `before_queueing`, and to the caller.
 pub fn capture_buffers(
     stream: &mut Stream,
     case: Case,
     heap: Result<&Heap>,
     count: u32,
     target: u32,
+    mut before_queueing: impl FnMut(&Stream, &[OwnedFd]) -> Result<()>,
 ) -> Result<(Handle, Vec<OwnedFd>)> {
     let (handle, memory, heap) = match case {
         Case::Imported => (Handle::Imported, MemoryType::DmaBuf, Some(heap?)),
@@ -57,23 +66,26 @@ pub fn capture_buffers(
     let mut wanted = None;
     for index in 0..stream.request_buffers(Queue::Capture, memory, count)? {
         let dmabufs = match heap {
-            None => {
-                let dmabufs = stream.export(Queue::Capture, index)?;
-                stream.queue(Queue::Capture, index)?;
-                dmabufs
-            }
+            None => stream.export(Queue::Capture, index)?,
             Some(heap) => {
                 let planes = stream.planes(Queue::Capture).iter();
-                let dmabufs = planes
+                planes
                     .map(|plane| heap.allocate(plane.sizeimage as usize))
-                    .collect::<Result<Vec<_>>>()?;
+                    .collect::<Result<Vec<_>>>()?
+            }
+        };
+        if index == target {
+            before_queueing(stream, &dmabufs)?;
+        }
+        match heap {
+            None => stream.queue(Queue::Capture, index)?,
+            Some(heap) => {
                 let queued = stream.queue_import(Queue::Capture, index, &dmabufs);
                 queued.with_context(|| {
                     format!("the driver refuses buffers of {}", heap.path().display())
                 })?;
-                dmabufs
             }
-        };
+        }
         if index == target {
             wanted = Some(dmabufs);
         }

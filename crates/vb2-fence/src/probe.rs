@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! `vb2-fence probe`: runs jobs on a device and says what a consumer of its buffers saw.
+//! `vb2-fence probe`: runs jobs on a device and says what a consumer of its buffers saw, and
+//! whether a job waits for those who use its buffers.
 
+pub mod acquire;
 mod codec;
 mod decoder;
 pub mod feed;
@@ -13,14 +15,17 @@ use anyhow::{bail, ensure, Context, Result};
 use clap::Args;
 use v4l2r::PixelFormat;
 
+use self::acquire::{Acquire, Asked};
 use self::decoder::Decoder;
 use self::feed::{Camera, Feeder, Raw, Setup};
 use self::show::{CaseResult, Probe, RoundResult};
 use crate::json::{self, Head};
+use crate::judge::acquire::Finding;
 use crate::judge::probe::{most, overall, Verdict};
-use crate::list::publishing;
+use crate::list::fences_of;
 use crate::observation::Case;
 use crate::observe;
+use uapi::clock::Ns;
 use uapi::device::{Node, Queue};
 use uapi::heap::{self, Heap};
 use uapi::interrupt::Interrupt;
@@ -32,11 +37,12 @@ const RETRIES: u32 = 3;
 
 /// What `--help` and the man page say of the command.
 pub const LONG: &str = "\
-Run jobs on a device and say what a consumer of its CAPTURE buffers saw.
+Run jobs on a device and say what a consumer of its CAPTURE buffers saw, and whether the device
+waits for others who use its buffers.
 
-While a job runs, and at its end, the program asks the buffer's dma-buf (poll, EXPORT_SYNC_FILE)
-whether the picture is ready: for a buffer exported before the job, for a second export made while
-it runs, and for a buffer imported from a dma-heap. Devices that convert or encode raw pictures and
+Release fences: while a job runs, and at its end, the program asks the buffer's dma-buf (poll,
+EXPORT_SYNC_FILE) whether the picture is ready: for a buffer exported before the job, for a second
+export made while it runs, and for a buffer imported from a dma-heap. Devices that convert or encode raw pictures and
 those that capture need nothing more; a stateless decoder needs a stream, of which the first key
 picture is decoded again and again (H.264 in Annex B form, MPEG-2, VP8 in an IVF file).
 
@@ -44,7 +50,15 @@ A case \"publishes\" if a fence is pending while the job runs and is signalled a
 not publish\" if there is none, so that consumers are told \"ready\" at once; it is \"stale\" if there
 is a fence and a consumer is told \"ready\" before the job's end all the same; it is \"wrong\" if the
 fence does not end, or does not say what happened to the buffer. What counts is what most rounds
-show.";
+show.
+
+Acquire fences: a fence that the program holds is put into the dma-buf of a buffer before that is
+queued, as that of a reader, and as that of a writer. It is held for five times as long as a job
+takes, but not beyond the kernel's timeout of acquire fences, and then signalled. A queue \"waits\"
+if jobs end after it: CAPTURE buffers, which the device writes, for readers and writers, OUTPUT
+buffers, which it reads, for writers only. Otherwise it waits for too little, or for too much. No
+call may wait for the fence, and the job has to go on when it is signalled. The fence is one of sw_sync (CONFIG_SW_SYNC=y, debugfs,
+and root), or of vgem (modprobe vgem); without either, the device is not asked.";
 
 /// Arguments of `vb2-fence probe`.
 #[derive(Args, Debug)]
@@ -53,8 +67,8 @@ show.";
   vb2-fence probe /dev/video0 --stream film.h264
   vb2-fence probe /dev/video1 --size 1920x1080 --json
 
-Exit status: 0 the device publishes, and all is right; 1 it does not, or something is wrong;
-2 it could not be probed.")]
+Exit status: 0 the device publishes, and waits if it was asked; 1 it does not, or something is
+wrong; 2 it could not be probed.")]
 pub struct ProbeArgs {
     /// The video node.
     #[arg(value_name = "DEVICE")]
@@ -137,7 +151,8 @@ pub fn run(args: &ProbeArgs) -> Result<bool> {
     };
     let feeder = choose_feeder(args, &setup)?;
     let interrupt = Interrupt::catch()?;
-    let publishing = publishing(&Sysfs::default(), &setup.node);
+    let sysfs = Sysfs::default();
+    let (publishing, acquiring) = fences_of(&sysfs, &setup.node);
     let run = Run {
         setup: &setup,
         feeder: feeder.as_ref(),
@@ -149,6 +164,14 @@ pub fn run(args: &ProbeArgs) -> Result<bool> {
         cases.push(run_case(args, &run, case)?);
     }
     let verdict = overall(cases.iter().map(|case| case.verdict));
+    let asked = Asked {
+        setup: &setup,
+        feeder: feeder.as_ref(),
+        job: longest_job(&cases),
+        timeout_ms: sysfs.acquire_timeout_ms(),
+        interrupt: &interrupt,
+    };
+    let acquire = Acquire::ask(&asked, acquiring)?;
     let probe = Probe {
         head: Head::new(),
         device: setup.node.path,
@@ -158,16 +181,24 @@ pub fn run(args: &ProbeArgs) -> Result<bool> {
         jobs: feeder.describe(),
         verdict,
         cases,
+        acquire,
     };
     if args.json {
         json::print(&probe)?;
     } else {
         json::print_text(&show::render(&probe))?;
     }
-    if verdict == Verdict::Unseen {
-        bail!(unseen_advice(&probe));
+    if let Some(advice) = unseen_advice(&probe) {
+        bail!(advice);
     }
-    Ok(verdict == Verdict::Publishes)
+    Ok(verdict == Verdict::Publishes && probe.acquire.verdict.is_right())
+}
+
+/// What a job took that ended.
+fn longest_job(cases: &[CaseResult]) -> Option<Ns> {
+    let rounds = cases.iter().flat_map(|case| &case.rounds);
+    let times = rounds.filter_map(|round| Some(round.seen.ended_ns? - round.seen.started_ns));
+    times.max()
 }
 
 fn choose_feeder(args: &ProbeArgs, setup: &Setup) -> Result<Box<dyn Feeder>> {
@@ -231,7 +262,7 @@ fn run_round(run: &Run<'_>, case: Case) -> Result<RoundResult> {
     let mut retries = RETRIES;
     loop {
         run.interrupt.check()?;
-        let seen = observe::probe::run(run.feeder.prepare(run.setup, case)?, case)?;
+        let seen = observe::probe::run(run.feeder.prepare(run.setup, case, None)?, case)?;
         let (verdict, reason) = seen.judge(run.claimed);
         if verdict == Verdict::Unseen && seen.ended_ns.is_some() && retries > 0 {
             retries -= 1;
@@ -245,17 +276,23 @@ fn run_round(run: &Run<'_>, case: Case) -> Result<RoundResult> {
     }
 }
 
-fn unseen_advice(probe: &Probe) -> String {
+/// What can be done if it was not seen what the device does.
+fn unseen_advice(probe: &Probe) -> Option<String> {
+    let device = probe.device.display();
+    if probe.verdict != Verdict::Unseen {
+        let mut jobs = probe.acquire.queues.iter().flat_map(|queue| &queue.jobs);
+        let unseen = jobs.find(|job| job.finding == Finding::Unseen)?;
+        return Some(format!("{device}: acquire fences: {}", unseen.reason));
+    }
     let case = probe
         .cases
         .iter()
         .find(|case| case.verdict != Some(Verdict::Publishes));
     let reason = case.map_or("", |case| case.reason.as_str());
-    format!(
-        "{}: {reason}; make a job longer (a larger --size; of visl: echo 200 \
-         >/sys/module/visl/parameters/visl_transtime_ms)",
-        probe.device.display()
-    )
+    Some(format!(
+        "{device}: {reason}; make a job longer (a larger --size; of visl: echo 200 \
+         >/sys/module/visl/parameters/visl_transtime_ms)"
+    ))
 }
 
 #[cfg(test)]
@@ -278,7 +315,12 @@ mod tests {
             "nothing".into()
         }
 
-        fn prepare(&self, _: &Setup, _: Case) -> Result<observe::probe::Prepared> {
+        fn prepare(
+            &self,
+            _: &Setup,
+            _: Case,
+            _: Option<&observe::acquire::User<'_>>,
+        ) -> Result<observe::probe::Prepared> {
             bail!("refused")
         }
     }

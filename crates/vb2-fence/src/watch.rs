@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! `vb2-fence watch`: the fences of a device while another program uses it.
+//! `vb2-fence watch`: the fences of a device while another program uses it, and those that its
+//! buffers wait for.
 
 pub mod counter;
 mod owner;
@@ -8,6 +9,7 @@ mod report;
 mod show;
 mod stats;
 mod waiter;
+mod waits;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,13 +34,18 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// What `--help` and the man page say of the command.
 pub const LONG: &str = "\
-Watch the release fences of a device while another program uses it.
+Watch the release and acquire fences of a device while another program uses it.
 
 The trace events of videobuf2 and dma_fence are read through a trace instance of its own, which is
 removed at the end. For each queue of the device it shows fences armed, pending and signalled,
 errors, the time from armed to signalled, and the time from the signal until a waiter runs again. A
 waiter is a task that waits in the kernel, such as one of a GPU driver, or a thread of this program
 on a dma-buf of the program that is watched (--waiter).
+
+Below a queue is whose fences its buffers had to wait for when they were queued, by driver and
+timeline: how many, how long, which are waited for now, and those that were given up since they
+did not end in time. A kernel without the trace events vb2_acquire_fence_waiting and _ended does not
+tell, and the program says so.
 
 The events name the queue and not the node, which follows from the events beside them: a queue can
 be shown a little later than its first fence.";
@@ -51,7 +58,7 @@ be shown a little later than its first fence.";
   vb2-fence watch /dev/video3 --waiter 1234:17
 
 Exit status: 0; 1 if a fence was signalled with an error other than ECANCELED, that of a queue that
-is stopped; 2 if nothing could be watched.")]
+is stopped, or if one that a buffer waited for was given up; 2 if nothing could be watched.")]
 pub struct WatchArgs {
     /// The video node.
     #[arg(value_name = "DEVICE")]
@@ -87,7 +94,7 @@ pub fn run(args: &WatchArgs) -> Result<bool> {
         owners: Owners::default(),
         started: clock::now(),
     };
-    let mut display = Display::new(args.json, &node);
+    let mut display = Display::new(args.json, &node, watch.instance.acquires());
     let end = args
         .seconds
         .map(|seconds| watch.started + seconds * 1000 * MS);
@@ -105,7 +112,10 @@ pub fn run(args: &WatchArgs) -> Result<bool> {
     // Removes the instance before anything is said.
     drop(watch);
     display.summary(&report)?;
-    let failed = |queue: &QueueReport| queue.errors.keys().any(|&error| error != -CANCELLED);
+    let failed = |queue: &QueueReport| {
+        let given_up = queue.waits_for.iter().any(|user| user.given_up > 0);
+        given_up || queue.errors.keys().any(|&error| error != -CANCELLED)
+    };
     Ok(!report.queues.iter().any(failed))
 }
 
@@ -144,6 +154,7 @@ impl Watch {
             kind,
             device: device.to_owned(),
             seconds: ms_between(self.started, clock::now()) / 1000.0,
+            acquire_events: self.instance.acquires(),
             queues: self.stats.report(of_device),
             unknown: unknown.iter().map(|queue| queue.armed).sum(),
             lost_events: self.stats.lost,

@@ -11,8 +11,8 @@ use std::process::{Command, Stdio};
 const COMMANDS: [(&str, &str); 9] = [
     ("report", "A quarter into it"),
     ("list", "no job is run"),
-    ("probe", "what most rounds"),
-    ("watch", "removed at the end"),
+    ("probe", "the device is not asked"),
+    ("watch", "the program says so"),
     ("stress", "stale fence"),
     ("generate", "The man page is one"),
     ("consumers", "epoll over 64 dma-bufs"),

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::observation::probe::{Seen, View};
+use crate::observation::probe::{Seen, View, Writes};
 use crate::observation::Dequeued;
 use uapi::clock::{ms_between, Ns};
 use uapi::sync_file::FenceStatus;
@@ -14,7 +14,8 @@ use uapi::sync_file::FenceStatus;
 const UNFENCED_MS: f64 = 5.0;
 
 /// A fence that is over before the video node is ready is early if that takes longer than a quarter
-/// of the job, within these limits: both are told one after the other, and a machine can be busy.
+/// of the job from the fence on, within these limits: both are told one after the other, and a
+/// machine can be busy.
 const EARLY_MS: (f64, f64) = (4.0, 40.0);
 
 /// What a job, a case or a device is found to do.
@@ -72,6 +73,14 @@ impl Seen {
     fn judge_unfenced(&self, claimed: bool) -> (Verdict, String) {
         let looks = self.views.iter().filter_map(|view| view.last_unfenced_ns);
         let last = looks.max().unwrap_or(self.started_ns);
+        match self.writes {
+            Writes::SinceStart => {}
+            Writes::Unfenced(1..) => return unfenced(),
+            Writes::Unfenced(0) => {
+                let text = "no fence was seen, nor that the device wrote: it takes too little time";
+                return (Verdict::Unseen, text.into());
+            }
+        }
         // Where the call lasts as long as the job, most of it may be spent before the start.
         if self.start_returned_ns.is_none() && claimed {
             let text =
@@ -92,19 +101,24 @@ impl Seen {
                 "the job was over before it was looked at".into(),
             );
         }
-        let text = "no fence: the dma-buf says ready while the device writes";
-        (Verdict::DoesNotPublish, text.into())
+        unfenced()
     }
 
     fn judge_view(&self, view: &View, ended: Ns) -> (Verdict, String) {
         let name = view.name();
-        if view.pending == 0 {
-            return (
-                Verdict::Stale,
-                format!("{name}: no fence, though others see one"),
-            );
-        }
-        let quarter = ms_between(self.started_ns, ended) / 4.0;
+        let Some(fenced) = view.first_pending_ns else {
+            // A look through another descriptor may have come later, and the end after it.
+            let others = self.views.iter().filter_map(|view| view.first_pending_ns);
+            let (fenced, last) = (others.min(), view.last_unfenced_ns);
+            return if last > fenced {
+                let text = format!("{name}: no fence, though others see one");
+                (Verdict::Stale, text)
+            } else {
+                let text = format!("{name}: the job was over before it was looked at");
+                (Verdict::Unseen, text)
+            };
+        };
+        let quarter = ms_between(fenced, ended) / 4.0;
         let tolerance = quarter.clamp(EARLY_MS.0, EARLY_MS.1);
         let early = view
             .first_over_ns
@@ -136,6 +150,11 @@ impl Seen {
             (_, Some(FenceStatus::Signalled)) => (Verdict::Publishes, String::new()),
         }
     }
+}
+
+fn unfenced() -> (Verdict, String) {
+    let text = "no fence: the dma-buf says ready while the device writes";
+    (Verdict::DoesNotPublish, text.into())
 }
 
 /// What several rounds show: what most of them do, and of equals the worst. One round alone may be

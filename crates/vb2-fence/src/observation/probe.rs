@@ -54,7 +54,8 @@ impl View {
         }
     }
 
-    /// Takes a look in that was complete before the video node was ready: poll first, fences then.
+    /// Takes a look in that was complete before the job's end, or found a pending fence: poll first,
+    /// fences then.
     pub fn add(&mut self, at_ns: Ns, dmabuf: Readiness, fences: &SyncInfo) {
         let ours = fences
             .ours()
@@ -99,11 +100,24 @@ impl View {
     }
 }
 
+/// What tells that the device writes the buffer at a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Writes {
+    /// It begins with the call that starts the job, and ends when the video node is ready.
+    SinceStart,
+    /// A device that captures takes a buffer when it likes. Of the looks while the buffer's memory
+    /// was being changed, so many found no fence.
+    Unfenced(u32),
+}
+
 /// One job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Seen {
     /// Just before the call that started it.
     pub started_ns: Ns,
+    /// What tells that it runs.
+    pub writes: Writes,
     /// When that call returned, if it did so before the job's end: some drivers run the job in it.
     pub start_returned_ns: Option<Ns>,
     /// When the video node was ready; `None` if it never was.

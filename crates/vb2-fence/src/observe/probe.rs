@@ -10,8 +10,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use v4l2r::ioctl::Request;
 
-use crate::observation::probe::{Seen, View};
+use crate::observation::probe::{Seen, View, Writes};
 use crate::observation::{Case, Dequeued, Handle};
+use crate::observe::mark::Marks;
 use crate::observe::Look;
 use uapi::clock::{self, Ns, MS};
 use uapi::device::Queue;
@@ -29,6 +30,10 @@ const END_PATIENCE_MS: u64 = 3_000;
 /// Between two looks; with less the job itself would be held up on a small machine.
 const PAUSE: Duration = Duration::from_micros(500);
 
+/// poll() of the video node may wait until a device that captures has written, and all looks would be
+/// missed. So it is not asked for so long, unless the looks say that this is over.
+const UNASKED_MS: u64 = 500;
+
 /// Without a fence, a second export is made so long after the start.
 const SECOND_EXPORT_MS: u64 = 3;
 
@@ -39,6 +44,35 @@ pub enum Start {
     Stream(Queue),
     /// Queueing a request.
     Request(Request),
+}
+
+impl Start {
+    /// Makes the call. It may last until the end of the job.
+    pub fn call(&self, stream: &Stream) -> Result<()> {
+        match self {
+            Self::Stream(queue) => stream.stream_on(*queue),
+            Self::Request(request) => stateless::queue(request),
+        }
+    }
+}
+
+/// What shows that the device writes the buffer.
+#[derive(Debug)]
+pub enum Shows {
+    /// The call that starts the job.
+    Start,
+    /// The buffer's memory: the device takes the buffer when it likes. Without marks only a fence
+    /// shows something.
+    Memory(Option<Marks>),
+}
+
+impl Shows {
+    fn marks(&self) -> Option<&Marks> {
+        match self {
+            Self::Start => None,
+            Self::Memory(marks) => marks.as_ref(),
+        }
+    }
 }
 
 /// A node with everything queued but what starts the job.
@@ -52,17 +86,12 @@ pub struct Prepared {
     pub handle: Handle,
     /// The dma-buf of each plane of that buffer.
     pub dmabufs: Vec<OwnedFd>,
+    /// Those of the OUTPUT buffer, if another user has them.
+    pub inputs: Vec<OwnedFd>,
+    /// What shows that the job runs.
+    pub shows: Shows,
     /// What starts the job.
     pub start: Start,
-}
-
-impl Prepared {
-    fn start(&self) -> Result<()> {
-        match &self.start {
-            Start::Stream(queue) => self.stream.stream_on(*queue),
-            Start::Request(request) => stateless::queue(request),
-        }
-    }
 }
 
 /// One descriptor, and what was seen through it.
@@ -83,7 +112,7 @@ impl Watched {
         })
     }
 
-    /// Takes in a look, which counts only if the video node was not ready after it.
+    /// Takes in a look that counts.
     fn add(&mut self, at_ns: Ns, look: Look) {
         let before = self.view.pending;
         self.view.add(at_ns, look.ready, &look.fences);
@@ -99,20 +128,23 @@ pub fn run(mut prepared: Prepared, case: Case) -> Result<Seen> {
     let (sender, receiver) = mpsc::channel();
     let dmabufs = std::mem::take(&mut prepared.dmabufs);
     let mut watched: Vec<Watched> = Watched::all(prepared.handle, dmabufs).collect();
+    let shows = std::mem::replace(&mut prepared.shows, Shows::Start);
     let prepared = &prepared;
+    let (stream, start) = (&prepared.stream, &prepared.start);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             started.store(clock::now(), Ordering::Release);
             // The receiver is gone when the job has ended.
-            let _ = sender.send(prepared.start());
+            let _ = sender.send(start.call(stream));
         });
         let progress = Progress {
             started: &started,
             result: &receiver,
         };
-        let ending = watch(prepared, case, &progress, &mut watched)?;
+        let ending = watch(prepared, case, &shows, &progress, &mut watched)?;
         Ok(Seen {
             started_ns: started.load(Ordering::Acquire),
+            writes: ending.writes,
             start_returned_ns: ending.start_returned_ns,
             ended_ns: ending.ended_ns,
             views: end(watched)?,
@@ -131,6 +163,7 @@ struct Progress<'a> {
 
 /// How a job ended.
 struct Ending {
+    writes: Writes,
     start_returned_ns: Option<Ns>,
     ended_ns: Option<Ns>,
     dequeued: Dequeued,
@@ -140,6 +173,7 @@ struct Ending {
 fn watch(
     prepared: &Prepared,
     case: Case,
+    shows: &Shows,
     progress: &Progress<'_>,
     watched: &mut Vec<Watched>,
 ) -> Result<Ending> {
@@ -147,28 +181,46 @@ fn watch(
     let give_up = clock::now() + PATIENCE_MS * MS;
     let mut exported = case != Case::ExportedDuring;
     let mut returned_ns = None;
+    let mut unfenced = 0;
+    let mut ask_from_ns = None;
     while clock::now() < give_up {
         let started_ns = progress.started.load(Ordering::Acquire);
         if started_ns != 0 {
+            let marks = shows.marks();
+            let begun = marks.map_or(Ok(false), Marks::has_begun)?;
             let looks = watched
                 .iter()
                 .map(|w| Ok((clock::now(), Look::at(&w.dmabuf)?)));
             let looks = looks.collect::<Result<Vec<_>>>()?;
-            let ready = poll::ready_now(stream.as_fd()).context("poll of the video node")?;
-            // Then it is not known what comes first, the look or the end.
-            if ready == Readiness::Ready {
+            let during = begun && !marks.map_or(Ok(true), Marks::has_ended)?;
+            let fenced = looks.iter().any(|(_, look)| look.is_fenced());
+            unfenced += u32::from(during && !fenced);
+            let written = matches!(shows, Shows::Memory(_)) && (during || fenced);
+            let now_ns = clock::now();
+            let ready = if written && now_ns < *ask_from_ns.get_or_insert(now_ns + UNASKED_MS * MS)
+            {
+                None
+            } else {
+                Some(poll::ready_now(stream.as_fd()).context("poll of the video node")?)
+            };
+            let underway = ready.is_some_and(|ready| ready != Readiness::Ready);
+            for (watched, (at_ns, look)) in watched.iter_mut().zip(looks) {
+                // Otherwise it is not known what comes first, the look or the end.
+                if during || underway || look.is_fenced() {
+                    watched.add(at_ns, look);
+                }
+            }
+            if ready == Some(Readiness::Ready) {
                 let ended_ns = Some(clock::now());
                 if let Some(dequeued) = dequeue(stream, prepared.target) {
                     return Ok(Ending {
+                        writes: writes(shows, unfenced)?,
                         start_returned_ns: returned_ns,
                         ended_ns,
                         dequeued,
                     });
                 }
                 continue;
-            }
-            for (watched, (at_ns, look)) in watched.iter_mut().zip(looks) {
-                watched.add(at_ns, look);
             }
             let fenced = watched.iter().any(|watched| watched.view.pending > 0);
             if !exported && (fenced || clock::now() > started_ns + SECOND_EXPORT_MS * MS) {
@@ -185,9 +237,20 @@ fn watch(
         std::thread::sleep(PAUSE);
     }
     Ok(Ending {
+        writes: writes(shows, unfenced)?,
         start_returned_ns: returned_ns,
         ended_ns: None,
         dequeued: Dequeued::Failed("no buffer was done".into()),
+    })
+}
+
+/// What tells that looks were during the job; so many found no fence while the device wrote. A mark
+/// that is still there at the end was never in its way, and tells nothing.
+fn writes(shows: &Shows, unfenced: u32) -> Result<Writes> {
+    Ok(match shows {
+        Shows::Start => Writes::SinceStart,
+        Shows::Memory(Some(marks)) if marks.has_ended()? => Writes::Unfenced(unfenced),
+        Shows::Memory(_) => Writes::Unfenced(0),
     })
 }
 
@@ -215,7 +278,7 @@ fn end(watched: Vec<Watched>) -> Result<Vec<View>> {
 }
 
 /// Takes a buffer back; `None` if it was not the observed one.
-fn dequeue(stream: &Stream, target: u32) -> Option<Dequeued> {
+pub fn dequeue(stream: &Stream, target: u32) -> Option<Dequeued> {
     match stream.dequeue(Queue::Capture) {
         Ok(Some(buffer)) if buffer.index != target => None,
         Ok(Some(buffer)) if buffer.error => Some(Dequeued::Flagged),

@@ -71,7 +71,8 @@ impl Observer<'_> {
         let mut stream = open(self.node, self.job_ms)?;
         stream.request_buffers(Queue::Output, MemoryType::Mmap, 1)?;
         stream.queue(Queue::Output, 0)?;
-        let (handle, dmabufs) = capture_buffers(&mut stream, case, Ok(self.heap), 1, 0)?;
+        let (handle, dmabufs) =
+            capture_buffers(&mut stream, case, Ok(self.heap), 1, 0, |_, _| Ok(()))?;
 
         stream.stream_on(Queue::Output)?;
         let started_ns = clock::now();

@@ -4,15 +4,17 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use anyhow::{bail, ensure, Context, Result};
 
 use super::codec::{Codec, KeyPicture};
-use super::feed::{Feeder, Setup};
+use super::feed::{begin, Feeder, Setup};
 use crate::observation::Case;
+use crate::observe::acquire::User;
 use crate::observe::capture_buffers;
-use crate::observe::probe::{Prepared, Start};
+use crate::observe::probe::{Prepared, Shows, Start};
 use uapi::device::Queue;
 use uapi::stateless::{self, Media};
 use uapi::stream::{Stream, Wanted};
@@ -80,7 +82,7 @@ impl Feeder for Decoder {
         format!("decoding a {} picture, {width}x{height}", self.codec.name())
     }
 
-    fn prepare(&self, setup: &Setup, case: Case) -> Result<Prepared> {
+    fn prepare(&self, setup: &Setup, case: Case, user: Option<&User<'_>>) -> Result<Prepared> {
         let mut stream = Stream::open(&setup.node.path)?;
         let bytes =
             u32::try_from(self.picture.bitstream.len()).context("the picture is too large")?;
@@ -110,7 +112,9 @@ impl Feeder for Decoder {
             let written = input.write(&self.picture.bitstream);
             written.context("the OUTPUT buffer")?;
         }
-        let (handle, dmabufs) = capture_buffers(&mut stream, case, setup.heap(), 1, 0)?;
+        let inputs = user.map(|user| user.begin_output(&stream, 0)).transpose()?;
+        let begin = |_: &Stream, dmabufs: &[OwnedFd]| begin(user, Queue::Capture, dmabufs);
+        let (handle, dmabufs) = capture_buffers(&mut stream, case, setup.heap(), 1, 0, begin)?;
         stream.stream_on(Queue::Output)?;
         stream.stream_on(Queue::Capture)?;
         stream.queue_bitstream(0, bytes, &request)?;
@@ -120,6 +124,8 @@ impl Feeder for Decoder {
             target: 0,
             handle,
             dmabufs,
+            inputs: inputs.unwrap_or_default(),
+            shows: Shows::Start,
             start: Start::Request(request),
         })
     }

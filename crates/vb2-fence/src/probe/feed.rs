@@ -3,13 +3,17 @@
 //! Prepares jobs of the devices that need no stream: raw memory-to-memory devices and encoders, and
 //! devices that capture.
 
+use std::os::fd::OwnedFd;
+
 use anyhow::{anyhow, Context, Result};
 use v4l2r::memory::MemoryType;
 use v4l2r::PixelFormat;
 
 use crate::observation::Case;
+use crate::observe::acquire::User;
 use crate::observe::capture_buffers;
-use crate::observe::probe::{Prepared, Start};
+use crate::observe::mark::Marks;
+use crate::observe::probe::{Prepared, Shows, Start};
 use uapi::device::{job_time_control, Node, Queue};
 use uapi::heap::Heap;
 use uapi::stream::{choose_raw, Stream, Wanted};
@@ -49,12 +53,13 @@ impl Setup {
     }
 }
 
-/// A kind of device.
-pub trait Feeder {
+/// A kind of device. Its jobs can be prepared in a thread of their own.
+pub trait Feeder: Sync {
     /// What a job is, in words.
     fn describe(&self) -> String;
-    /// Makes a context of its own with a job that only has to be started.
-    fn prepare(&self, setup: &Setup, case: Case) -> Result<Prepared>;
+    /// Makes a context of its own with a job that only has to be started. Another `user` has begun
+    /// to use one of its buffers when that is queued.
+    fn prepare(&self, setup: &Setup, case: Case, user: Option<&User<'_>>) -> Result<Prepared>;
 }
 
 /// A memory-to-memory device that takes raw pictures.
@@ -107,13 +112,23 @@ impl Feeder for Raw {
         format!("jobs from {output} to {capture}, {width}x{height}")
     }
 
-    fn prepare(&self, setup: &Setup, case: Case) -> Result<Prepared> {
+    fn prepare(&self, setup: &Setup, case: Case, user: Option<&User<'_>>) -> Result<Prepared> {
         let mut stream = self.open(setup)?;
         stream.request_buffers(Queue::Output, MemoryType::Mmap, 1)?;
+        let inputs = user.map(|user| user.begin_output(&stream, 0)).transpose()?;
         stream.queue(Queue::Output, 0)?;
-        let prepared = prepared(setup, stream, case, 1, 0)?;
-        prepared.stream.stream_on(Queue::Output)?;
-        Ok(prepared)
+        let begin = |_: &Stream, dmabufs: &[OwnedFd]| begin(user, Queue::Capture, dmabufs);
+        let (handle, dmabufs) = capture_buffers(&mut stream, case, setup.heap(), 1, 0, begin)?;
+        stream.stream_on(Queue::Output)?;
+        Ok(Prepared {
+            stream,
+            target: 0,
+            handle,
+            dmabufs,
+            inputs: inputs.unwrap_or_default(),
+            shows: Shows::Start,
+            start: Start::Stream(Queue::Capture),
+        })
     }
 }
 
@@ -126,7 +141,7 @@ impl Feeder for Camera {
         "captured pictures".into()
     }
 
-    fn prepare(&self, setup: &Setup, case: Case) -> Result<Prepared> {
+    fn prepare(&self, setup: &Setup, case: Case, user: Option<&User<'_>>) -> Result<Prepared> {
         let mut stream = Stream::open(&setup.node.path)?;
         if setup.size.is_some() || setup.format.is_some() {
             let now = stream.format(Queue::Capture)?;
@@ -137,27 +152,34 @@ impl Feeder for Camera {
             };
             stream.set_format(Queue::Capture, &wanted)?;
         }
-        prepared(setup, stream, case, CAPTURE_BUFFERS, CAPTURE_TARGET)
+        let mut marks = None;
+        let put_marks = |stream: &Stream, dmabufs: &[OwnedFd]| {
+            let plane = dmabufs.iter().zip(stream.planes(Queue::Capture)).next();
+            // A buffer that cannot be mapped has no marks: then only a fence shows something.
+            marks = plane.and_then(|(dmabuf, layout)| {
+                let bytes = layout.sizeimage as usize;
+                Marks::put(dmabuf, bytes).ok()
+            });
+            begin(user, Queue::Capture, dmabufs)
+        };
+        let (count, target) = (CAPTURE_BUFFERS, CAPTURE_TARGET);
+        let heap = setup.heap();
+        let (handle, dmabufs) = capture_buffers(&mut stream, case, heap, count, target, put_marks)?;
+        Ok(Prepared {
+            stream,
+            target,
+            handle,
+            dmabufs,
+            inputs: Vec::new(),
+            shows: Shows::Memory(marks),
+            start: Start::Stream(Queue::Capture),
+        })
     }
 }
 
-/// With the CAPTURE buffers queued, of which the `target` is observed; starting that queue starts the
-/// job.
-fn prepared(
-    setup: &Setup,
-    mut stream: Stream,
-    case: Case,
-    count: u32,
-    target: u32,
-) -> Result<Prepared> {
-    let (handle, dmabufs) = capture_buffers(&mut stream, case, setup.heap(), count, target)?;
-    Ok(Prepared {
-        stream,
-        target,
-        handle,
-        dmabufs,
-        start: Start::Stream(Queue::Capture),
-    })
+/// The other user, if there is one, begins to use a buffer.
+pub fn begin(user: Option<&User<'_>>, queue: Queue, dmabufs: &[OwnedFd]) -> Result<()> {
+    user.map_or(Ok(()), |user| user.begin(queue, dmabufs))
 }
 
 /// Tells a driver that can be told how long a job is to take.

@@ -6,13 +6,17 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::acquire::{Acquire, QueueResult};
 use crate::json::Head;
+use crate::judge::acquire::Finding;
 use crate::judge::probe::Verdict;
 use crate::observation::probe::Seen;
 use crate::observation::Case;
 use crate::observe::probe::PATIENCE_MS;
 use crate::words::{dequeued, status};
 use uapi::clock::ms_between;
+use uapi::device::Queue;
+use uapi::dmabuf::Access;
 use uapi::publishing::Support;
 use uapi::sync_file::FenceStatus;
 
@@ -36,6 +40,8 @@ pub struct Probe {
     pub verdict: Verdict,
     /// What each case showed.
     pub cases: Vec<CaseResult>,
+    /// Whether it waits for acquire fences.
+    pub acquire: Acquire,
 }
 
 /// One case, through all its rounds.
@@ -75,7 +81,45 @@ pub fn render(probe: &Probe) -> String {
         probe.publishing.describe()
     );
     out.extend(probe.cases.iter().map(render_case));
-    out + &format!("{device}: {}\n", probe.verdict.describe())
+    out += &render_acquire(&probe.acquire);
+    let (publishes, waits) = (probe.verdict.describe(), probe.acquire.verdict.describe());
+    out + &format!("{device}: {publishes}, {waits}\n")
+}
+
+fn render_acquire(acquire: &Acquire) -> String {
+    let mut out = format!("acquire fences: {}", acquire.acquiring.describe());
+    if let Some(source) = acquire.source {
+        out += &format!("; asked with fences of {}", source.describe());
+    }
+    out += "\n";
+    if let Some(reason) = &acquire.reason {
+        out += &format!("{}: {reason}\n", acquire.verdict.describe());
+    }
+    out.extend(acquire.queues.iter().map(render_queue));
+    out
+}
+
+fn render_queue(queue: &QueueResult) -> String {
+    let name = match queue.queue {
+        Queue::Capture => "CAPTURE",
+        Queue::Output => "OUTPUT",
+    };
+    let mut out = format!("{name} buffer: {}\n", queue.verdict.describe());
+    for job in &queue.jobs {
+        let user = match job.seen.access {
+            Access::Read => "read",
+            Access::Write => "written",
+        };
+        let finding = job.finding.describe();
+        let comment = match (job.finding, job.right) {
+            (Finding::Waits, false) => ", and need not",
+            (Finding::DoesNotWait, true) => ", and need not",
+            (Finding::DoesNotWait, false) => ", and would have to",
+            _ => "",
+        };
+        out += &format!("  {user} by others: {finding}{comment}; {}\n", job.reason);
+    }
+    out
 }
 
 fn render_case(case: &CaseResult) -> String {
@@ -140,4 +184,90 @@ fn end(seen: &Seen) -> String {
         dequeued(&seen.dequeued),
         views.join(" | ")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::acquire::JobResult;
+    use super::*;
+    use crate::judge::acquire::Verdict;
+    use crate::observation::acquire::Held;
+    use crate::observation::Dequeued;
+    use uapi::held_fence::Source;
+
+    fn job(access: Access, finding: Finding, right: bool) -> JobResult {
+        JobResult {
+            finding,
+            right,
+            reason: "why".into(),
+            seen: Held {
+                queue: Queue::Output,
+                access,
+                began_ns: 0,
+                returned_ns: None,
+                signalled_ns: 0,
+                ended_ns: None,
+                dequeued: Dequeued::Done,
+            },
+        }
+    }
+
+    #[test]
+    fn what_waits_for_whom() {
+        let queue = |verdict, reader, writer| QueueResult {
+            queue: Queue::Output,
+            verdict,
+            jobs: vec![reader, writer],
+        };
+        let (read, write) = (Access::Read, Access::Write);
+        let (waits, not) = (Finding::Waits, Finding::DoesNotWait);
+        let acquire = Acquire {
+            acquiring: Support::On,
+            verdict: Verdict::Waits,
+            reason: None,
+            source: Some(Source::Vgem),
+            queues: vec![
+                queue(
+                    Verdict::Waits,
+                    job(read, not, true),
+                    job(write, waits, true),
+                ),
+                queue(
+                    Verdict::TooMuch,
+                    job(read, waits, false),
+                    job(write, not, false),
+                ),
+            ],
+        };
+        let text = render_acquire(&acquire);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "acquire fences: on; asked with fences of vgem",
+                "OUTPUT buffer: waits",
+                "  read by others: does not wait, and need not; why",
+                "  written by others: waits; why",
+                "OUTPUT buffer: waits for TOO MUCH",
+                "  read by others: waits, and need not; why",
+                "  written by others: does not wait, and would have to; why",
+            ]
+        );
+    }
+
+    #[test]
+    fn why_it_was_not_asked() {
+        let acquire = Acquire {
+            acquiring: Support::Off,
+            verdict: Verdict::NotAsked,
+            reason: Some("no fence".into()),
+            source: None,
+            queues: Vec::new(),
+        };
+        let text = render_acquire(&acquire);
+        assert!(
+            text.ends_with("parameter\nnot asked whether it waits: no fence\n"),
+            "{text}"
+        );
+    }
 }

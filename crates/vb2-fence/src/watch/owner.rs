@@ -8,6 +8,9 @@
 //! a buffer that is dequeued. (It does so for a buffer that is queued as well, but not in a request,
 //! as OUTPUT buffers are.)
 //!
+//! A buffer that has to wait for others says so in the call that queues it, and videobuf2's event
+//! of that follows in the same task.
+//!
 //! A fence that has timed out has no such event beside it. So, as long as nothing better is
 //! known of a queue, a fence belongs to the only file whose driver has a buffer of that number, if
 //! there is one only.
@@ -21,6 +24,8 @@ use uapi::trace::{Buffer, Event, Line};
 pub struct Owners {
     /// The last signal on a processor, until something else happens there.
     signalled: HashMap<(u32, u32), (String, u32)>,
+    /// The last buffer that had to wait, until its task has queued it.
+    waiting: HashMap<u32, (String, u32)>,
     /// The last buffer that a task queued or dequeued, until its ioctl returns.
     core: HashMap<u32, (bool, String, Buffer)>,
     /// Buffers that drivers have, with their files.
@@ -58,6 +63,11 @@ impl Owners {
                 owner,
                 buffer,
             } => {
+                if let Some((queue, index)) = self.waiting.remove(&line.pid) {
+                    if !dequeued && index == buffer.index {
+                        self.file_of_queue.insert(queue, owner.clone());
+                    }
+                }
                 let seen = (*dequeued, owner.clone(), buffer.clone());
                 self.core.insert(line.pid, seen);
             }
@@ -74,10 +84,14 @@ impl Owners {
                     self.minor_of_file.insert(owner, *minor);
                 }
             }
-            Event::WaitStart(_) | Event::WaitEnd(_) => {}
+            Event::WaitBegun { queue, index, .. } => {
+                self.waiting.insert(line.pid, (queue.clone(), *index));
+            }
+            Event::WaitOver { .. } | Event::WaitStart(_) | Event::WaitEnd(_) => {}
             // What is missing may have been in between.
             Event::Lost(_) => {
                 self.signalled.clear();
+                self.waiting.clear();
                 self.core.clear();
                 self.given.clear();
             }
@@ -183,6 +197,29 @@ mod tests {
         let mut lines = vec![signalled(0, "cap-1"), done(0, "f1", 1)];
         lines.extend(ioctl(7, "f1", 3, true, true));
         assert_eq!(owners(lines).minor("cap-1"), None);
+    }
+
+    #[test]
+    fn a_queue_that_waits() {
+        let waiting = |pid, queue: &str, index| {
+            let fence = format!("index={index} context=1 seqno=1 driver=d timeline=t");
+            line(
+                pid,
+                &format!("vb2_acquire_fence_waiting: queue={queue} {fence}"),
+            )
+        };
+        let mut lines = vec![waiting(7, "cap-1", 0), waiting(8, "cap-2", 0)];
+        lines.extend(ioctl(7, "f1", 3, false, true));
+        lines.extend(ioctl(8, "f2", 4, false, true));
+        // Of another buffer, and of one that is dequeued.
+        lines.push(waiting(7, "cap-3", 1));
+        lines.extend(ioctl(7, "f1", 3, false, true));
+        lines.push(waiting(7, "cap-4", 0));
+        lines.extend(ioctl(7, "f1", 3, true, true));
+        let owners = owners(lines);
+        assert_eq!(owners.minor("cap-1"), Some(3));
+        assert_eq!(owners.minor("cap-2"), Some(4));
+        assert_eq!((owners.minor("cap-3"), owners.minor("cap-4")), (None, None));
     }
 
     #[test]

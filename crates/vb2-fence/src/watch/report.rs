@@ -19,6 +19,8 @@ pub struct Report {
     pub device: PathBuf,
     /// Since the start.
     pub seconds: f64,
+    /// The kernel tells what buffers wait for; without that, no queue waits for anything here.
+    pub acquire_events: bool,
     /// The queues of the device.
     pub queues: Vec<QueueReport>,
     /// Fences of queues that are not known to belong to a node.

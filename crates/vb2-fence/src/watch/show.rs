@@ -9,8 +9,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::report::Report;
 use super::stats::{QueueReport, Spread};
+use super::waits::UserReport;
 use crate::json;
 use uapi::device::Node;
+use uapi::hint;
 
 /// Where the reports go.
 #[derive(Debug)]
@@ -21,9 +23,15 @@ pub struct Display {
 
 impl Display {
     /// Begins.
-    pub fn new(json: bool, node: &Node) -> Self {
+    pub fn new(json: bool, node: &Node, acquires: bool) -> Self {
         let title = format!("{} ({})", node.path.display(), node.driver);
         let terminal = !json && io::stdout().is_terminal() && io::stderr().is_terminal();
+        if !acquires {
+            hint::warn(
+                "this kernel has no trace events of acquire fences: it is not shown what buffers \
+                 wait for",
+            );
+        }
         // A script that starts a program to be watched can wait for this line.
         if !terminal {
             eprintln!("vb2-fence: watching {title}");
@@ -67,7 +75,10 @@ impl Display {
 }
 
 fn text(report: &Report) -> String {
-    let mut lines: Vec<String> = report.queues.iter().map(line).collect();
+    let queues = report.queues.iter();
+    let mut lines: Vec<String> = queues
+        .flat_map(|queue| std::iter::once(line(queue)).chain(queue.waits_for.iter().map(wait)))
+        .collect();
     if lines.is_empty() {
         lines.push("  no fence of this device yet".into());
     }
@@ -104,6 +115,27 @@ fn line(queue: &QueueReport) -> String {
     line
 }
 
+/// Whose fences buffers of a queue had to wait for.
+fn wait(user: &UserReport) -> String {
+    let mut line = format!(
+        "    waits for {} / {}: fences {}, waited for now {}",
+        user.driver, user.timeline, user.fences, user.waiting
+    );
+    if let Some(ms) = user.waiting_ms {
+        line += &format!(" (for {ms:.1} ms)");
+    }
+    if user.given_up > 0 {
+        line += &format!(", GIVEN UP {}", user.given_up);
+    }
+    if user.let_go > 0 {
+        line += &format!(", let go {}", user.let_go);
+    }
+    if let Some(times) = &user.wait_ms {
+        line += &format!(", waited {}", spread(times));
+    }
+    line
+}
+
 fn spread(spread: &Spread) -> String {
     let Spread {
         low, median, high, ..
@@ -132,6 +164,7 @@ mod tests {
             errors: BTreeMap::new(),
             latency_ms: Some(times),
             wakeup_ms: None,
+            waits_for: Vec::new(),
         };
         let text = line(&queue);
         assert_eq!(
@@ -140,5 +173,31 @@ mod tests {
         );
         queue.errors.insert(-110, 1);
         assert!(line(&queue).contains("1 with error Connection timed out"));
+    }
+
+    #[test]
+    fn says_who_is_waited_for() {
+        let mut user = UserReport {
+            driver: "panfrost".into(),
+            timeline: "gpu".into(),
+            fences: 4,
+            waiting: 0,
+            waiting_ms: None,
+            given_up: 0,
+            let_go: 0,
+            wait_ms: None,
+        };
+        let text = wait(&user);
+        assert_eq!(
+            text,
+            "    waits for panfrost / gpu: fences 4, waited for now 0"
+        );
+        (user.waiting, user.waiting_ms) = (1, Some(12.34));
+        (user.given_up, user.let_go) = (2, 3);
+        let text = wait(&user);
+        assert!(
+            text.ends_with("now 1 (for 12.3 ms), GIVEN UP 2, let go 3"),
+            "{text}"
+        );
     }
 }

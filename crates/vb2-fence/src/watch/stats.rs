@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use serde::Serialize;
 
-use uapi::clock::{ms_between, Ns, MS};
+use super::waits::{UserReport, Waits};
+use uapi::clock::{self, ms_between, Ns, MS};
 use uapi::trace::{Event, FenceId, Line};
 
 /// How many of the newest times the median is of.
@@ -79,6 +80,7 @@ pub struct QueueStats {
     pending: HashMap<FenceId, Ns>,
     latency: Times,
     wakeup: Times,
+    waits: Waits,
 }
 
 /// The same, for JSON and for people.
@@ -98,6 +100,8 @@ pub struct QueueReport {
     pub latency_ms: Option<Spread>,
     /// From signalled to a waiter that runs again, in ms.
     pub wakeup_ms: Option<Spread>,
+    /// Whose fences the queue's buffers had to wait for.
+    pub waits_for: Vec<UserReport>,
 }
 
 /// All queues.
@@ -128,12 +132,28 @@ impl Stats {
             } => self.signal(line.at_ns, queue, *fence, *result),
             Event::WaitStart(fence) => self.waiting.entry(*fence).or_default().push(line.pid),
             Event::WaitEnd(fence) => self.end_wait(line.at_ns, line.pid, *fence),
+            Event::WaitBegun {
+                queue,
+                index,
+                fence,
+                user,
+            } => self.waits(queue).begin(line.at_ns, *index, *fence, user),
+            Event::WaitOver {
+                queue,
+                index,
+                fence,
+                outcome,
+            } => self.waits(queue).end(line.at_ns, *index, *fence, *outcome),
             Event::Lost(count) => self.lost += count,
             Event::Given { .. }
             | Event::BufferDone { .. }
             | Event::Core { .. }
             | Event::Ioctl { .. } => {}
         }
+    }
+
+    fn waits(&mut self, queue: &str) -> &mut Waits {
+        &mut self.queues.entry(queue.to_owned()).or_default().waits
     }
 
     fn signal(&mut self, at_ns: Ns, queue: &str, fence: FenceId, result: i32) {
@@ -181,6 +201,7 @@ impl Stats {
     /// The queues for which `wanted` holds.
     pub fn report(&self, wanted: impl Fn(&str) -> bool) -> Vec<QueueReport> {
         let queues = self.queues.iter().filter(|(queue, _)| wanted(queue));
+        let now_ns = clock::now();
         queues
             .map(|(queue, stats)| QueueReport {
                 queue: queue.clone(),
@@ -190,6 +211,7 @@ impl Stats {
                 errors: stats.errors.clone(),
                 latency_ms: stats.latency.spread(),
                 wakeup_ms: stats.wakeup.spread(),
+                waits_for: stats.waits.report(now_ns),
             })
             .collect()
     }
@@ -239,6 +261,20 @@ mod tests {
         assert_eq!((latency.count, latency.low, latency.high), (2, 20.0, 40.0));
         assert!(report.wakeup_ms.is_none());
         assert!(stats.report(|queue| queue == "cap-2").is_empty());
+    }
+
+    #[test]
+    fn queues_that_wait() {
+        let fence = "index=0 context=7 seqno=1";
+        let waiting =
+            format!("vb2_acquire_fence_waiting: queue=cap-1 {fence} driver=panfrost timeline=gpu");
+        let ended = format!("vb2_acquire_fence_ended: queue=cap-1 {fence} outcome=given-up");
+        let stats = stats(&[line(10, &waiting), line(40, &ended), armed(50, 1)]);
+        let report = stats.report(|_| true).remove(0);
+        let user = &report.waits_for[0];
+        assert_eq!((user.fences, user.given_up, user.waiting), (1, 1, 0));
+        assert_eq!(user.wait_ms.unwrap().high, 30.0);
+        assert_eq!(report.armed, 1);
     }
 
     #[test]

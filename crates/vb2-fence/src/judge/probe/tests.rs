@@ -52,6 +52,7 @@ fn good_view(handle: Handle) -> View {
 fn seen(views: Vec<View>) -> Seen {
     Seen {
         started_ns: START,
+        writes: Writes::SinceStart,
         start_returned_ns: Some(at(2)),
         ended_ns: Some(at(200)),
         views,
@@ -134,6 +135,47 @@ fn a_start_that_takes_long_is_no_job() {
     assert_eq!(blocking.judge(true).0, Verdict::Unseen);
     let fast = seen(vec![unfenced_view(150)]);
     assert_eq!(fast.judge(true).0, Verdict::DoesNotPublish);
+}
+
+/// A device that captures takes a buffer long after it was queued.
+#[test]
+fn a_buffer_that_is_not_taken_yet() {
+    let mut captured = seen(vec![unfenced_view(150)]);
+    captured.writes = Writes::Unfenced(0);
+    expect(&captured, Verdict::Unseen, "nor that the device wrote");
+    captured.writes = Writes::Unfenced(1);
+    expect(&captured, Verdict::DoesNotPublish, "no fence");
+    // The driver's parameter is no reason to doubt what was seen.
+    assert_eq!(captured.judge(true).0, Verdict::DoesNotPublish);
+    // A fence is a fence, whether or not it was seen that the device wrote.
+    captured.views = vec![good_view(Handle::ExportedBefore)];
+    captured.writes = Writes::Unfenced(0);
+    expect(&captured, Verdict::Publishes, "");
+}
+
+/// The fence came between the looks through two descriptors, and the end before the next ones.
+#[test]
+fn a_fence_that_is_seen_once() {
+    let mut first = unfenced_view(101);
+    let mut second = View::new(Handle::ExportedDuring, 0);
+    second.add(at(101), Readiness::NotReady, &pending());
+    second.end_dmabuf = good_view(Handle::Imported).end_dmabuf;
+    second.kept = Some(FenceStatus::Signalled);
+    let both = seen(vec![first.clone(), second.clone()]);
+    expect(&both, Verdict::Unseen, "imported dma-buf: the job was over");
+    first.add(at(102), Readiness::Ready, &stub());
+    expect(&seen(vec![first, second]), Verdict::Stale, "others see one");
+}
+
+/// How much too early is too early depends on how long there was a fence, not on the wait for it.
+#[test]
+fn over_too_soon_after_a_long_wait() {
+    let mut view = unfenced_view(180);
+    view.add(at(180), Readiness::NotReady, &pending());
+    view.add(at(190), Readiness::Ready, &stub());
+    let good = good_view(Handle::Imported);
+    (view.end_dmabuf, view.kept) = (good.end_dmabuf, good.kept);
+    expect(&seen(vec![view]), Verdict::Stale, "ready 10.0 ms before");
 }
 
 #[test]

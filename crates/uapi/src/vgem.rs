@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! vgem: buffers that are on no device, with fences that a program signals itself.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use anyhow::{Context, Result};
+use drm::buffer::{Buffer as _, DrmFourcc};
+use drm::control::{dumbbuffer::DumbBuffer, Device as _};
+use rustix::ioctl::{opcode, Opcode, Setter, Updater};
+
+use crate::card::Card;
+use crate::dmabuf;
+
+/// The driver's name.
+const DRIVER: &str = "vgem";
+
+/// Width and height of a buffer, of which nothing is used but its fences.
+const SIZE: (u32, u32) = (64, 64);
+
+/// `struct drm_vgem_fence_attach`.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct Attach {
+    handle: u32,
+    flags: u32,
+    out_fence: u32,
+    pad: u32,
+}
+
+/// `struct drm_vgem_fence_signal`.
+#[derive(Debug)]
+#[repr(C)]
+struct Signal {
+    fence: u32,
+    flags: u32,
+}
+
+/// `VGEM_FENCE_WRITE`.
+const WRITE: u32 = 1;
+/// `DRM_IOCTL_VGEM_FENCE_ATTACH`.
+const ATTACH: Opcode = opcode::read_write::<Attach>(b'd', 0x41);
+/// `DRM_IOCTL_VGEM_FENCE_SIGNAL`.
+const SIGNAL: Opcode = opcode::write::<Signal>(b'd', 0x42);
+
+/// A buffer with a fence that is pending until we signal it. vgem does so itself, with an error,
+/// after 10 s, and when this is dropped.
+#[derive(Debug)]
+pub struct Fenced {
+    card: Card,
+    memory: DumbBuffer,
+    fence: u32,
+}
+
+impl Fenced {
+    /// A new one.
+    pub fn new() -> Result<Self> {
+        let card = Card::of_driver(DRIVER)?;
+        let memory = card
+            .create_dumb_buffer(SIZE, DrmFourcc::Xrgb8888, 32)
+            .context("a buffer of vgem")?;
+        let mut arg = Attach {
+            handle: memory.handle().into(),
+            flags: WRITE,
+            ..Attach::default()
+        };
+        // SAFETY: the opcode is DRM_IOCTL_VGEM_FENCE_ATTACH, `Attach` has its structure's layout.
+        let request = unsafe { Updater::<ATTACH, Attach>::new(&mut arg) };
+        // SAFETY: the request reads and writes `arg` only.
+        unsafe { rustix::ioctl::ioctl(card.as_fd(), request) }.context("a fence of vgem")?;
+        Ok(Self {
+            card,
+            memory,
+            fence: arg.out_fence,
+        })
+    }
+
+    /// The fence as a sync_file.
+    pub fn sync_file(&self) -> Result<OwnedFd> {
+        let flags = rustix::fs::OFlags::CLOEXEC.bits();
+        let dmabuf = self.card.buffer_to_prime_fd(self.memory.handle(), flags);
+        dmabuf::export_read_sync_file(dmabuf.context("a dma-buf of vgem")?)
+    }
+
+    /// Signals it.
+    pub fn signal(&self) -> Result<()> {
+        let arg = Signal {
+            fence: self.fence,
+            flags: 0,
+        };
+        // SAFETY: the opcode is DRM_IOCTL_VGEM_FENCE_SIGNAL, `Signal` has its structure's layout.
+        let request = unsafe { Setter::<SIGNAL, Signal>::new(arg) };
+        // SAFETY: the request reads its own argument only.
+        unsafe { rustix::ioctl::ioctl(self.card.as_fd(), request) }
+            .context("DRM_IOCTL_VGEM_FENCE_SIGNAL")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opcodes_are_the_kernels() {
+        assert_eq!(ATTACH, 0xc010_6441);
+        assert_eq!(SIGNAL, 0x4008_6442);
+    }
+}
