@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A driver's switch for release fences: its module parameter `release_fences`.
+//! Parameters of modules, which are put back: a driver's switches for release and acquire fences,
+//! and the timeout of videobuf2's acquire fences.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,8 +9,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{ensure, Context, Result};
 
 use crate::hint;
+use crate::publishing::Kind;
 
-/// The switch. Dropped, it puts the value back that it found.
+/// The switch of a kind of fences. Dropped, it puts the value back that it found.
 #[derive(Debug)]
 pub struct Switch {
     path: PathBuf,
@@ -18,8 +20,8 @@ pub struct Switch {
 
 impl Switch {
     /// The switch of a driver, by its V4L2 name; `None` if this kernel's driver has none.
-    pub fn of_driver(driver: &str) -> Result<Option<Self>> {
-        let path = Self::path(driver);
+    pub fn of_driver(driver: &str, kind: Kind) -> Result<Option<Self>> {
+        let path = Self::path(driver, kind);
         match fs::exists(&path) {
             Ok(true) => Self::at(path).map(Some),
             Ok(false) => Ok(None),
@@ -28,11 +30,10 @@ impl Switch {
     }
 
     /// Where the switch of a driver lies.
-    pub fn path(driver: &str) -> PathBuf {
+    pub fn path(driver: &str, kind: Kind) -> PathBuf {
         let module = driver.replace('-', "_");
-        Path::new("/sys/module")
-            .join(module)
-            .join("parameters/release_fences")
+        let parameters = Path::new("/sys/module").join(module).join("parameters");
+        parameters.join(kind.parameter())
     }
 
     fn at(path: PathBuf) -> Result<Self> {
@@ -40,12 +41,12 @@ impl Switch {
         Ok(Self { path, found })
     }
 
-    /// Whether release fences were on when the switch was made.
+    /// Whether these fences were on when the switch was made.
     pub fn found(&self) -> bool {
         self.found
     }
 
-    /// Turns release fences off or on for nodes that are opened from now on.
+    /// Turns them off or on for nodes that are opened from now on.
     pub fn set(&self, on: bool) -> Result<()> {
         fs::write(&self.path, if on { "1" } else { "0" })
             .with_context(|| format!("cannot set {} (are you root?)", self.path.display()))?;
@@ -68,6 +69,45 @@ impl Drop for Switch {
         }
         if let Err(err) = self.set(self.found) {
             hint::warn(&format!("the switch could not be put back: {err:#}"));
+        }
+    }
+}
+
+/// The time after which a fence that a buffer waits for is given up. Dropped, it puts the value
+/// back that it found.
+#[derive(Debug)]
+pub struct AcquireTimeout {
+    path: PathBuf,
+    found: String,
+}
+
+impl AcquireTimeout {
+    /// That of videobuf2.
+    pub fn find() -> Result<Self> {
+        Self::at("/sys/module/videobuf2_common/parameters/acquire_fence_timeout_ms".into())
+    }
+
+    fn at(path: PathBuf) -> Result<Self> {
+        let found = fs::read_to_string(&path);
+        let found = found.with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Self { path, found })
+    }
+
+    /// Sets it for buffers that are queued from now on.
+    pub fn set_ms(&self, ms: u32) -> Result<()> {
+        self.write(&ms.to_string())
+    }
+
+    fn write(&self, text: &str) -> Result<()> {
+        fs::write(&self.path, text)
+            .with_context(|| format!("cannot set {} (are you root?)", self.path.display()))
+    }
+}
+
+impl Drop for AcquireTimeout {
+    fn drop(&mut self) {
+        if let Err(err) = self.write(&self.found) {
+            hint::warn(&format!("the timeout could not be put back: {err:#}"));
         }
     }
 }
@@ -132,7 +172,25 @@ mod tests {
 
     #[test]
     fn no_driver_no_switch() {
-        assert!(Switch::of_driver("no-such-driver").unwrap().is_none());
-        assert!(Switch::path("rockchip-rga").ends_with("rockchip_rga/parameters/release_fences"));
+        let switch = Switch::of_driver("no-such-driver", Kind::Release);
+        assert!(switch.unwrap().is_none());
+        for (kind, name) in [
+            (Kind::Release, "release_fences"),
+            (Kind::Acquire, "acquire_fences"),
+        ] {
+            let path = Switch::path("rockchip-rga", kind);
+            assert!(path.ends_with(format!("rockchip_rga/parameters/{name}")));
+        }
+    }
+
+    #[test]
+    fn the_timeout_is_put_back() {
+        let file = Scratch::new("timeout", "3000\n");
+        let timeout = AcquireTimeout::at(file.0.clone()).unwrap();
+        timeout.set_ms(1000).unwrap();
+        assert_eq!(fs::read_to_string(&file.0).unwrap(), "1000");
+        drop(timeout);
+        assert_eq!(fs::read_to_string(&file.0).unwrap(), "3000\n");
+        assert!(AcquireTimeout::at("/nonexistent/x".into()).is_err());
     }
 }

@@ -147,6 +147,7 @@ impl Target {
         let mut memory = self.memory.borrow_mut();
         let pitch = memory.pitch();
         let map = card.map_dumb_buffer(&mut memory)?;
-        Ok(Picture::from_xrgb(self.size, pitch, &map))
+        let layout = Layout::Xrgb8888;
+        Ok(Picture::from_memory(self.size, layout, pitch, &map))
     }
 }

@@ -13,6 +13,9 @@ pub const UNWRITTEN: u32 = 0xff_00_ff;
 /// A frame's number is 32 squares, and 32 more of its complement; so many are in a row.
 const SQUARES_PER_ROW: u32 = 16;
 
+/// How many white pixels are between two pictures that are side by side.
+const BESIDE: u32 = 8;
+
 /// How much a channel may differ after the way through a format with fewer bits.
 const TOLERANCE: u32 = 8;
 
@@ -60,6 +63,20 @@ impl Layout {
         let counts = |index: usize| self == Self::Rgb565 || index % 4 != 3;
         let mut pairs = a.iter().zip(b).enumerate();
         a.len() == b.len() && pairs.all(|(index, (a, b))| a == b || !counts(index))
+    }
+
+    /// The pixel in the first bytes of a slice, which has enough of them.
+    fn take(self, bytes: &[u8]) -> u32 {
+        match (self, bytes) {
+            (Self::Xrgb8888, [blue, green, red, ..]) => {
+                u32::from_le_bytes([*blue, *green, *red, 0])
+            }
+            (Self::Rgb565, [low, high, ..]) => {
+                let short = u32::from(u16::from_le_bytes([*low, *high]));
+                (short >> 11) << 19 | (short >> 5 & 0x3f) << 10 | (short & 0x1f) << 3
+            }
+            _ => UNWRITTEN,
+        }
     }
 
     fn put(self, pixel: u32, to: &mut Vec<u8>) {
@@ -131,15 +148,30 @@ impl Picture {
         }
     }
 
-    /// From 32-bit pixels in memory, whose lines are `pitch` bytes apart.
-    pub fn from_xrgb(size: Size, pitch: u32, bytes: &[u8]) -> Self {
-        let line = size.width as usize * 4;
+    /// From pixels in memory, whose lines are `pitch` bytes apart.
+    pub fn from_memory(size: Size, layout: Layout, pitch: u32, bytes: &[u8]) -> Self {
+        let line = (size.width * layout.bytes()) as usize;
         let lines = bytes.chunks(pitch as usize).take(size.height as usize);
         let pixels = lines
-            .flat_map(|bytes| bytes[..line.min(bytes.len())].chunks_exact(4))
-            .map(|pixel| u32::from_le_bytes([pixel[0], pixel[1], pixel[2], 0]))
+            .flat_map(|bytes| bytes[..line.min(bytes.len())].chunks_exact(layout.bytes() as usize))
+            .map(|pixel| layout.take(pixel))
             .collect();
         Self { size, pixels }
+    }
+
+    /// Both in one picture, this one at the left, and some white in between.
+    pub fn beside(&self, other: &Self) -> Self {
+        let (left, right) = (self.size.width, other.size.width);
+        let lines = self.pixels.chunks(left as usize);
+        let others = other.pixels.chunks(right as usize);
+        let white = [0xff_ff_ff; BESIDE as usize];
+        let lines = lines.zip(others).map(|(a, b)| [a, &white, b].concat());
+        let pixels: Vec<u32> = lines.flatten().collect();
+        let height = self.size.height.min(other.size.height);
+        Self {
+            size: Size::new(left + BESIDE + right, height),
+            pixels,
+        }
     }
 
     /// Its bytes in memory, with nothing between the lines.
@@ -203,7 +235,8 @@ impl Picture {
     }
 }
 
-fn near(a: u32, b: u32) -> bool {
+/// Whether two pixels are the same, but for what the way through a format with fewer bits costs.
+pub fn near(a: u32, b: u32) -> bool {
     let channels = |pixel: u32| pixel.to_le_bytes().map(u32::from);
     let pairs = channels(a).into_iter().zip(channels(b));
     pairs.take(3).all(|(a, b)| a.abs_diff(b) <= TOLERANCE)
@@ -233,17 +266,7 @@ mod tests {
 
     fn through(layout: Layout, picture: &Picture) -> Picture {
         let bytes = picture.bytes(layout);
-        match layout {
-            Layout::Xrgb8888 => Picture::from_xrgb(SIZE, SIZE.width * 4, &bytes),
-            Layout::Rgb565 => Picture {
-                size: SIZE,
-                pixels: bytes
-                    .chunks_exact(2)
-                    .map(|two| u32::from(u16::from_le_bytes([two[0], two[1]])))
-                    .map(|p| (p >> 11) << 19 | (p >> 5 & 0x3f) << 10 | (p & 0x1f) << 3)
-                    .collect(),
-            },
-        }
+        Picture::from_memory(SIZE, layout, SIZE.width * layout.bytes(), &bytes)
     }
 
     #[test]
@@ -313,6 +336,20 @@ mod tests {
             bytes.extend(line);
             bytes.extend([0xaa; 64]);
         }
-        assert_eq!(Picture::from_xrgb(SIZE, SIZE.width * 4 + 64, &bytes), frame);
+        let pitch = SIZE.width * 4 + 64;
+        let read = Picture::from_memory(SIZE, Layout::Xrgb8888, pitch, &bytes);
+        assert_eq!(read, frame);
+    }
+
+    #[test]
+    fn side_by_side() {
+        let (one, two) = (Picture::uniform(SIZE, 1), Picture::uniform(SIZE, 2));
+        let both = one.beside(&two);
+        assert_eq!(both.size, Size::new(2 * SIZE.width + BESIDE, SIZE.height));
+        assert_eq!(both.pixels.len(), both.size.pixels());
+        let line = &both.pixels[..both.size.width as usize];
+        let (last, first) = (SIZE.width as usize - 1, (SIZE.width + BESIDE) as usize);
+        assert_eq!(line[last..=last + 1], [1, 0xff_ff_ff]);
+        assert_eq!(line[first - 1..=first], [0xff_ff_ff, 2]);
     }
 }

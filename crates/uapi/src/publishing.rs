@@ -18,6 +18,24 @@ pub enum Kind {
     Acquire,
 }
 
+impl Kind {
+    /// The name of the drivers' parameter.
+    pub fn parameter(self) -> &'static str {
+        match self {
+            Self::Release => "release_fences",
+            Self::Acquire => "acquire_fences",
+        }
+    }
+
+    /// For people.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Release => "release fences",
+            Self::Acquire => "acquire fences",
+        }
+    }
+}
+
 /// What is known of one kind of fences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -128,8 +146,8 @@ impl Sysfs {
         };
         let dir = self.0.join("module").join(&name);
         let taint = fs::read_to_string(dir.join("taint")).unwrap_or_default();
-        let parameter = find_parameter(&dir.join("parameters"), "release_fences");
-        let acquire_parameter = find_parameter(&dir.join("parameters"), "acquire_fences");
+        let find = |kind: Kind| find_parameter(&dir.join("parameters"), kind.parameter());
+        let (parameter, acquire_parameter) = (find(Kind::Release), find(Kind::Acquire));
         Module {
             name: Some(name),
             out_of_tree: taint.contains('O'),

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! `vb2-fence consumers`: everything that a consumer of a dma-buf can ask or wait for, while the
-//! device works on it, with release fences off and on.
+//! device works on it, and what the device waits for in turn, with fences of both kinds off and on.
 
 pub mod args;
 pub mod asks;
+pub mod holds;
 pub mod job;
 pub mod shares;
 pub mod waits;
@@ -17,12 +18,13 @@ use crate::consumers::job::{Half, Lines};
 use crate::json::{self, Head, Output};
 use crate::judge::{self, Row};
 use crate::scene::args::ProducerKind;
-use crate::scene::producer::switches;
+use crate::scene::producer::{self, set_all};
 use crate::table;
 use uapi::interrupt::Interrupt;
+use uapi::publishing::Kind;
 
 /// The consumers, in the order of the table.
-const CONSUMERS: [fn(&Half) -> Result<Lines>; 8] = [
+const CONSUMERS: [fn(&Half) -> Result<Lines>; 11] = [
     asks::poll_and_export,
     asks::file_info,
     asks::merge_with_software,
@@ -31,6 +33,9 @@ const CONSUMERS: [fn(&Half) -> Result<Lines>; 8] = [
     waits::flip,
     shares::import_sync_file,
     shares::import_into_vim2m,
+    holds::users,
+    holds::errors,
+    holds::never_ends,
 ];
 
 /// What the JSON has.
@@ -45,11 +50,16 @@ struct Report<'a> {
 
 /// Runs the command; says whether every line is right.
 pub fn run(args: &ConsumersArgs) -> Result<bool> {
-    let switches = switches(ProducerKind::Rga)?;
+    let mut switches = Vec::new();
+    for kind in [Kind::Release, Kind::Acquire] {
+        for of in [ProducerKind::Rga, ProducerKind::Vim2m] {
+            switches.extend(producer::switches(of, kind)?);
+        }
+    }
     let json = args.json.as_deref().map(Output::create).transpose()?;
     let interrupt = Interrupt::catch()?;
     let half = |on: bool| -> Result<Lines> {
-        switches.iter().try_for_each(|switch| switch.set(on))?;
+        set_all(&switches, on)?;
         let half = Half {
             on,
             job_ms: args.job_ms,
@@ -71,7 +81,7 @@ pub fn run(args: &ConsumersArgs) -> Result<bool> {
         "What consumers of rockchip-rga's buffers see during a job of {} ms, Linux {}\n\n{}",
         args.job_ms,
         head.kernel,
-        table::render(&rows)
+        table::render("fences", &rows)
     ))?;
     if let Some(json) = json {
         let report = Report {

@@ -20,6 +20,7 @@ use uapi::device::{Node, Queue};
 use uapi::feature::Switch;
 use uapi::heap::Heap;
 use uapi::interrupt::Interrupt;
+use uapi::publishing::Kind;
 
 /// What `--help` and the man page say of the command.
 pub const LONG: &str = "\
@@ -128,13 +129,13 @@ pub fn run(args: &ReportArgs) -> Result<bool> {
     };
     let heap = Heap::system()?;
     can_run(&node, &heap, args.job_ms)?;
-    let switch = Switch::of_driver(&node.driver)?;
+    let switch = Switch::of_driver(&node.driver, Kind::Release)?;
     if args.feature.on() && switch.is_none() {
         bail!(
             "this kernel's {} cannot publish release fences (there is no {}): boot a kernel with \
              CONFIG_VIDEOBUF2_RELEASE_FENCES=y, or see what this one does with --feature off",
             node.driver,
-            Switch::path(&node.driver).display()
+            Switch::path(&node.driver, Kind::Release).display()
         );
     }
     let on_stdout = args.json.as_deref() == Some(Path::new("-"));
@@ -260,7 +261,7 @@ fn render(report: &Report) -> String {
         out += "Times are medians (lowest .. highest) of the rounds.\n";
     }
     out += "\n";
-    out += &table::header();
+    out += &table::header("release fences");
     for case in &report.cases {
         out += &format!("{}\n{}", case.title, table::section(&lines(case)));
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Lines with what was seen with release fences off and on, as a table for a terminal of 100 columns.
+//! Lines with what was seen with fences off and on, as a table for a terminal of 100 columns.
 
 use crate::judge::Row;
 
@@ -40,16 +40,17 @@ impl<'a> From<&'a Row> for Line<'a> {
     }
 }
 
-/// A whole table: the titles of the columns, the lines, what is wrong, and a count.
-pub fn render(rows: &[Row]) -> String {
+/// A whole table: the titles of the columns, which say what is off and on, the lines, what is
+/// wrong, and a count.
+pub fn render(what: &str, rows: &[Row]) -> String {
     let lines: Vec<Line<'_>> = rows.iter().map(Line::from).collect();
     let right = rows.iter().filter(|row| row.is_right()).count();
-    header() + &section(&lines) + &count(right, rows.len())
+    header(what) + &section(&lines) + &count(right, rows.len())
 }
 
 /// The titles of the columns.
-pub fn header() -> String {
-    row("", "release fences off", "release fences on", "")
+pub fn header(what: &str) -> String {
+    row("", &format!("{what} off"), &format!("{what} on"), "")
 }
 
 /// Some lines, and below them why they are wrong.
@@ -113,7 +114,8 @@ mod tests {
     #[test]
     fn what_is_wrong_is_below() {
         let on = vec![("one", Seen::right("c")), ("two", Seen::wrong("d", "late"))];
-        let text = render(&join(None, Some(on)));
+        let text = render("acquire fences", &join(None, Some(on)));
+        assert!(text.contains("acquire fences off            acquire fences on\n"));
         let lines: Vec<&str> = text.lines().skip(3).collect();
         assert_eq!(lines, ["  WRONG two, on: late", "", "1 of 2 lines right"]);
         assert!(text.contains("not run"), "{text}");

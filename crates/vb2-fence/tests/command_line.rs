@@ -73,6 +73,8 @@ fn wrong_use_ends_with_status_2() {
         &["report", "--job-ms", "0"],
         &["report", "--rounds", "0"],
         &["report", "--feature", "maybe"],
+        &["scene", "--frames", "3", "--readings", "3"],
+        &["scene", "--output", "x", "--readings", "0"],
         &["generate", "nonsense"],
     ] {
         let (status, text) = run(args);

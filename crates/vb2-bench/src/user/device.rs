@@ -10,6 +10,7 @@ use super::Fences;
 use uapi::clock;
 use uapi::device::{Node, Queue};
 use uapi::feature::Switch;
+use uapi::publishing::Kind;
 use uapi::rkemu::Block;
 use uapi::stateless::KeyFrames;
 use uapi::stream::{choose_raw, Stream};
@@ -44,7 +45,7 @@ impl Device {
         let emulated = |block| Block::find(block)?.context("only emulated hardware is measured");
         Ok(Self {
             raw: choose_raw(&outputs, &stream.offers(Queue::Capture)),
-            switch: Switch::of_driver(driver)?,
+            switch: Switch::of_driver(driver, Kind::Release)?,
             block: block.map(emulated).transpose()?,
             node,
         })

@@ -11,9 +11,11 @@ use crate::judge::Halves;
 /// What `--help` and the man page say of the command.
 pub const LONG: &str = "\
 Ask what the kernel offers to consumers of a dma-buf while rockchip-rga works on
-its buffers, with release fences off and on: poll() in both directions, epoll over 64 dma-bufs,
-DMA_BUF_IOCTL_EXPORT_SYNC_FILE, SYNC_IOC_MERGE, SYNC_IOC_FILE_INFO, DMA_BUF_IOCTL_SYNC,
-DMA_BUF_IOCTL_IMPORT_SYNC_FILE, an atomic flip of vkms, and vim2m, which imports the buffer.";
+its buffers, with release and acquire fences off and on: poll() in both directions, epoll over 64
+dma-bufs, DMA_BUF_IOCTL_EXPORT_SYNC_FILE, SYNC_IOC_MERGE, SYNC_IOC_FILE_INFO, DMA_BUF_IOCTL_SYNC,
+DMA_BUF_IOCTL_IMPORT_SYNC_FILE, an atomic flip of vkms, and vim2m, which imports the buffer.
+
+Then a consumer has a fence of its own on a buffer that is queued: does the job wait for it?";
 
 /// Arguments of `vb2-fence consumers`.
 #[derive(Args, Debug)]

@@ -25,7 +25,7 @@ pub const ATTEMPTS: u32 = 4;
 /// One half of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Half {
-    /// Whether release fences are on.
+    /// Whether fences are on.
     pub on: bool,
     /// How long a job takes.
     pub job_ms: u32,

@@ -11,6 +11,7 @@ use v4l2r::memory::MemoryType;
 use crate::consumers::job::{Half, Job, Lines, SIZE};
 use crate::judge::Seen;
 use crate::scene::node::{find, set_format, PATIENCE_MS};
+use uapi::clock::{self, MS};
 use uapi::device::Queue;
 use uapi::dmabuf::{export_sync_file as export, import_sync_file as import, Access};
 use uapi::poll;
@@ -53,13 +54,9 @@ fn fences(info: &SyncInfo) -> String {
     format!("{ours} ours, {} other", info.fences.len() - ours)
 }
 
-/// vim2m takes the picture as its OUTPUT buffer while the blitter writes it. V4L2 does not wait for
-/// fences, so vim2m may read too early; but it adds its fence to ours, and both jobs end.
+/// vim2m takes the picture as its OUTPUT buffer while the blitter writes it. With acquire fences
+/// its job, and so its release fence, comes when the blitter has finished.
 pub fn import_into_vim2m(half: &Half) -> Result<Lines> {
-    let switch = uapi::feature::Switch::of_driver("vim2m")?;
-    if let Some(switch) = &switch {
-        switch.set(half.on)?;
-    }
     let node = find("vim2m")?;
     let open = || -> Result<Stream> {
         let mut importer = Stream::open(&node.path)?;
@@ -86,10 +83,19 @@ pub fn import_into_vim2m(half: &Half) -> Result<Lines> {
     };
     let ((importer, readers, writers, ready), job) = half.during(look)?;
     job.wait()?;
+    let limit = clock::now() + PATIENCE_MS * MS;
+    // Now vim2m begins, if it has waited.
+    let begins = |importer: &Stream| -> Result<bool> {
+        let pending = !polls(job.picture(), PollFlags::OUT)?;
+        Ok(pending || poll::ready_now(importer.as_fd())? != poll::Readiness::NotReady)
+    };
+    while half.on && !begins(&importer)? && clock::now() < limit {
+        clock::sleep_until(clock::now() + MS);
+    }
     let read_after = polls(job.picture(), PollFlags::IN)?;
     let write_after = polls(job.picture(), PollFlags::OUT)?;
     let runs = poll::ready_now(importer.as_fd())? == poll::Readiness::NotReady;
-    let limit = uapi::clock::now() + PATIENCE_MS * uapi::clock::MS;
+    let limit = clock::now() + PATIENCE_MS * MS;
     let woken = poll::wait(importer.as_fd(), limit)?;
     ensure!(woken.is_some(), "vim2m does not end");
     let flagged = importer.take(Queue::Capture)?.error;
@@ -97,10 +103,10 @@ pub fn import_into_vim2m(half: &Half) -> Result<Lines> {
     let free = polls(job.picture(), PollFlags::OUT)?;
     job.end()?;
 
-    let (one, two) = (usize::from(half.on), 2 * usize::from(half.on));
+    let one = usize::from(half.on);
     let counts = (readers.ours().count(), writers.ours().count());
     let text = format!("{} for readers, {} for writers", counts.0, counts.1);
-    let good = counts == (one, two) && ready != half.on;
+    let good = counts == (one, one) && ready != half.on;
     // Between the two ends: readers may go on, writers have to wait for vim2m.
     let between = read_after && (!half.on || !runs || !write_after);
     let text_between = match (read_after, write_after) {

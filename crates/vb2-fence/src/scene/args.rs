@@ -34,9 +34,12 @@ vkms by a non-blocking atomic commit, as a compositor would do it; vkms' writeba
 what was scanned out. Without release fences that is the green of before. With them the commit waits
 for the picture.
 
-With --output it is done once with release fences off and once on, with a picture that one can look
-at and a timeline of what happened when. With --frames it is done many times, with the driver's
-parameter release_fences as it is, and pictures that were not the right ones are counted.";
+With --output it is done once with release fences off and once on, with a picture that one can
+look at and a timeline of what happened when. Then a slow reader, which has a fence on the buffer,
+reads a picture while the buffer is queued for the next one: without acquire fences the device
+writes at once, and the reader gets parts of two pictures; with them the job waits for the reader.
+With --frames it is done many times, with the driver's parameter release_fences as it is, and
+pictures that were not the right ones are counted.";
 
 /// Arguments of `vb2-fence scene`.
 #[derive(Args, Debug)]
@@ -46,17 +49,24 @@ parameter release_fences as it is, and pictures that were not the right ones are
   vb2-fence scene --frames 200 --both --json flips.json
 
 Files in DIR: scene-off.png and scene-on.png (what was scanned out), scene.svg (the timeline),
-scene.json, scene.txt.
+scene.json, scene.txt; reader-off.png and reader-on.png (left: what was in the buffer when the
+reader began, right: what it read), reader.svg, reader.json, reader.txt.
 
 Exit status: 0 every line is right, 1 a line is wrong, 2 the scene could not be made.")]
 pub struct SceneArgs {
-    /// Make the scene once, off and on, and write its files to DIR.
+    /// Make both scenes once, off and on, and write their files to DIR.
     #[arg(long, value_name = "DIR", required_unless_present = "frames")]
     pub output: Option<PathBuf>,
 
     /// Flip N buffers that rockchip-rga is writing, and count the wrong pictures.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub frames: Option<u32>,
+
+    /// With --output: so many more pictures are read with each kind of fence, and the torn ones
+    /// counted.
+    #[arg(long, value_name = "N", default_value_t = 10,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000), requires = "output")]
+    pub readings: u32,
 
     /// With --frames: N flips with release fences off, then N with them on.
     #[arg(long, requires = "frames")]
@@ -70,8 +80,9 @@ pub struct SceneArgs {
     #[arg(long, value_enum, default_value_t = ProducerKind::Rga)]
     pub producer: ProducerKind,
 
-    /// How long a job takes, in milliseconds; the decoder's one half more. The drivers' watchdogs end
-    /// jobs of 2 seconds [default: 1000 for the scene, 150 for --frames].
+    /// How long a job takes, in milliseconds; the decoder's one half more, that beside the slow
+    /// reader, which reads for so long, a quarter. The drivers' watchdogs end jobs of 2 seconds
+    /// [default: 1000 for the scenes, 150 for --frames].
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(10..=1_500))]
     pub job_ms: Option<u32>,
 }
@@ -98,5 +109,8 @@ mod tests {
         assert_eq!((scene.frames, scene.both), (Some(3), true));
         let scene = parse(&["--output", "x"]).unwrap().scene;
         assert_eq!((scene.producer, scene.frames), (ProducerKind::Rga, None));
+        assert_eq!(scene.readings, 10);
+        assert!(parse(&["--output", "x", "--readings", "0"]).is_err());
+        assert!(parse(&["--frames", "3", "--readings", "3"]).is_err());
     }
 }

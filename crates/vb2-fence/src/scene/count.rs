@@ -15,6 +15,7 @@ use crate::words::Spread;
 use uapi::clock::ms_between;
 use uapi::interrupt::Interrupt;
 use uapi::picture::{Shown, Size};
+use uapi::publishing::Kind;
 
 /// Small pictures: what is counted is flips.
 const SIZE: Size = Size::new(64, 48);
@@ -139,7 +140,7 @@ pub fn run(args: &SceneArgs, frames: u32) -> Result<bool> {
         "flips are counted with --producer rga only"
     );
     let job_ms = args.job_ms.unwrap_or(JOB_MS);
-    let switches = switches(args.producer)?;
+    let switches = switches(args.producer, Kind::Release)?;
     let json = args.json.as_deref().map(Output::create).transpose()?;
     let interrupt = Interrupt::catch()?;
     let (mut off, mut on) = (None, None);
@@ -162,7 +163,7 @@ pub fn run(args: &SceneArgs, frames: u32) -> Result<bool> {
     let right = judge::all_right(&rows);
     json::print_text(&format!(
         "Flips of vkms to pictures that rockchip-rga is writing; a job takes {job_ms} ms.\n\n{}",
-        table::render(&rows)
+        table::render("release fences", &rows)
     ))?;
     if let Some(json) = json {
         let report = Report {

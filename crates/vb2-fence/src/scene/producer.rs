@@ -18,9 +18,11 @@ use uapi::mapping::Mapping;
 use uapi::picture::{Layout, Picture, Shown, Size, GREEN};
 use uapi::poll;
 use uapi::poll::Readiness;
+use uapi::publishing::Kind;
 use uapi::rkemu::Block;
 use uapi::stateless::KeyFrames;
 use uapi::stream::Stream;
+use uapi::sync_file;
 
 /// How long a picture may take that comes after its job's end.
 const LATE_MS: u32 = 1_000;
@@ -34,21 +36,22 @@ fn drivers(kind: ProducerKind) -> &'static [&'static str] {
     }
 }
 
-/// The switches of a producer's drivers. Fails if a driver cannot publish fences at all.
-pub fn switches(kind: ProducerKind) -> Result<Vec<Switch>> {
+/// The switches of a producer's drivers for fences of a kind. Fails if a driver has none at all.
+pub fn switches(producer: ProducerKind, kind: Kind) -> Result<Vec<Switch>> {
     let of_driver = |driver: &&str| -> Result<Switch> {
-        Switch::of_driver(driver)?.with_context(|| {
+        Switch::of_driver(driver, kind)?.with_context(|| {
             format!(
-                "this kernel's {driver} cannot publish release fences (there is no {}): boot a \
-                 kernel with CONFIG_VIDEOBUF2_RELEASE_FENCES=y",
-                Switch::path(driver).display()
+                "no {driver} with {} (there is no {}): it needs the driver, and a kernel with \
+                 CONFIG_VIDEOBUF2_RELEASE_FENCES=y",
+                kind.describe(),
+                Switch::path(driver, kind).display()
             )
         })
     };
-    drivers(kind).iter().map(of_driver).collect()
+    drivers(producer).iter().map(of_driver).collect()
 }
 
-/// Turns release fences of all of a producer's drivers off or on.
+/// Turns the fences of all of a producer's drivers off or on.
 pub fn set_all(switches: &[Switch], on: bool) -> Result<()> {
     switches.iter().try_for_each(|switch| switch.set(on))
 }
@@ -90,6 +93,8 @@ pub struct Producer {
     inputs: Vec<Mapping>,
     pictures: Vec<Mapping>,
     decoder: Option<Decoder>,
+    /// Of the block, when the last job was queued.
+    jobs: u64,
     completed: u64,
 }
 
@@ -150,13 +155,24 @@ impl Producer {
             inputs,
             pictures,
             decoder,
+            jobs: 0,
             completed: 0,
         })
+    }
+
+    /// How large the pictures are.
+    pub fn size(&self) -> Size {
+        self.size
     }
 
     /// The pictures' dma-bufs.
     pub fn picture(&self, slot: u32) -> BorrowedFd<'_> {
         self.pictures[slot as usize].as_fd()
+    }
+
+    /// The memory of a picture.
+    pub fn memory(&self, slot: u32) -> &Mapping {
+        &self.pictures[slot as usize]
     }
 
     /// The inputs' dma-bufs, if they are the device's own.
@@ -177,7 +193,7 @@ impl Producer {
     }
 
     /// What frame `number` has to look like.
-    fn expected(&self, number: u32) -> Picture {
+    pub fn expected(&self, number: u32) -> Picture {
         match &self.decoder {
             Some(decoder) => decoder.expected(number),
             None => Picture::frame(self.size, number),
@@ -245,35 +261,64 @@ impl Producer {
     pub fn start(&mut self, slot: u32, number: u32) -> Result<Ns> {
         let limit = self.time_limit();
         self.pictures[slot as usize].write(&self.before().bytes(self.layout))?;
-        if let Some(decoder) = &mut self.decoder {
-            decoder.decode(slot, number, limit)?;
-        } else {
-            let frame = Picture::frame(self.size, number).bytes(self.layout);
-            self.inputs[slot as usize].write(&frame)?;
-        }
-        let jobs = match &self.block {
-            Some(block) => {
-                self.completed = block.completed()?;
-                block.jobs()?
-            }
-            None => 0,
-        };
-        let stream = &self.stream;
-        stream.queue(Queue::Capture, slot)?;
-        let started = clock::now();
-        match &self.decoder {
-            Some(decoder) => stream.queue_import(Queue::Output, slot, &[decoder.picture(slot)])?,
-            None => stream.queue(Queue::Output, slot)?,
-        }
+        self.prepare(slot, number)?;
+        let started = self.queue(slot)?;
         match &self.block {
-            Some(block) => block.wait_jobs(jobs + 1, limit)?,
+            Some(block) => block.wait_jobs(self.jobs + 1, limit)?,
             // The start of a job has nothing to wait for if the device is idle.
             None => clock::sleep_until(started + 2 * MS),
         }
         Ok(started)
     }
 
-    /// Whether the job that was started last is over. An emulated block knows it before the driver.
+    /// Gets the input of the job of frame `number` ready.
+    pub fn prepare(&mut self, slot: u32, number: u32) -> Result<()> {
+        let limit = self.time_limit();
+        match &mut self.decoder {
+            Some(decoder) => decoder.decode(slot, number, limit),
+            None => {
+                let frame = Picture::frame(self.size, number).bytes(self.layout);
+                self.inputs[slot as usize].write(&frame)
+            }
+        }
+    }
+
+    /// Queues the buffers of a job whose input is ready; says when it can have begun at the
+    /// earliest.
+    pub fn queue(&mut self, slot: u32) -> Result<Ns> {
+        if let Some(block) = &self.block {
+            self.completed = block.completed()?;
+            self.jobs = block.jobs()?;
+        }
+        let stream = &self.stream;
+        stream.queue(Queue::Capture, slot)?;
+        let queued = clock::now();
+        match &self.decoder {
+            Some(decoder) => stream.queue_import(Queue::Output, slot, &[decoder.picture(slot)])?,
+            None => stream.queue(Queue::Output, slot)?,
+        }
+        Ok(queued)
+    }
+
+    /// Whether the job that was queued last, to this slot, has begun. Without an emulated block it
+    /// is known by its release fence, or by its end.
+    pub fn has_begun(&self, slot: u32) -> Result<bool> {
+        match &self.block {
+            Some(block) => Ok(block.jobs()? > self.jobs),
+            None => {
+                let (_, fences) = sync_file::of(self.picture(slot))?;
+                Ok(fences.ours().next().is_some() || self.is_over()?)
+            }
+        }
+    }
+
+    /// Gives all buffers back, whatever they wait for.
+    pub fn stop(&self) -> Result<()> {
+        self.stream.stream_off(Queue::Capture)?;
+        self.stream.stream_off(Queue::Output)
+    }
+
+    /// Whether the job that was queued last is over. An emulated block knows it before the driver.
     pub fn is_over(&self) -> Result<bool> {
         match &self.block {
             Some(block) => Ok(block.completed()? > self.completed),

@@ -98,8 +98,18 @@ fn an_old_or_torn_picture_is_wrong() {
         };
         assert_eq!(wrong(&flip, true), ["scanned out"]);
         let flip = Flip { shown, ..good_on() };
-        assert!(!in_time(&flip));
+        assert!(!in_time(&flip, true));
     }
+}
+
+#[test]
+fn a_machine_can_be_too_slow() {
+    assert!(in_time(&good_on(), true) && in_time(&good_off(), false));
+    let late = Flip {
+        scanned_out_ns: END + MS,
+        ..good_off()
+    };
+    assert!(!in_time(&late, false) && in_time(&late, true));
 }
 
 #[test]
