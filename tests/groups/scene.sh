@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash disable=SC2164
 #
-# What a display and other consumers make of pictures that are still being written: rockchip-rga,
-# hantro and vim2m in front of vkms. All of it runs in one machine; the checks are of what it left.
+# What a display and other consumers make of pictures that are still being written, and what a slow
+# reader makes of one that is written next: rockchip-rga, hantro and vim2m in front of vkms. All of
+# it runs in one machine; the checks are of what it left.
 
 SCENE=$BUILD/vm/scratch/scene
 # How many flips of pictures that are being written; a share with continuous integration
@@ -10,6 +11,8 @@ SCENE_FLIPS=${SCENE_FLIPS:-100}
 scene_flips_on=$SCENE_FLIPS
 scene_flips_off=$((SCENE_FLIPS * 3 / 10))
 scene_flips_early=20
+# How many pictures a slow reader reads with each kind of fence
+scene_readings=$((SCENE_FLIPS / 5))
 
 scene_run()
 {
@@ -18,7 +21,8 @@ scene_run()
 	image=${SCENE_IMAGE:-$("$ROOT/scripts/kernel")}
 	rm -rf "$SCENE"
 	"$ROOT/scripts/vm" --timeout 2400 --image "$image" -- "$TESTS/guest/scene" \
-		"$CARGO_OUT/vb2-fence" "$scene_flips_on" "$scene_flips_off" "$scene_flips_early"
+		"$CARGO_OUT/vb2-fence" "$scene_flips_on" "$scene_flips_off" "$scene_flips_early" \
+		"$scene_readings"
 }
 
 # scene_part NAME STATUS: what it printed is in $output
@@ -35,14 +39,36 @@ scene_part()
 scene_files()
 {
 	local file
-	for file in scene-off.png scene-on.png scene.svg scene.json scene.txt; do
+	for file in {scene,reader}{-off.png,-on.png,.svg,.json,.txt}; do
 		[[ -s $SCENE/$1/$file ]] || { echo "no $1/$file"; return 1; }
 	done
-	/usr/bin/python3 -m json.tool "$SCENE/$1/scene.json" >/dev/null
-	/usr/bin/python3 -c 'import sys, xml.dom.minidom as d; d.parse(sys.argv[1])' "$SCENE/$1/scene.svg"
+	for file in scene reader; do
+		/usr/bin/python3 -m json.tool "$SCENE/$1/$file.json" >/dev/null
+		/usr/bin/python3 -c 'import sys, xml.dom.minidom as d; d.parse(sys.argv[1])' \
+			"$SCENE/$1/$file.svg"
+	done
 	expect 0 cat "$SCENE/$1/scene.svg"
 	has "release fences off"
 	has "scanned out"
+	expect 0 cat "$SCENE/$1/reader.svg"
+	has "acquire fences off"
+	has "its fence"
+	has "QBUF"
+}
+
+# scene_reader PRODUCER READINGS: the slow reader's lines, and the counts with both kinds of fences
+scene_reader()
+{
+	has "RIGHT: without acquire fences the reader gets parts of two pictures, with them its own"
+	/usr/bin/python3 - "$SCENE/$1/reader.json" "$2" <<-'END'
+	import json, sys
+	d, readings = json.load(open(sys.argv[1])), int(sys.argv[2])
+	for source in ("import_sync_file", "vgem"):
+	    off, on = d["off"][source], d["on"][source]
+	    print(source, off, on)
+	    assert off["pictures"] == on["pictures"] == readings
+	    assert on["torn"] == 0 and 2 * off["torn"] > readings
+	END
 }
 
 # scene_count FILE HALF NAME: a number of the JSON
@@ -61,14 +87,27 @@ scene_rga()
 	expect 0 "$TESTS/programs/check-png" frame 2026 "$SCENE/rga/scene-on.png"
 }
 
+scene_slow_reader()
+{
+	scene_part scene 0
+	scene_reader rga "$scene_readings"
+	expect 0 "$TESTS/programs/check-png" torn 2026 "$SCENE/rga/reader-off.png"
+	expect 0 "$TESTS/programs/check-png" read 2026 "$SCENE/rga/reader-on.png"
+}
+
 # The check of the pixels can fail, and the program's too.
 scene_early()
 {
 	expect 1 "$TESTS/programs/check-png" green "$SCENE/rga/scene-on.png"
 	expect 1 "$TESTS/programs/check-png" frame 2026 "$SCENE/rga/scene-off.png"
 	expect 1 "$TESTS/programs/check-png" frame 2027 "$SCENE/rga/scene-on.png"
+	expect 1 "$TESTS/programs/check-png" read 2026 "$SCENE/rga/reader-off.png"
+	expect 1 "$TESTS/programs/check-png" torn 2026 "$SCENE/rga/reader-on.png"
+	expect 1 "$TESTS/programs/check-png" read 2027 "$SCENE/rga/reader-on.png"
 	scene_part scene-early 1
 	has "WRONG scanned out, on: not the new picture"
+	has "WRONG picture that was read, on: not the picture that was there"
+	expect 0 "$TESTS/programs/check-png" torn 2026 "$SCENE/early/reader-on.png"
 	expect 1 "$TESTS/programs/check-png" frame 2026 "$SCENE/early/scene-on.png"
 }
 
@@ -104,6 +143,7 @@ scene_vpu()
 {
 	scene_part vpu 0
 	has "RIGHT: without release fences the display shows the old picture, with them the new one"
+	scene_reader vpu 3
 	scene_files vpu
 	expect 0 "$TESTS/programs/check-png" green "$SCENE/vpu/scene-off.png"
 	expect 0 "$TESTS/programs/check-png" decoded 2026 "$SCENE/vpu/scene-on.png"
@@ -114,6 +154,7 @@ scene_vim2m()
 {
 	scene_part vim2m 0
 	has "RIGHT: without release fences the display does not wait for the job, with them it does"
+	scene_reader vim2m 3
 	scene_files vim2m
 }
 
@@ -122,7 +163,9 @@ scene_consumers()
 	scene_part consumers 0
 	has "picture: POLLIN             READY (stale)                 not ready"
 	has "epoll, 64 dma-bufs"
-	has "21 of 21 lines right"
+	has "job: picture is read        starts                        waits"
+	has "job: input is read          starts                        starts"
+	has "29 of 29 lines right"
 	/usr/bin/python3 -m json.tool "$SCENE/consumers.json" >/dev/null
 }
 
@@ -140,11 +183,13 @@ scene_manners()
 	has "/sys/module/rkemu/parameters/enable"
 	[[ $(<"$SCENE/switch") == [1Y] ]]
 	[[ $(<"$SCENE/delay") == 10000 ]]
+	[[ $(<"$SCENE/acquire") == "1 3000" ]]
 }
 
 check "all parts run, and the kernel log has no report" scene_run
 check "vkms shows the old picture without fences, with them the new one" scene_rga
-check "a picture after its interrupt is found out" scene_early
+check "a slow reader gets torn pictures without fences, with them whole ones" scene_slow_reader
+check "a late picture, and a reader that was given up, are found out" scene_early
 check "$scene_flips_on flips with fences, none stale" scene_flips_are_new
 check "$scene_flips_off flips without, stale ones" scene_flips_are_old
 check "flips with and without fences in one run" scene_flips_both
