@@ -241,15 +241,21 @@ impl Display {
         let woken = poll::wait(self.card.as_fd(), limit)?;
         ensure!(woken.is_some(), "the flip did not happen");
         let event = self.flip_event()?;
-        let checksums = self.checksums.as_mut();
-        let checksums = checksums.context("a display without checksums, or after its snapshot")?;
-        let crc = checksums.wait(event.frame, limit)?;
+        let crc = self.checksum(event.frame, limit)?;
         Ok(Flipped {
             woken,
             at_ns: event.at_ns,
             crc,
             scanned_out_ns: clock::now(),
         })
+    }
+
+    /// The checksum of what is scanned out from this vertical blank on: there must be no commit before
+    /// it is known, since vkms may leave vertical blanks out.
+    pub fn checksum(&mut self, frame: u32, limit: Ns) -> Result<u32> {
+        let checksums = self.checksums.as_mut();
+        let checksums = checksums.context("a display without checksums, or after its snapshot")?;
+        checksums.wait(frame, limit)
     }
 
     /// Reads the event of a flip, which is there when the display's node is readable.

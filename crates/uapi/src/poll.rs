@@ -88,6 +88,15 @@ pub fn wait_each(fds: &[BorrowedFd<'_>], limit: Ns) -> rustix::io::Result<Vec<Op
     }
 }
 
+/// Waits until one of the descriptors is ready; none is if it is `limit` first.
+pub fn wait_any(fds: &[BorrowedFd<'_>], limit: Ns) -> rustix::io::Result<()> {
+    let mut set: Vec<PollFd<'_>> = fds
+        .iter()
+        .map(|&fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+        .collect();
+    poll_until(&mut set, limit).map(drop)
+}
+
 /// `poll` with an absolute time limit, carried on after a signal.
 fn poll_until(fds: &mut [PollFd<'_>], limit: Ns) -> rustix::io::Result<usize> {
     loop {
@@ -137,6 +146,7 @@ mod tests {
         assert_eq!(woken[0], None);
         assert_eq!(woken[1].unwrap().readiness, Readiness::Ready);
         assert_eq!(wait(never.as_fd(), 0).unwrap(), None);
+        wait_any(&[never.as_fd(), ready.as_fd()], Ns::MAX).unwrap();
         assert!(says(ready.as_fd(), PollFlags::IN | PollFlags::OUT).unwrap());
         assert!(!says(never.as_fd(), PollFlags::IN).unwrap());
     }

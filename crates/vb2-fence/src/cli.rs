@@ -4,7 +4,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{compositor, consumers, generate, list, probe, report, scene, stress, watch};
+use crate::{compositor, consumers, generate, list, pipeline, probe, report, scene, stress, watch};
 
 /// Shows whether consumers of V4L2 dma-bufs are told when a buffer is ready.
 #[derive(Debug, Parser)]
@@ -42,6 +42,9 @@ pub enum Command {
     /// Show a picture on a display while it is being written, with release fences off and on.
     #[command(long_about = scene::args::LONG)]
     Scene(scene::args::SceneArgs),
+    /// Decode, convert and display: with DQBUF in between, and handing on what is not done yet.
+    #[command(long_about = pipeline::args::LONG)]
+    Pipeline(pipeline::args::PipelineArgs),
     /// Be a small compositor that shows pictures which are being written: for strace.
     #[command(long_about = compositor::args::LONG)]
     Compositor(compositor::args::CompositorArgs),

@@ -11,7 +11,8 @@
 //! - showing: [`table`] (release fences off and on, side by side), [`json`];
 //! - the commands: [`report`] is about vim2m, [`list`], [`probe`], [`watch`] and [`stress`] are for
 //!   every device, [`scene`] puts a picture that is being written on a display, [`consumers`] asks in
-//!   all the ways there are, [`compositor`] is a loop to be traced;
+//!   all the ways there are, [`pipeline`] is devices one after the other, [`compositor`] is a loop to
+//!   be traced;
 //! - [`cli`], which is what [`generate`] writes about.
 
 pub mod cli;
@@ -23,6 +24,7 @@ pub mod judge;
 pub mod list;
 pub mod observation;
 pub mod observe;
+pub mod pipeline;
 pub mod probe;
 pub mod report;
 pub mod scene;

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use vb2_fence::cli::{Cli, Command};
-use vb2_fence::{compositor, consumers, generate, list, probe, report, scene, stress, watch};
+use vb2_fence::{compositor, consumers, generate, list, pipeline};
+use vb2_fence::{probe, report, scene, stress, watch};
 
 /// The program could not do what it was asked to: wrong usage, or something is missing here.
 const CANNOT: u8 = 2;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         Command::Generate(args) => generate::run(args, Cli::command()),
         Command::Consumers(args) => consumers::run(args),
         Command::Scene(args) => scene::run(args),
+        Command::Pipeline(args) => pipeline::run(args),
         Command::Compositor(args) => compositor::run(args),
     };
     match outcome {

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// The commands, each with words of the last paragraphs of its help.
-const COMMANDS: [(&str, &str); 9] = [
+const COMMANDS: [(&str, &str); 10] = [
     ("report", "A quarter into it"),
     ("list", "no job is run"),
     ("probe", "the device is not asked"),
@@ -17,6 +17,7 @@ const COMMANDS: [(&str, &str); 9] = [
     ("generate", "The man page is one"),
     ("consumers", "epoll over 64 dma-bufs"),
     ("scene", "writeback connector"),
+    ("pipeline", "the kernel keeps the order"),
     ("compositor", "strace without -f"),
 ];
 
@@ -76,6 +77,10 @@ fn wrong_use_ends_with_status_2() {
         &["scene", "--frames", "3", "--readings", "3"],
         &["scene", "--output", "x", "--readings", "0"],
         &["generate", "nonsense"],
+        &["pipeline", "--way", "explicit"],
+        &["pipeline", "--buffers", "1"],
+        &["pipeline", "--frames", "1"],
+        &["pipeline", "--source", "camera"],
     ] {
         let (status, text) = run(args);
         assert_eq!(status, Some(2), "{args:?}: {text}");

@@ -70,7 +70,7 @@ impl Decoder {
 
     /// The picture of job `number`, after the blitter.
     pub fn expected(&self, number: u32) -> Picture {
-        expected(self.size, number, checksum(number))
+        picture(self.size, number)
     }
 
     /// The decoder's pictures, for the blitter.
@@ -108,6 +108,11 @@ impl Decoder {
         self.stream.take(Queue::Output)?;
         Ok(())
     }
+}
+
+/// The picture of job `number`, after the blitter.
+pub fn picture(size: Size, number: u32) -> Picture {
+    expected(size, number, checksum(number))
 }
 
 /// That of what the device looks at.

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The command line of the pipeline.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+/// When a picture goes on to the next device, and its buffer back to the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    /// When the program has dequeued it from the device that works on it.
+    Dqbuf,
+    /// As soon as the job of that device has its fence in the dma-buf.
+    Implicit,
+}
+
+impl Way {
+    /// All of them, that which the others are compared with first.
+    pub const ALL: [Self; 2] = [Self::Dqbuf, Self::Implicit];
+
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dqbuf => "dqbuf",
+            Self::Implicit => "implicit",
+        }
+    }
+}
+
+/// The device that makes the pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum SourceKind {
+    /// The decoder hantro, emulated.
+    Hantro,
+    /// vim2m, which copies.
+    Vim2m,
+    /// vivid, a camera.
+    Vivid,
+}
+
+impl SourceKind {
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hantro => "hantro",
+            Self::Vim2m => "vim2m",
+            Self::Vivid => "vivid",
+        }
+    }
+}
+
+/// What `--help` and the man page say of the command.
+pub const LONG: &str = "\
+Decode pictures (hantro), convert them (rockchip-rga) and show them (vkms), in
+buffers that all devices share, and measure how long that takes.
+
+Each picture is handed on in two ways. With dqbuf it is dequeued from one device before it is queued
+to the next one, as programs do today. With implicit it is queued to rockchip-rga while hantro still
+writes it, and committed to the display while rockchip-rga does; a buffer goes back to hantro while
+rockchip-rga still reads it. Then the kernel keeps the order, by the release and acquire fences in
+the dma-bufs.
+
+Checksums of what the display scanned out say whether the order was right.";
+
+/// Arguments of `vb2-fence pipeline`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  vb2-fence pipeline
+  vb2-fence pipeline --frames 1000 --way implicit --json pipeline.json
+  vb2-fence pipeline --source vivid --buffers 2
+
+Exit status: 0 every picture was shown and right, 1 one was not, 2 it could not be set up.")]
+pub struct PipelineArgs {
+    /// How many pictures to show, for each way.
+    #[arg(long, value_name = "N", default_value_t = 300,
+          value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    pub frames: u32,
+
+    /// How many buffers each queue has. One of the last queue is on the display.
+    #[arg(long, value_name = "N", default_value_t = 3,
+          value_parser = clap::value_parser!(u32).range(2..=32))]
+    pub buffers: u32,
+
+    /// One way only [default: all].
+    #[arg(long, value_enum)]
+    pub way: Option<Way>,
+
+    /// What makes the pictures [default: hantro if it is emulated, else vim2m].
+    #[arg(long, value_enum)]
+    pub source: Option<SourceKind>,
+
+    /// How long a job takes of each device that can be told, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 10,
+          value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub job_ms: u32,
+
+    /// Vertical blanks per second; vivid makes about as many pictures.
+    #[arg(long, value_name = "N", default_value_t = 60,
+          value_parser = clap::value_parser!(u32).range(1..=240))]
+    pub refresh: u32,
+
+    /// Check the pixels of every Nth picture. The display keeps it until its checksum is known.
+    #[arg(long, value_name = "N", default_value_t = 10,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub check: u32,
+
+    /// Write the numbers as JSON to FILE, too.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The first device: what makes the pictures. Its CAPTURE buffers are the dma-bufs that go on.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use anyhow::{ensure, Context, Result};
+use v4l2r::PlaneLayout;
+
+use crate::pipeline::args::SourceKind;
+use crate::pipeline::convert::{dequeue_job, need_fences};
+use crate::scene::decoder;
+use crate::scene::node::{find, set_format};
+use uapi::crc;
+use uapi::device::{video_nodes, Node, Queue};
+use uapi::frame_rate;
+use uapi::mapping::Mapping;
+use uapi::picture::{Layout, Picture, Size};
+use uapi::rkemu::Block;
+use uapi::stateless::{key_frames, KeyFrames};
+use uapi::stream::{Returned, Stream};
+
+/// The smallest of vivid's camera, and one that has whole macroblocks.
+const CAMERA: Size = Size::new(320, 180);
+const SMALL: Size = Size::new(128, 96);
+
+/// How it is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// Buffers of each queue.
+    pub buffers: u32,
+    /// How long a job takes.
+    pub job_ms: u32,
+    /// Pictures a second, of a camera.
+    pub rate: u32,
+    /// Its buffers must have fences.
+    pub fences: bool,
+}
+
+/// The device, streaming.
+#[derive(Debug)]
+pub struct Source {
+    /// Its node.
+    pub node: Node,
+    /// The size of its pictures.
+    pub size: Size,
+    /// Their format.
+    pub fourcc: [u8; 4],
+    /// How they lie in memory.
+    pub plane: PlaneLayout,
+    kind: SourceKind,
+    stream: Stream,
+    /// A decoder's.
+    requests: Option<KeyFrames>,
+    inputs: Vec<Mapping>,
+    pictures: Vec<Mapping>,
+    _block: Option<Block>,
+}
+
+impl SourceKind {
+    /// What is there. Of a real decoder nothing is known that its picture must be.
+    pub fn detect() -> Result<Self> {
+        let emulated = Block::find("vpu")?.is_some();
+        Ok(if emulated { Self::Hantro } else { Self::Vim2m })
+    }
+}
+
+impl Source {
+    /// Opens the device.
+    pub fn open(kind: SourceKind, setup: &Setup) -> Result<Self> {
+        let (node, size, fourcc) = match kind {
+            SourceKind::Hantro => (find("hantro-vpu")?, SMALL, KeyFrames::PICTURE),
+            SourceKind::Vim2m => (find("vim2m")?, SMALL, *b"RGB3"),
+            SourceKind::Vivid => (find_camera()?, CAMERA, *b"XR24"),
+        };
+        let mut stream = Stream::open(&node.path)?;
+        if setup.fences {
+            need_fences(&node, &stream, Queue::Capture)?;
+        }
+        let (mut requests, mut inputs, mut block) = (None, Vec::new(), None);
+        match kind {
+            SourceKind::Hantro => {
+                let found = Block::find("vpu")?;
+                let found = found.context("--source hantro is for the emulated decoder")?;
+                found.set_job_ms(setup.job_ms)?;
+                // Each job counts it up.
+                found.set_frame(1)?;
+                block = Some(found);
+                let dimensions = (size.width, size.height);
+                let count = setup.buffers;
+                let made = KeyFrames::new(&node.path, &mut stream, dimensions, count)?;
+                (requests, inputs) = (Some(made.0), made.1);
+            }
+            SourceKind::Vim2m => {
+                set_format(&mut stream, Queue::Output, fourcc, size, 0)?;
+                stream.set_job_ms(setup.job_ms)?;
+            }
+            SourceKind::Vivid => {
+                let queue = node.queues.queue_type(Queue::Capture);
+                frame_rate::set(stream.file(), queue, setup.rate)?;
+            }
+        }
+        let plane = set_format(&mut stream, Queue::Capture, fourcc, size, 0)?;
+        if kind == SourceKind::Vim2m {
+            inputs = stream.allocate(Queue::Output, setup.buffers)?;
+        }
+        let pictures = stream.allocate(Queue::Capture, setup.buffers)?;
+        if kind != SourceKind::Vivid {
+            stream.stream_on(Queue::Output)?;
+        }
+        stream.stream_on(Queue::Capture)?;
+        Ok(Self {
+            node,
+            size,
+            fourcc,
+            plane,
+            kind,
+            stream,
+            requests,
+            inputs,
+            pictures,
+            _block: block,
+        })
+    }
+
+    /// A picture's dma-buf.
+    pub fn picture(&self, slot: u32) -> BorrowedFd<'_> {
+        self.pictures[slot as usize].as_fd()
+    }
+
+    /// Queues a buffer for picture `number`, and what it is made of.
+    pub fn queue(&self, slot: u32, number: u32) -> Result<()> {
+        self.stream.queue(Queue::Capture, slot)?;
+        let Some(input) = self.inputs.get(slot as usize) else {
+            return Ok(());
+        };
+        match &self.requests {
+            Some(requests) => {
+                input.write(&key_frames::bitstream(number))?;
+                requests.queue(&self.stream, slot)
+            }
+            None => {
+                input.write(&rgb24(&Picture::frame(self.size, number)))?;
+                self.stream.queue(Queue::Output, slot)
+            }
+        }
+    }
+
+    /// Takes a picture back that is done, and its input.
+    pub fn dequeue(&self) -> Result<Option<Returned>> {
+        match self.inputs.is_empty() {
+            true => self.stream.dequeue(Queue::Capture),
+            false => dequeue_job(&self.stream),
+        }
+    }
+
+    /// The checksum that the display gives of picture `number`; `None` if that cannot be known.
+    pub fn checksum(&self, number: u32) -> Option<u32> {
+        let picture = match self.kind {
+            SourceKind::Hantro => decoder::picture(self.size, number),
+            SourceKind::Vim2m => Picture::frame(self.size, number),
+            SourceKind::Vivid => return None,
+        };
+        Some(crc::of(&picture, Layout::Xrgb8888))
+    }
+
+    /// The same of the picture in a buffer that was dequeued, and not queued again.
+    pub fn checksum_of(&self, slot: u32, number: u32) -> Result<u32> {
+        if let Some(known) = self.checksum(number) {
+            return Ok(known);
+        }
+        ensure!(
+            self.plane.bytesperline == self.size.width * 4,
+            "the camera's lines have {} bytes",
+            self.plane.bytesperline
+        );
+        let bytes = self.pictures[slot as usize].read(self.size.pixels() * 4)?;
+        let pixels = bytes.chunks_exact(4);
+        let pixels = pixels.map(|pixel| u32::from_le_bytes([pixel[0], pixel[1], pixel[2], 0]));
+        let picture = Picture {
+            size: self.size,
+            pixels: pixels.collect(),
+        };
+        Ok(crc::of(&picture, Layout::Xrgb8888))
+    }
+}
+
+impl AsFd for Source {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+/// vivid has several nodes.
+fn find_camera() -> Result<Node> {
+    let nodes = video_nodes()?.into_iter();
+    let mut nodes = nodes.filter_map(|path| Node::at(&path).ok());
+    let camera = |node: &Node| node.driver == "vivid" && node.queues.capture && !node.queues.m2m;
+    let found = nodes.find(camera);
+    found.context("no camera of vivid that can be opened: modprobe vivid, as root")
+}
+
+fn rgb24(picture: &Picture) -> Vec<u8> {
+    let pixels = picture.pixels.iter();
+    let channels = pixels.flat_map(|pixel| {
+        let [blue, green, red, _] = pixel.to_le_bytes();
+        [red, green, blue]
+    });
+    channels.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn red_is_first() {
+        let picture = Picture::uniform(Size::new(2, 1), 0x01_02_03);
+        assert_eq!(rgb24(&picture), [1, 2, 3, 1, 2, 3]);
+    }
+}
