@@ -195,9 +195,9 @@ scene_pipeline_numbers()
 	dqbuf, implicit = d["ways"]
 	assert (dqbuf["way"], implicit["way"]) == ("dqbuf", "implicit")
 	for way in d["ways"]:
-	    assert way["frames"] == 200 and way["checked"] == 20, way
+	    assert way["frames"] == 60 and way["checked"] == 6, way
 	    assert 0 < way["median_ms"] <= way["percentile_99_ms"] <= way["longest_ms"], way
-	assert dqbuf["shown_early"] == 0 and implicit["shown_early"] > 100
+	assert dqbuf["shown_early"] == 0 and implicit["shown_early"] > 10
 	assert d["ratio"]["median_ms"] > 0 and d["right"]
 	END
 }

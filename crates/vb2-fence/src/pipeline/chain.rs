@@ -53,6 +53,7 @@ struct Picture {
     flipped: bool,
     converted_early: bool,
     shown_early: bool,
+    given_back_early: bool,
     flagged: bool,
     /// What the display's checksum has to be, if that is looked at.
     checksum: Option<u32>,
@@ -246,7 +247,9 @@ impl Chain {
             }
             if self.can_write(picture.converted, self.source.picture(picture.from))? {
                 self.free_from.push_back(picture.from);
-                (self.pictures[at].given_back, moved) = (true, true);
+                let picture = &mut self.pictures[at];
+                picture.given_back_early = !picture.converted;
+                (picture.given_back, moved) = (true, true);
             }
         }
         Ok(moved)
@@ -275,6 +278,7 @@ impl Chain {
             flipped: false,
             converted_early: false,
             shown_early: false,
+            given_back_early: false,
             flagged: false,
             checksum: None,
         });
@@ -303,6 +307,7 @@ impl Chain {
             vblank: event.frame,
             converted_early: picture.converted_early,
             shown_early: picture.shown_early,
+            given_back_early: picture.given_back_early,
             unfinished: !picture.made || !picture.converted,
             flagged: picture.flagged,
             pixels: None,

@@ -23,6 +23,8 @@ pub struct Shot {
     pub converted_early: bool,
     /// It was committed to the display while rockchip-rga worked on it.
     pub shown_early: bool,
+    /// Its buffer went back to the source while rockchip-rga read it.
+    pub given_back_early: bool,
     /// It was shown, and a device still worked on it.
     pub unfinished: bool,
     /// A device returned its buffer with an error.
@@ -69,6 +71,8 @@ pub struct Numbers {
     pub converted_early: usize,
     /// Those that were committed to the display before they were done.
     pub shown_early: usize,
+    /// Those whose buffers went back to the source before they were read.
+    pub given_back_early: usize,
     /// Those whose pixels were looked at.
     pub checked: usize,
     /// Of these, those that were another picture.
@@ -110,6 +114,7 @@ impl Numbers {
                 .sum(),
             converted_early: count(|shot| shot.converted_early),
             shown_early: count(|shot| shot.shown_early),
+            given_back_early: count(|shot| shot.given_back_early),
             checked: count(|shot| shot.pixels.is_some()),
             stale: count(|shot| matches!(shot.pixels, Some(Shown::Other(_)))),
             torn: count(|shot| {
@@ -146,7 +151,7 @@ impl Numbers {
                 "nothing was handed on early, so this proves nothing: try a longer --job-ms",
             ),
             (
-                !implicit && self.shown_early + self.converted_early > 0,
+                !implicit && self.shown_early + self.converted_early + self.given_back_early > 0,
                 "pictures were handed on early",
             ),
         ];
@@ -186,6 +191,7 @@ mod tests {
             vblank: (u32::MAX - 5).wrapping_add(number),
             converted_early: true,
             shown_early: true,
+            given_back_early: true,
             unfinished: false,
             flagged: false,
             pixels: (number % 2 == 0).then_some(Shown::Wanted),
@@ -263,7 +269,7 @@ mod tests {
         let camera = Numbers::of(&shots).complaints(Way::Implicit, SourceKind::Vivid, 10);
         assert!(camera.is_empty(), "{camera:?}");
         for shot in &mut shots {
-            (shot.converted_early, shot.shown_early) = (false, false);
+            (shot.shown_early, shot.given_back_early) = (false, false);
         }
         assert!(complaints(Way::Dqbuf, &shots).is_empty());
     }

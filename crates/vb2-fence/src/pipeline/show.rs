@@ -12,8 +12,10 @@ const CELL: usize = 12;
 /// A line's title, and what it says of a way.
 type Line = (&'static str, fn(&Numbers) -> String);
 
-/// Lines with a ratio.
-const COMPARED: [(&str, &str, fn(&Numbers) -> f64); 3] = [
+/// The same of a line with a ratio: its title, its unit, and its number.
+type Compared = (&'static str, &'static str, fn(&Numbers) -> f64);
+
+const COMPARED: [Compared; 3] = [
     ("frames a second", "", |n| n.frames_per_second),
     ("QBUF to flip, median", " ms", |n| n.median_ms),
     ("QBUF to flip, 99th percentile", " ms", |n| {
@@ -21,7 +23,7 @@ const COMPARED: [(&str, &str, fn(&Numbers) -> f64); 3] = [
     }),
 ];
 
-const LINES: [Line; 10] = [
+const LINES: [Line; 11] = [
     ("QBUF to flip, longest", |n| {
         format!("{:.1} ms", n.longest_ms)
     }),
@@ -32,6 +34,9 @@ const LINES: [Line; 10] = [
     }),
     ("  committed before they are done", |n| {
         n.shown_early.to_string()
+    }),
+    ("  given back before they are read", |n| {
+        n.given_back_early.to_string()
     }),
     ("  checked by their pixels", |n| n.checked.to_string()),
     ("    another picture", |n| n.stale.to_string()),
