@@ -30,8 +30,8 @@ const END_PATIENCE_MS: u64 = 3_000;
 /// Between two looks; with less the job itself would be held up on a small machine.
 const PAUSE: Duration = Duration::from_micros(500);
 
-/// poll() of the video node may wait until a device that captures has written, and all looks would be
-/// missed. So it is not asked for so long, unless the looks say that this is over.
+/// poll() of the video node may wait until a device that captures has written, and all looks would
+/// be missed. So it is asked when the marks and the fence say that this is over, and else this often.
 const UNASKED_MS: u64 = 500;
 
 /// Without a fence, a second export is made so long after the start.
@@ -182,7 +182,7 @@ fn watch(
     let mut exported = case != Case::ExportedDuring;
     let mut returned_ns = None;
     let mut unfenced = 0;
-    let mut ask_from_ns = None;
+    let mut ask_from_ns = clock::now() + UNASKED_MS * MS;
     while clock::now() < give_up {
         let started_ns = progress.started.load(Ordering::Acquire);
         if started_ns != 0 {
@@ -192,15 +192,15 @@ fn watch(
                 .iter()
                 .map(|w| Ok((clock::now(), Look::at(&w.dmabuf)?)));
             let looks = looks.collect::<Result<Vec<_>>>()?;
-            let during = begun && !marks.map_or(Ok(true), Marks::has_ended)?;
+            let ended = marks.map_or(Ok(true), Marks::has_ended)?;
+            let during = begun && !ended;
             let fenced = looks.iter().any(|(_, look)| look.is_fenced());
             unfenced += u32::from(during && !fenced);
-            let written = matches!(shows, Shows::Memory(_)) && (during || fenced);
-            let now_ns = clock::now();
-            let ready = if written && now_ns < *ask_from_ns.get_or_insert(now_ns + UNASKED_MS * MS)
-            {
+            let unwritten = matches!(shows, Shows::Memory(_)) && (!ended || fenced);
+            let ready = if unwritten && clock::now() < ask_from_ns {
                 None
             } else {
+                ask_from_ns = clock::now() + UNASKED_MS * MS;
                 Some(poll::ready_now(stream.as_fd()).context("poll of the video node")?)
             };
             let underway = ready.is_some_and(|ready| ready != Readiness::Ready);
