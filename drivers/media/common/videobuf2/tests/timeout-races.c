@@ -73,6 +73,7 @@ void release_waits_for_timer(struct kunit *test)
 /* A timeout between the start of the timer and the publication of the fence. */
 struct slow_start {
 	const void *release_fence;
+	unsigned int delay_ms;
 	unsigned int starts, arms, ends;
 	int result;
 	/* The trace events were in the wrong order. */
@@ -81,20 +82,23 @@ struct slow_start {
 
 /*
  * Runs where the timer is started, with interrupts off: the tick that ends it comes right after, if
- * the time has passed. This processor may be the one that counts it, with that tick.
+ * the time has passed. This processor may be the one that counts it, with that tick. Not mdelay():
+ * it is too short if it was calibrated on a machine that was held up.
  */
 static void slow_down_start(void *data, struct timer_list *timer, unsigned long bucket_expiry)
 {
 	struct slow_start *start = data;
 	unsigned long passed = jiffies + 5;
-	unsigned int ms;
+	ktime_t begin = ktime_get();
 
 	if (!is_timer_of(timer, start->release_fence))
 		return;
 	start->starts++;
-	for (ms = 0; ms < 500 && time_before(jiffies, passed); ++ms)
-		mdelay(1);
-	mdelay(20);
+	while (time_before(jiffies, passed) && ktime_ms_delta(ktime_get(), begin) < 500)
+		cpu_relax();
+	begin = ktime_get();
+	while (ktime_ms_delta(ktime_get(), begin) < start->delay_ms)
+		cpu_relax();
 }
 
 static void note_arm(void *data, struct vb2_queue *q, unsigned int index, u64 context, u64 seqno)
@@ -115,8 +119,12 @@ static void note_end(void *data, struct vb2_queue *q, unsigned int index, u64 co
 	start->result = result;
 }
 
-/* How often that is tried: the tick comes late if the processor that counts time is held up. */
+/*
+ * How often that is tried: the tick comes late if the machine is held up, so that each try waits so
+ * many milliseconds more.
+ */
 #define SLOW_STARTS	20
+#define DELAY_MS	20
 
 void expires_while_arming(struct kunit *test)
 {
@@ -133,6 +141,7 @@ void expires_while_arming(struct kunit *test)
 	mock_trace(test, "vb2_release_fence_signalled", note_end, start);
 	mock_set_timeout(test, 1);
 	do {
+		start->delay_ms = (tries + 1) * DELAY_MS;
 		start->starts = 0;
 		start->arms = 0;
 		start->ends = 0;
