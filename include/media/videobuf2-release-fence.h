@@ -44,13 +44,14 @@ struct vb2_plane_resv {
  * of them. Nor may vb2_buffer_done() be called under a lock that is taken in between.
  *
  * The fence of a buffer goes to the reservation objects of every plane, as %DMA_RESV_USAGE_WRITE
- * for a CAPTURE buffer and as %DMA_RESV_USAGE_READ for an OUTPUT buffer. A job with two buffers has
- * to attach both at once: when the first fence is published, the job must not wait for the locks
- * or the memory of the second.
+ * for a CAPTURE buffer and as %DMA_RESV_USAGE_READ for an OUTPUT buffer. A buffer that has none,
+ * since its memory is of user space (USERPTR) or its memory allocator does not support release
+ * fences, has a fence for VIDIOC_EXPFENCE only. A job with two buffers has to attach both at once:
+ * when the first fence is published, the job must not wait for the locks or the memory of the
+ * second.
  *
  * Must not run at the same time as vb2_buffer_done() for the same buffer. A buffer is left as it is
- * if it has a pending fence, or if it can have none: its queue did not opt in, its memory is of
- * user space (USERPTR), or its memory allocator does not support release fences.
+ * if it has a pending fence, or if its queue did not opt in.
  *
  * Context: Process context. Sleeps: takes the reservation objects' locks and allocates memory.
  *

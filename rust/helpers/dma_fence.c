@@ -60,4 +60,17 @@ struct dma_fence *rust_helper_dma_fence_get_pending(struct dma_fence **slot)
 
 	return fence;
 }
+
+/* The same, whether it is pending or not. */
+struct dma_fence *rust_helper_dma_fence_get_last(struct dma_fence **slot)
+{
+	struct dma_fence __rcu **from = (struct dma_fence __rcu **)slot;
+	struct dma_fence *fence;
+
+	rcu_read_lock();
+	fence = dma_fence_get_rcu_safe(from);
+	rcu_read_unlock();
+
+	return fence;
+}
 #endif /* CONFIG_DMA_SHARED_BUFFER */

@@ -27,7 +27,8 @@ style_patches()
 	((${#files[@]} && ${#upstream[@]})) || { echo "no patches"; return 1; }
 	# The tree has none of the kernel's commits, so it does not know those that a patch mends. A commit
 	# that could not be looked up is not named: a bug may be for stable kernels without a Fixes: tag.
-	checkpatch --ignore UNKNOWN_COMMIT_ID,MISSING_FIXES_TAG "${files[@]}" || return
+	# What prints the argument of an ioctl goes on with the line that names the ioctl.
+	checkpatch --ignore UNKNOWN_COMMIT_ID,MISSING_FIXES_TAG,LOGGING_CONTINUATION "${files[@]}" || return
 	# They begin as in stable kernels: commit ... upstream.
 	checkpatch --ignore UNKNOWN_COMMIT_ID,GIT_COMMIT_ID "${upstream[@]}"
 }

@@ -153,7 +153,16 @@ impl JobFence {
         if unsafe { fence.as_ref() }.signalled.load(Ordering::Relaxed) {
             return None;
         }
-        // As `dma_fence_get_rcu_safe()`.
+        // SAFETY: As for this function.
+        unsafe { Self::last_in(slot) }
+    }
+
+    /// As `dma_fence_get_last()`, which is `dma_fence_get_rcu_safe()`.
+    ///
+    /// # Safety
+    ///
+    /// As in the kernel crate.
+    pub(crate) unsafe fn last_in(slot: &AtomicPtr<Self>) -> Option<ARef<Self>> {
         loop {
             // `rcu_dereference()` orders by the dependency what comes next.
             let fence = NonNull::new(slot.load(Ordering::Acquire))?;

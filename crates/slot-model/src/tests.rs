@@ -172,6 +172,26 @@ fn store_get() {
     );
 }
 
+/// The same, and a program asks for the last fence, which may have been signalled.
+fn store_ask() {
+    let Job { buffer, fence } = Job::ended();
+    drop(fence);
+    buffer.resv.lock().unwrap().clear();
+    share(
+        buffer,
+        &[
+            |buffer| {
+                // SAFETY: No other thread stores one.
+                unsafe { buffer.slot.store(JobFence::new(NEXT)) };
+            },
+            |buffer| {
+                let fence = buffer.slot.last();
+                ensure(fence.is_some_and(|fence| fence.noted().is_err()), "a fence is lost");
+            },
+        ],
+    );
+}
+
 /// Two exports take an object each into use when a job is armed.
 fn export_arm() {
     let plane = share(
@@ -232,6 +252,8 @@ protocols! {
     attach_shorter_timeout, Some(3),
         NoBarrierInArm: "a fence was left without a timer";
     store_get, None,
+        GetZero: "a fence was used after its release";
+    store_ask, None,
         GetZero: "a fence was used after its release";
     export_arm, None,
         CountReadOnce: "an export does not show the job's fence",

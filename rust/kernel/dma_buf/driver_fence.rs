@@ -137,6 +137,27 @@ impl FenceContext {
         self.id
     }
 
+    /// Returns the sequence number of the fence that was made last, or 0. Any context.
+    ///
+    /// A fence that is made later has a greater one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{c_str, dma_buf::{DriverFenceAllocation, FenceContext}};
+    ///
+    /// let timeline = FenceContext::new(c_str!("camera"), c_str!("capture"));
+    /// assert_eq!(timeline.last(), 0);
+    /// let job = DriverFenceAllocation::new(&timeline, GFP_KERNEL)?.init(&timeline);
+    /// assert_eq!(timeline.last(), job.as_fence().seqno());
+    /// job.end(Ok(()));
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[inline]
+    pub fn last(&self) -> u64 {
+        self.last.load(Ordering::Relaxed)
+    }
+
     /// Takes the next sequence number; the first one is 1.
     #[inline]
     fn next(&self) -> u64 {
@@ -381,6 +402,18 @@ impl JobFence {
     pub unsafe fn pending_in(slot: &AtomicPtr<JobFence>) -> Option<ARef<JobFence>> {
         // SAFETY: By the safety requirements; the memory of a fence is freed after a grace period.
         let fence = unsafe { bindings::dma_fence_get_pending(slot.as_ptr().cast()) };
+        // SAFETY: The reference is handed over.
+        NonNull::new(fence).map(|fence| unsafe { ARef::from_raw(fence.cast()) })
+    }
+
+    /// Returns a reference to the fence in `slot`, pending or not, if there is one. Any context.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::pending_in`].
+    pub unsafe fn last_in(slot: &AtomicPtr<JobFence>) -> Option<ARef<JobFence>> {
+        // SAFETY: By the safety requirements; the memory of a fence is freed after a grace period.
+        let fence = unsafe { bindings::dma_fence_get_last(slot.as_ptr().cast()) };
         // SAFETY: The reference is handed over.
         NonNull::new(fence).map(|fence| unsafe { ARef::from_raw(fence.cast()) })
     }

@@ -106,8 +106,9 @@ impl Reservation {
         unsafe { &*ptr.cast() }
     }
 
+    /// Returns the C pointer, valid for as long as `self` is.
     #[inline]
-    pub(super) fn as_raw(&self) -> *mut bindings::dma_resv {
+    pub fn as_raw(&self) -> *mut bindings::dma_resv {
         self.obj.get()
     }
 

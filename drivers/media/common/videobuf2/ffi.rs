@@ -134,3 +134,42 @@ unsafe extern "C" fn vb2_release_fence_is_pending(this: &ReleaseFence) -> bool {
 unsafe extern "C" fn vb2_release_fence_end_pending(this: &ReleaseFence) {
     this.end_pending();
 }
+
+/// Begins a turn of the buffer: QBUF is about to hand it over. Any context.
+///
+/// # Safety
+///
+/// `this` must come from [`vb2_release_fence_new`], and the caller must hold the lock of the queue.
+#[no_mangle]
+unsafe extern "C" fn vb2_release_fence_begin_turn(this: &ReleaseFence) {
+    // SAFETY: By the safety requirements.
+    unsafe { this.turn.begin(this.context.last()) };
+}
+
+/// Goes back to the turn before: QBUF has failed. Any context.
+///
+/// # Safety
+///
+/// As for [`vb2_release_fence_begin_turn`], which was called before.
+#[no_mangle]
+unsafe extern "C" fn vb2_release_fence_take_back_turn(this: &ReleaseFence) {
+    // SAFETY: By the safety requirements.
+    unsafe { this.turn.take_back() };
+}
+
+/// Returns a reference to the fence of the buffer's turn, or `ERR_PTR()`. Sleeps.
+///
+/// # Safety
+///
+/// As for [`vb2_release_fence_begin_turn`]; `state` must have been read under `done_lock`.
+#[no_mangle]
+unsafe extern "C" fn vb2_release_fence_of_turn(
+    this: &ReleaseFence,
+    state: bindings::vb2_buffer_state,
+) -> *mut bindings::dma_fence {
+    // SAFETY: By the safety requirements.
+    match unsafe { this.turn.fence(&this.slot, &this.context, state) } {
+        Ok(fence) => ARef::into_raw(fence).as_ptr().cast(),
+        Err(error) => error.to_ptr(),
+    }
+}

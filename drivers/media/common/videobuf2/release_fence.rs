@@ -7,7 +7,8 @@
 //! signalled. `ffi.rs` converts what `videobuf2-release-fence.c`, the C side, calls and passes.
 //!
 //! Where the steps are: [`ReleaseFence::prepare`] allocates, [`arm_job`] publishes, [`end`]
-//! signals, [`timer_expired`] signals a fence whose job did not end.
+//! signals, [`timer_expired`] signals a fence whose job did not end. `explicit_fence.rs` decides
+//! which fence a program gets that asks the buffer for one.
 //!
 //! C header: `include/media/videobuf2-release-fence.h`.
 
@@ -28,10 +29,13 @@ use kernel::{
 /// The driver that all of these fences name; the timeline's name is that of the queue.
 const DRIVER: &CStr = kernel::c_str!("videobuf2");
 
+#[path = "explicit_fence.rs"]
+mod explicit_fence;
 #[path = "ffi.rs"]
 mod ffi;
 #[path = "slot.rs"]
 mod slot;
+use explicit_fence::Turn;
 use slot::{Expiry, Slot};
 
 /// What `slot.rs` needs.
@@ -62,6 +66,11 @@ struct ReleaseFence {
     context: FenceContext,
     prepared: SpareAllocation,
     slot: Slot,
+    turn: Turn,
+    /// Stands in for the objects of a buffer that has none, such as one of user space's memory:
+    /// each job has a fence, and this object's lock keeps two attaches apart.
+    #[pin]
+    own: Reservation,
     #[pin]
     timer: Opaque<bindings::timer_list>,
 }
@@ -79,6 +88,8 @@ impl ReleaseFence {
             context,
             prepared: SpareAllocation::new(),
             slot: Slot::new(),
+            turn: Turn::new(),
+            own <- Reservation::new(),
             // SAFETY: `timer` is memory for a timer, which stays where it is.
             timer <- Opaque::ffi_init(|timer| unsafe {
                 bindings::timer_setup(timer, Some(timer_expired))
@@ -113,8 +124,8 @@ impl ReleaseFence {
         self.slot.pending().is_some_and(|f| f.is_published())
     }
 
-    /// Returns the fence of a job that ends with `state`, with the result noted that it has to be
-    /// signalled with, if consumers may be waiting for it. Any context.
+    /// Notes the result of a job that ends with `state`, and returns its fence, which has to be
+    /// signalled with that result, if consumers may be waiting for it. Any context.
     ///
     /// `cancelled` tells whether the queue is being cancelled.
     fn job_ends(
@@ -122,13 +133,15 @@ impl ReleaseFence {
         state: bindings::vb2_buffer_state,
         cancelled: bool,
     ) -> Option<ARef<JobFence>> {
-        let fence = self.slot.pending()?;
-        fence.note(match state {
+        let result = match state {
             bindings::vb2_buffer_state_VB2_BUF_STATE_DONE => Ok(()),
             bindings::vb2_buffer_state_VB2_BUF_STATE_QUEUED => Err(ECANCELED),
             _ if cancelled => Err(ECANCELED),
             _ => Err(EIO),
-        });
+        };
+        self.turn.came_back(result);
+        let fence = self.slot.pending()?;
+        fence.note(result);
         Some(fence)
     }
 
@@ -255,23 +268,28 @@ impl JobObjects {
     }
 }
 
-/// Writes the objects of an active buffer to `room`, unless that is NULL. Returns how many it has.
+/// Writes the objects of an active buffer to `room`, unless that is NULL. Returns how many it has:
+/// one at least.
 ///
 /// # Safety
 ///
 /// There is room for the objects of all its planes.
 unsafe fn collect(fence: Option<&ReleaseFence>, room: *mut *mut bindings::dma_resv) -> usize {
-    fence.map_or(0, |fence| {
-        // SAFETY: By the safety requirements; `vb` is alive by the invariants.
-        let count = unsafe { bindings::vb2_release_fence_collect(fence.vb, room) };
-        count as usize
-    })
+    let Some(fence) = fence else {
+        return 0;
+    };
+    // SAFETY: By the safety requirements; `vb` is alive by the invariants.
+    let count = unsafe { bindings::vb2_release_fence_collect(fence.vb, room) };
+    if count == 0 && !room.is_null() {
+        // SAFETY: A buffer has a plane at least.
+        unsafe { room.write(fence.own.as_raw()) };
+    }
+    count.max(1) as usize
 }
 
 /// Arms the buffers of a job, which are active. Returns whether it published a fence. Sleeps.
 ///
-/// A buffer is left alone if it has a pending fence, or no reservation object. After an error
-/// nothing was published.
+/// A buffer is left alone if it has a pending fence. After an error nothing was published.
 ///
 /// Once the first fence is published, consumers wait for the job, so that nothing may wait for a
 /// lock or for memory any more. All locks and all slots come before that, for all buffers.
@@ -283,7 +301,7 @@ fn arm_job(fences: [Option<&ReleaseFence>; 2]) -> Result<bool> {
     loop {
         objs.collect(fences);
         for i in 0..fences.len() {
-            if let (Some(fence), 1.., None) = (fences[i], objs.counts[i], &allocs[i]) {
+            if let (Some(fence), None) = (fences[i], &allocs[i]) {
                 allocs[i] = Some(fence.take_prepared()?);
             }
         }

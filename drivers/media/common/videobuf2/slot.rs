@@ -41,6 +41,12 @@ impl Slot {
         unsafe { JobFence::pending_in(&self.0) }
     }
 
+    /// Returns the fence of the last job, signalled or not. Any context.
+    pub(super) fn last(&self) -> Option<ARef<JobFence>> {
+        // SAFETY: By the invariants.
+        unsafe { JobFence::last_in(&self.0) }
+    }
+
     /// Returns whether consumers may be waiting for the fence.
     ///
     /// # Safety

@@ -34,6 +34,10 @@ struct dma_fence *vb2_release_fence_job_ends(struct vb2_release_fence *fence,
 void vb2_release_fence_end(struct dma_fence *fence, struct vb2_queue *q, unsigned int index);
 bool vb2_release_fence_is_pending(const struct vb2_release_fence *fence);
 void vb2_release_fence_end_pending(struct vb2_release_fence *fence);
+void vb2_release_fence_begin_turn(struct vb2_release_fence *fence);
+void vb2_release_fence_take_back_turn(struct vb2_release_fence *fence);
+struct dma_fence *vb2_release_fence_of_turn(struct vb2_release_fence *fence,
+					    enum vb2_buffer_state state);
 
 #if IS_ENABLED(CONFIG_KUNIT)
 extern unsigned int vb2_release_fence_timeout_ms;
@@ -70,6 +74,20 @@ static inline int vb2_buffer_prepare_release_fence(struct vb2_buffer *vb)
 	return vb->release_fence ? vb2_release_fence_prepare(READ_ONCE(vb->release_fence)) : 0;
 }
 
+/* QBUF is about to hand the buffer over, or has put it into a request. */
+static inline void vb2_buffer_begin_turn(struct vb2_buffer *vb)
+{
+	if (vb->release_fence)
+		vb2_release_fence_begin_turn(READ_ONCE(vb->release_fence));
+}
+
+/* QBUF has failed after that. */
+static inline void vb2_buffer_take_back_turn(struct vb2_buffer *vb)
+{
+	if (vb->release_fence)
+		vb2_release_fence_take_back_turn(READ_ONCE(vb->release_fence));
+}
+
 /*
  * Begins the signalling section of vb2_buffer_done(): consumers wait for what comes before the
  * signal too, the cache maintenance above all. The buffer is active.
@@ -102,6 +120,8 @@ static inline void vb2_queue_init_release_fences(struct vb2_queue *q) { }
 static inline int vb2_buffer_init_release_fence(struct vb2_buffer *vb) { return 0; }
 static inline void vb2_buffer_free_release_fence(struct vb2_buffer *vb) { }
 static inline int vb2_buffer_prepare_release_fence(struct vb2_buffer *vb) { return 0; }
+static inline void vb2_buffer_begin_turn(struct vb2_buffer *vb) { }
+static inline void vb2_buffer_take_back_turn(struct vb2_buffer *vb) { }
 static inline void vb2_buffer_begin_release(struct vb2_buffer *vb, enum vb2_buffer_state state,
 					    struct vb2_release *release) { }
 static inline void vb2_queue_end_release(struct vb2_queue *q, const struct vb2_release *release) { }

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The fence that a program asks a buffer for: every decision about `VIDIOC_EXPFENCE`.
+//!
+//! A *turn* of a buffer begins with a QBUF that succeeds, and ends with the next one. The fence of
+//! a turn is
+//!
+//! - none until the job starts: when it does can depend on what user space queues next, and a
+//!   fence must not;
+//! - from then on that of the job, which keeps its error;
+//! - if the buffer came back without a job that has one (it was drained, cancelled or refused, or
+//!   there was no memory for a fence), one that is made when the program asks, and is signalled:
+//!   with the result that the buffer came back with.
+//!
+//! A fence belongs to the turn if its number is greater than that of the buffer's last fence when
+//! the turn began. So the start of a job has nothing to do for it.
+//!
+//! # What can happen at the same time
+//!
+//! QBUF and EXPFENCE of a buffer come one after the other: under the lock of its queue. Two things
+//! come from elsewhere:
+//!
+//! - The start of a job stores a fence in the buffer's slot, when nothing can fail or wait any
+//!   more. EXPFENCE finds it there, or has come before the start. It gets a reference under RCU:
+//!   the slot may be given the fence of the next job meanwhile, if a driver starts one without a
+//!   QBUF.
+//! - `vb2_buffer_done()` notes the result ([`Turn::came_back`]) before it changes the state of the
+//!   buffer under `done_lock`. EXPFENCE reads the state under that lock, and then looks for the
+//!   rest: it finds the fence of a job that has ended, and the result of a buffer that came back.
+//!   It says that a buffer came back when that can be dequeued, and not earlier.
+
+use super::{errno, Slot};
+use core::{
+    cell::UnsafeCell,
+    sync::atomic::{AtomicI32, Ordering},
+};
+use kernel::{
+    bindings,
+    dma_buf::{DriverFenceAllocation, FenceContext, JobFence},
+    error::to_result,
+    ffi::c_int,
+    prelude::*,
+    types::ARef,
+};
+
+/// What a QBUF that is refused has to put back.
+#[derive(Clone, Copy)]
+struct Beginning {
+    /// The number of the buffer's last fence when the turn began; `None` before the first turn.
+    after: Option<u64>,
+    /// What [`Turn::result`] was when the next turn began.
+    result: c_int,
+}
+
+struct Locked {
+    current: Beginning,
+    before: Beginning,
+    /// Made for a buffer that came back without a fence, in this turn or an earlier one.
+    made: Option<ARef<JobFence>>,
+}
+
+/// The turn of a buffer.
+pub(super) struct Turn {
+    /// For those who hold the lock of the queue.
+    locked: UnsafeCell<Locked>,
+    /// How the buffer came back, as 0 or a negative errno. Until it does: cancelled.
+    result: AtomicI32,
+}
+
+// SAFETY: `locked` is used by functions that are unsafe for that reason.
+unsafe impl Sync for Turn {}
+
+impl Turn {
+    pub(super) fn new() -> Self {
+        let never = Beginning {
+            after: None,
+            result: 0,
+        };
+        Self {
+            locked: UnsafeCell::new(Locked {
+                current: never,
+                before: never,
+                made: None,
+            }),
+            result: AtomicI32::new(0),
+        }
+    }
+
+    /// Begins a turn: QBUF is about to hand the buffer over. `last` is the number of its last
+    /// fence.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the lock of the queue.
+    pub(super) unsafe fn begin(&self, last: u64) {
+        // SAFETY: By the safety requirements nothing else uses it.
+        let locked = unsafe { &mut *self.locked.get() };
+        locked.before = locked.current;
+        locked.before.result = self.result.load(Ordering::Relaxed);
+        locked.current.after = Some(last);
+        self.result.store(ECANCELED.to_errno(), Ordering::Relaxed);
+    }
+
+    /// Goes back to the turn before: QBUF has failed after [`Self::begin`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::begin`].
+    pub(super) unsafe fn take_back(&self) {
+        // SAFETY: By the safety requirements nothing else uses it.
+        let locked = unsafe { &mut *self.locked.get() };
+        locked.current = locked.before;
+        self.result.store(locked.current.result, Ordering::Relaxed);
+    }
+
+    /// Notes with which result the driver returns the buffer. Any context.
+    pub(super) fn came_back(&self, result: Result) {
+        // `done_lock` orders it before the state of the buffer.
+        self.result.store(errno(result), Ordering::Relaxed);
+    }
+
+    /// Returns the fence of the turn. Sleeps.
+    ///
+    /// `slot` and `context` are those of the buffer, and `state` is what it was a moment ago.
+    ///
+    /// Fails with `EINVAL` if the buffer was never queued, with `EAGAIN` if its job has not
+    /// started, and with `ENOMEM`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::begin`].
+    pub(super) unsafe fn fence(
+        &self,
+        slot: &Slot,
+        context: &FenceContext,
+        state: bindings::vb2_buffer_state,
+    ) -> Result<ARef<JobFence>> {
+        // SAFETY: By the safety requirements nothing else uses it.
+        let locked = unsafe { &mut *self.locked.get() };
+        let after = locked.current.after.ok_or(EINVAL)?;
+        let of_this_turn = |fence: &ARef<JobFence>| fence.as_fence().seqno() > after;
+
+        if let Some(fence) = slot.last().filter(of_this_turn) {
+            return Ok(fence);
+        }
+        if !is_back(state) {
+            return Err(EAGAIN);
+        }
+        if let Some(fence) = locked.made.clone().filter(of_this_turn) {
+            return Ok(fence);
+        }
+        let fence = DriverFenceAllocation::new(context, GFP_KERNEL)?.init(context);
+        fence.end(to_result(self.result.load(Ordering::Relaxed)));
+        locked.made = Some(fence.clone());
+        Ok(fence)
+    }
+}
+
+/// Returns whether a program has a buffer that is in this state, or can dequeue it.
+fn is_back(state: bindings::vb2_buffer_state) -> bool {
+    matches!(
+        state,
+        bindings::vb2_buffer_state_VB2_BUF_STATE_DEQUEUED
+            | bindings::vb2_buffer_state_VB2_BUF_STATE_DONE
+            | bindings::vb2_buffer_state_VB2_BUF_STATE_ERROR
+    )
+}

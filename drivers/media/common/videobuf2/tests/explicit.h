@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What a program gets that asks a buffer for its fence; and the video node that it asks,
+ * explicit-node.c.
+ */
+#ifndef _VB2_RELEASE_FENCE_EXPLICIT_H
+#define _VB2_RELEASE_FENCE_EXPLICIT_H
+
+#include <linux/fs.h>
+#include <media/v4l2-dev.h>
+#include <media/v4l2-device.h>
+#include <media/v4l2-fh.h>
+
+#include "mock.h"
+
+/* The fence, until the case ends. */
+struct dma_fence *explicit_fence(struct kunit *test, struct vb2_buffer *vb);
+/* Why there is none, or 0 */
+int explicit_error(struct vb2_buffer *vb);
+
+/* A video node, which is registered until the case ends. */
+struct test_node {
+	struct kunit *test;
+	struct v4l2_device v4l2_dev;
+	struct video_device vdev;
+};
+
+/* An open file of it; no more of a file than ioctls look at. */
+struct node_file {
+	struct v4l2_fh fh;
+	struct inode inode;
+	struct file file;
+};
+
+/* @q: its queue, or NULL */
+struct test_node *node_register(struct kunit *test, struct vb2_queue *q);
+struct node_file *node_open(struct test_node *node);
+void node_close(struct kunit *test, struct node_file *file);
+
+#endif /* _VB2_RELEASE_FENCE_EXPLICIT_H */
