@@ -156,16 +156,20 @@ impl ReleaseFence {
     }
 
     /// Publishes the fence of a job, and starts its timeout, unless the buffer is armed. Returns
-    /// whether it was not.
+    /// the fence's number if it was not.
     ///
     /// # Safety
     ///
     /// The caller holds the locks of the buffer's reservation objects.
-    unsafe fn publish(&self, mut alloc: DriverFenceAllocation, slots: FenceSlots<'_>) -> bool {
+    unsafe fn publish(
+        &self,
+        mut alloc: DriverFenceAllocation,
+        slots: FenceSlots<'_>,
+    ) -> Option<u64> {
         // Another attach has finished: it held the same locks.
         // SAFETY: By the safety requirements.
         if unsafe { self.slot.is_pending() } {
-            return false;
+            return None;
         }
         // SAFETY: `vb` is alive by the invariants.
         let q = unsafe { (*self.vb).vb2_queue };
@@ -182,7 +186,14 @@ impl ReleaseFence {
         let fence = unsafe { self.slot.store(fence) };
         Slot::start_timer(expires, |expires| self.reduce_timer(expires));
         let _section = slots.add(fence, self.usage);
-        true
+        Some(seqno)
+    }
+
+    /// Tells the program that the job has started: fence `number` is published. In a signalling
+    /// section, with no lock held.
+    fn report_started(&self, number: u64) {
+        // SAFETY: `vb` is alive by the invariants. Programs see the lower half of the number.
+        unsafe { bindings::vb2_release_fence_report_started(self.vb, number as u32) };
     }
 
     fn reduce_timer(&self, expires: Jiffies) {
@@ -287,7 +298,8 @@ unsafe fn collect(fence: Option<&ReleaseFence>, room: *mut *mut bindings::dma_re
     count.max(1) as usize
 }
 
-/// Arms the buffers of a job, which are active. Returns whether it published a fence. Sleeps.
+/// Arms the buffers of a job, which are active, and tells the program. Returns whether it published
+/// a fence. Sleeps.
 ///
 /// A buffer is left alone if it has a pending fence. After an error nothing was published.
 ///
@@ -309,7 +321,7 @@ fn arm_job(fences: [Option<&ReleaseFence>; 2]) -> Result<bool> {
             return Ok(false);
         }
         let mut section = None;
-        let mut armed = false;
+        let mut numbers = [None, None];
         Reservation::lock_all(objs.as_slice(), |locked| {
             // An export has brought an object into use meanwhile. From here on none can: that
             // takes the lock of the plane's first object.
@@ -320,17 +332,22 @@ fn arm_job(fences: [Option<&ReleaseFence>; 2]) -> Result<bool> {
             section = Some(SignallingGuard::new());
             if let (Some(fence), Some(alloc)) = (fences[0], allocs[0].take()) {
                 // SAFETY: All objects are locked.
-                armed |= unsafe { fence.publish(alloc, dst.only(0..objs.counts[0])) };
+                numbers[0] = unsafe { fence.publish(alloc, dst.only(0..objs.counts[0])) };
             }
             if let (Some(fence), Some(alloc)) = (fences[1], allocs[1].take()) {
                 // SAFETY: As above.
-                armed |= unsafe { fence.publish(alloc, src.only(objs.counts[0]..usize::MAX)) };
+                numbers[1] = unsafe { fence.publish(alloc, src.only(objs.counts[0]..usize::MAX)) };
             }
             Ok(())
         })?;
-        // The section ends here, when all locks are released.
         if section.is_some() {
-            return Ok(armed);
+            for (fence, number) in fences.into_iter().zip(numbers) {
+                if let (Some(fence), Some(number)) = (fence, number) {
+                    fence.report_started(number);
+                }
+            }
+            // The section ends here, when all locks are released.
+            return Ok(numbers.iter().any(Option::is_some));
         }
     }
 }

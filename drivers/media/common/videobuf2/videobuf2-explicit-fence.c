@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Release fences that programs ask for: the C side of explicit_fence.rs, which decides.
+ * Release fences that programs hear of and ask for: the C side of explicit_fence.rs.
  */
 
 #include <linux/dma-fence.h>
@@ -28,3 +28,13 @@ struct dma_fence *vb2_core_expfence(struct vb2_queue *q, unsigned int type, stru
 	return vb2_release_fence_of_turn(vb->release_fence, state);
 }
 EXPORT_SYMBOL_GPL(vb2_core_expfence);
+
+void vb2_release_fence_report_started(struct vb2_buffer *vb, u32 sequence)
+{
+	void (*job_started)(struct vb2_buffer *vb, u32 sequence);
+
+	/* Pairs with vb2_event_subscribe_release_fence(), which a program may be calling now. */
+	job_started = smp_load_acquire(&vb->vb2_queue->job_started);
+	if (job_started)
+		job_started(vb, sequence);
+}

@@ -46,6 +46,9 @@ extern unsigned int vb2_release_fence_timeout_ms;
 /* Of the timeouts of release fences and of acquire fences: 1 to 10000 ms */
 extern const struct kernel_param_ops vb2_fence_timeout_ops;
 
+/* videobuf2-explicit-fence.c, for release_fence.rs */
+void vb2_release_fence_report_started(struct vb2_buffer *vb, u32 sequence);
+
 /* videobuf2-release-fence.c, for release_fence.rs */
 unsigned long vb2_release_fence_timeout(const struct vb2_queue *q);
 void vb2_release_fence_report_armed(struct vb2_buffer *vb, u64 context, u64 seqno);
