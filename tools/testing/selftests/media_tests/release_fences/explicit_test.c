@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Explicit release fences: a program hears that the job of a picture has started, and asks for its
+ * fence, before it dequeues the picture. On the test driver vim2m.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+
+#include "kselftest_harness.h"
+#include "jobs.h"
+
+#define PARAMETER	"/sys/module/vim2m/parameters/release_fences"
+
+/* The driver's own control: how long a job takes, in milliseconds. */
+#define CID_JOB_MS	(V4L2_CID_USER_BASE + 0x1000)
+#define JOB_MS		400
+
+#define PENDING		0
+
+/*
+ * @jobs: of an open file that is streaming
+ * @fence: that a case took
+ * @was_on: the parameter, to be put back; empty if it was not changed
+ */
+FIXTURE(explicit_fences) {
+	struct jobs jobs;
+	int fence;
+	char was_on[8];
+};
+
+FIXTURE_VARIANT(explicit_fences) {
+	bool on;
+};
+
+FIXTURE_VARIANT_ADD(explicit_fences, on) {
+	.on = true,
+};
+
+FIXTURE_VARIANT_ADD(explicit_fences, off) {
+	.on = false,
+};
+
+FIXTURE_SETUP(explicit_fences)
+{
+	struct v4l2_control job = { .id = CID_JOB_MS, .value = JOB_MS };
+	const char *missing = device_start(&device_vim2m);
+
+	jobs_init(&self->jobs);
+	self->fence = -1;
+	if (missing)
+		SKIP(return, "%s", missing);
+	ASSERT_EQ(0, read_text(PARAMETER, self->was_on, sizeof(self->was_on)));
+	ASSERT_EQ(0, fences_set(&device_vim2m, variant->on));
+	ASSERT_EQ(0, jobs_open(&self->jobs, &job_vim2m));
+	ASSERT_EQ(0, ioctl(self->jobs.m2m.fd, VIDIOC_S_CTRL, &job));
+}
+
+FIXTURE_TEARDOWN(explicit_fences)
+{
+	close_fd(&self->fence);
+	jobs_close(&self->jobs);
+	if (self->was_on[0])
+		EXPECT_EQ(0, write_text(PARAMETER, self->was_on));
+}
+
+/* VIDIOC_EXPFENCE; 0 or a negative error. */
+static int expfence(struct jobs *jobs, enum m2m_side side, unsigned int index,
+		    struct v4l2_exportfence *exp)
+{
+	*exp = (struct v4l2_exportfence) {
+		.type = m2m_type(&jobs->m2m, side),
+		.index = index,
+		.flags = O_CLOEXEC,
+		.fd = -1,
+	};
+	return ioctl(jobs->m2m.fd, VIDIOC_EXPFENCE, exp) ? -errno : 0;
+}
+
+static int subscribe(struct jobs *jobs, __u32 id)
+{
+	struct v4l2_event_subscription sub = { .type = V4L2_EVENT_RELEASE_FENCE, .id = id };
+
+	return ioctl(jobs->m2m.fd, VIDIOC_SUBSCRIBE_EVENT, &sub) ? -errno : 0;
+}
+
+/* The next event, within so many milliseconds; or a negative error. */
+static int next_event(struct jobs *jobs, int ms, struct v4l2_event *event)
+{
+	struct pollfd node = { .fd = jobs->m2m.fd, .events = POLLPRI };
+
+	if (poll(&node, 1, ms) != 1)
+		return -ETIMEDOUT;
+	return ioctl(jobs->m2m.fd, VIDIOC_DQEVENT, event) ? -errno : 0;
+}
+
+/* No fence before the job; one that ends with it; the same until the picture is queued again. */
+TEST_F(explicit_fences, fence)
+{
+	struct v4l2_exportfence exp, again;
+
+	EXPECT_EQ(-EINVAL, expfence(&self->jobs, M2M_CAPTURE, 0, &exp));
+	ASSERT_EQ(0, job_queue_picture(&self->jobs, 0));
+	EXPECT_EQ(variant->on ? -EAGAIN : -EINVAL, expfence(&self->jobs, M2M_CAPTURE, 0, &exp));
+	ASSERT_EQ(0, job_queue_input(&self->jobs, 0, 1, 1, 0));
+	if (variant->on) {
+		ASSERT_EQ(0, expfence(&self->jobs, M2M_CAPTURE, 0, &exp));
+		self->fence = exp.fd;
+		EXPECT_EQ(1, fence_wait(self->fence, SOON_MS));
+	}
+	ASSERT_EQ(0, job_end(&self->jobs, 0, 1, SOON_MS));
+	if (variant->on) {
+		ASSERT_EQ(0, expfence(&self->jobs, M2M_CAPTURE, 0, &again));
+		EXPECT_EQ(exp.sequence, again.sequence);
+		EXPECT_EQ(1, fence_status(again.fd));
+		close_fd(&again.fd);
+		/* Its input has one of its own. */
+		ASSERT_EQ(0, expfence(&self->jobs, M2M_OUTPUT, 0, &again));
+		close_fd(&again.fd);
+	}
+}
+
+/* STREAMOFF takes a picture out of its job: the fence that is kept says so, and a later one. */
+TEST_F(explicit_fences, cancelled)
+{
+	struct v4l2_exportfence exp, later;
+
+	ASSERT_EQ(0, job_queue_picture(&self->jobs, 1));
+	ASSERT_EQ(0, m2m_stream(&self->jobs.m2m, M2M_CAPTURE, false));
+	if (!variant->on) {
+		EXPECT_EQ(-EINVAL, expfence(&self->jobs, M2M_CAPTURE, 1, &exp));
+		return;
+	}
+	ASSERT_EQ(0, expfence(&self->jobs, M2M_CAPTURE, 1, &exp));
+	self->fence = exp.fd;
+	EXPECT_EQ(-ECANCELED, fence_status(self->fence));
+	ASSERT_EQ(0, expfence(&self->jobs, M2M_CAPTURE, 1, &later));
+	EXPECT_EQ(exp.sequence, later.sequence);
+	close_fd(&later.fd);
+}
+
+/* The event comes with the start of the job, and names the fence. */
+TEST_F(explicit_fences, event)
+{
+	const __u32 type = m2m_type(&self->jobs.m2m, M2M_CAPTURE);
+	struct v4l2_exportfence exp;
+	struct v4l2_event event;
+
+	EXPECT_EQ(-EINVAL, subscribe(&self->jobs, V4L2_BUF_TYPE_META_CAPTURE));
+	EXPECT_EQ(variant->on ? 0 : -EINVAL, subscribe(&self->jobs, type));
+	ASSERT_EQ(0, job_queue_picture(&self->jobs, 2));
+	EXPECT_EQ(-ETIMEDOUT, next_event(&self->jobs, 0, &event));
+	ASSERT_EQ(0, job_queue_input(&self->jobs, 2, 1, 1, 0));
+	if (variant->on) {
+		ASSERT_EQ(0, next_event(&self->jobs, SOON_MS, &event));
+		EXPECT_EQ(V4L2_EVENT_RELEASE_FENCE, event.type);
+		EXPECT_EQ(type, event.id);
+		EXPECT_EQ(type, event.u.release_fence.type);
+		EXPECT_EQ(2, event.u.release_fence.index);
+		ASSERT_EQ(0, expfence(&self->jobs, M2M_CAPTURE, 2, &exp));
+		self->fence = exp.fd;
+		EXPECT_EQ(exp.sequence, event.u.release_fence.sequence);
+	}
+	ASSERT_EQ(0, job_end(&self->jobs, 2, 1, SOON_MS));
+	/* One job, one event */
+	EXPECT_EQ(-ETIMEDOUT, next_event(&self->jobs, 0, &event));
+}
+
+TEST_HARNESS_MAIN
