@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::row::{Row, Rows, Samples, HOOKS, OTHERS};
+use crate::row::{Row, Rows, Samples, ACQUIRE, HOOKS, OTHERS};
 use crate::stats::median;
 
 /// How much worse a ratio may be. Interrupts land in samples, not in the same ones in each boot: where
@@ -17,7 +17,8 @@ const LESS_THAN_ONE: f64 = 0.5;
 /// What is compared, by the row and what it is of it: ours/..., a ratio, or on-off, a difference.
 pub type Values = BTreeMap<String, f64>;
 
-/// Of whole cycles, and of a queue that did not opt in; the steps of a cycle are in the report only.
+/// Of whole cycles, of a queue that did not opt in, and of acquire fences; the steps of a cycle are in
+/// the report only.
 pub fn measured(rows: &Rows) -> Values {
     let values = rows.iter().flat_map(|(row, samples)| values(row, samples));
     // As many digits as mean something
@@ -32,15 +33,18 @@ fn values(row: &Row, samples: &Samples) -> Vec<(String, f64)> {
     if samples.contains_key(on) {
         return vec![(format!("{row}: {on}-{off}"), middle(on) - middle(off))];
     }
-    if !row.is_cycle() || !row.is_quiet() {
-        return Vec::new();
-    }
     let ratio = |other| {
         (
             format!("{row}: ours/{other}"),
             middle("ours") / middle(other),
         )
     };
+    if samples.contains_key(ACQUIRE[0]) {
+        return vec![ratio(ACQUIRE[0])];
+    }
+    if !row.is_cycle() || !row.is_quiet() {
+        return Vec::new();
+    }
     OTHERS.map(ratio).into()
 }
 
@@ -74,7 +78,11 @@ mod tests {
         let cycle = [1000, 2000, 2500, ours];
         let text = log("cycle", "tsc", &cycle) + &log("arm", "tsc", &cycle);
         let cold = log("cycle", "tsc", &cycle).replace("\"warm\":true", "\"warm\":false");
-        let text = text + &cold + &log("qbuf", "tsc", &[600, on]);
+        let acquire = log("qbuf", "tsc", &[400, 410]).replace("qbuf", "acquire");
+        let acquire = acquire
+            .replace("\"off\"", "\"c\"")
+            .replace("\"on\"", "\"ours\"");
+        let text = text + &cold + &log("qbuf", "tsc", &[600, on]) + &acquire;
         measured(&Log::parse(&text).unwrap().rows)
     }
 
@@ -82,7 +90,8 @@ mod tests {
     fn a_worse_ratio_fails() {
         // Only warm cycles
         let recorded = of(2500, 604);
-        assert_eq!(recorded.len(), 4);
+        assert_eq!(recorded.len(), 5);
+        assert_eq!(recorded["acquire: ours/c"], 1.025);
         assert_eq!(recorded["cycle: ours/floor"], 2.5);
         assert!(compare(&recorded, &of(2500, 604)).is_empty());
         assert!(compare(&recorded, &of(2400, 603)).is_empty());

@@ -9,7 +9,7 @@ use anyhow::{bail, ensure, Context, Result};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::row::{Row, Rows, HOOKS, VARIANTS};
+use crate::row::{Row, Rows, ACQUIRE, HOOKS, VARIANTS};
 
 /// A line of samples. Those of a row and variant may be in several.
 #[derive(Debug, Deserialize)]
@@ -74,7 +74,7 @@ impl Log {
                 names.len() == counts.len() && names.iter().all(same)
             };
             ensure!(
-                all(&VARIANTS) || all(&HOOKS),
+                all(&VARIANTS) || all(&HOOKS) || all(&ACQUIRE),
                 "{row} is not complete: samples of {counts:?}"
             );
         }

@@ -16,7 +16,10 @@ pub const OTHERS: [&str; 3] = ["c_helpers", "c_inline", "floor"];
 /// Those of a queue that did not opt in: without the hooks of videobuf2-core.c, and with them.
 pub const HOOKS: [&str; 2] = ["off", "on"];
 
-/// What a cycle took, by variant: [`VARIANTS`] or [`HOOKS`], each with as many samples.
+/// The variants of acquire fences: the same design in C, and ours.
+pub const ACQUIRE: [&str; 2] = ["c", "ours"];
+
+/// What a cycle took, by variant: [`VARIANTS`], [`HOOKS`] or [`ACQUIRE`], each with as many samples.
 pub type Samples = BTreeMap<String, Vec<f64>>;
 
 /// All that was measured.
@@ -25,7 +28,8 @@ pub type Rows = BTreeMap<Row, Samples>;
 /// A case of the benchmark (suite.c there).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Row {
-    /// A step (prepare, arm, end), or their sum (cycle); of [`HOOKS`]: qbuf, done or dqbuf.
+    /// A step (prepare, arm, end), or their sum (cycle); of [`HOOKS`]: qbuf, done or dqbuf; of
+    /// [`ACQUIRE`]: acquire or let_go.
     pub case: String,
     pub planes: u32,
     /// They have jobs in turn.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{Bench, Both, Measured};
-use crate::row::{HOOKS, OTHERS, VARIANTS};
+use crate::row::{ACQUIRE, HOOKS, OTHERS, VARIANTS};
 use crate::stats::{median, quantile, ratio_interval};
 use crate::table;
 use crate::user::{Fences, Line};
@@ -28,6 +28,7 @@ pub fn render(bench: &Bench) -> String {
     let title = "Instructions for a buffer, QEMU -icount shift=0, one processor: medians";
     out += &section(title, &bench.rows, false, |row| row.instructions.as_ref());
     out += &hooks(&bench.rows);
+    out += &acquire(&bench.rows);
     if let Some(time_by) = machine.time_by {
         let title = match time_by {
             "kvm" => "Nanoseconds for a buffer, KVM: medians, and 95 % intervals of ratios",
@@ -56,7 +57,7 @@ fn section(
     let mut lines = Vec::new();
     for both in rows {
         let shown = both.row.is_cycle() || both.row.is_base_but("");
-        let Some(measured) = pick(both).filter(|of| shown && of.contains_key("ours")) else {
+        let Some(measured) = pick(both).filter(|of| shown && of.contains_key(VARIANTS[0])) else {
             continue;
         };
         let mut cells = vec![both.row.to_string()];
@@ -95,6 +96,22 @@ fn hooks(rows: &[Both]) -> String {
         "Instructions of a queue that did not opt in, with videobuf2-core.c built without the\n\
                  hooks (off) and with them (on): medians";
     table::render(title, &["", "off", "on", "more"], &lines)
+}
+
+/// What QBUF and DQBUF of a queue take that waits for the fences of others.
+fn acquire(rows: &[Both]) -> String {
+    let lines = rows.iter().filter_map(|both| {
+        let measured = both.instructions.as_ref()?;
+        let [c, ours] = ACQUIRE;
+        let of_c = measured.get(c)?;
+        let medians = [of_c.median, measured[ours].median].map(|number| format!("{number:.0}"));
+        let ratio = format!("{:.4}", of_c.ours_to);
+        Some([vec![both.row.to_string()], medians.to_vec(), vec![ratio]].concat())
+    });
+    let lines: Vec<_> = lines.collect();
+    let title = "Instructions of acquire fences, of the hook of QBUF (acquire) and that of DQBUF\n\
+                 (let_go), with so many fences of others: medians";
+    table::render(title, &["", ACQUIRE[0], ACQUIRE[1], "ours/c"], &lines)
 }
 
 /// What a job is of a frame's time; how large the picture is does not matter.

@@ -8,7 +8,8 @@
  *	c_helpers	the same source, with the out-of-line functions that Rust has to call
  *	ours		the API that drivers and videobuf2-core.c call
  *
- * What a queue pays that did not opt in has rows of its own: not-opted-in.c.
+ * What a queue pays that did not opt in has rows of its own: not-opted-in.c. Acquire fences have
+ * rows of their own, too: acquire.c.
  */
 #ifndef _VB2_RELEASE_FENCE_BENCH_H
 #define _VB2_RELEASE_FENCE_BENCH_H
@@ -144,8 +145,9 @@ struct dma_fence *bench_armed(struct bench *bench, unsigned int queue);
 /* Prints the samples of a step and a variant. */
 void bench_print(struct bench *bench, const char *step, const char *variant, const u64 *took);
 
-/* A KUnit case */
+/* KUnit cases */
 void bench_not_opted_in(struct kunit *test);
+void bench_acquire(struct kunit *test);
 
 /* Generates the rows as parameters of a KUnit case. */
 const void *bench_next_row(const void *prev, char *desc);

@@ -191,6 +191,7 @@ static void sizes(struct kunit *test)
 static struct kunit_case bench_cases[] = {
 	KUNIT_CASE_SLOW(sizes),
 	KUNIT_CASE_SLOW(bench_not_opted_in),
+	KUNIT_CASE_SLOW(bench_acquire),
 	KUNIT_CASE_PARAM_ATTR(measure, bench_next_row, { .speed = KUNIT_SPEED_SLOW }),
 	{ }
 };

@@ -351,7 +351,8 @@ static noinline __used int twin_attach_release_fences(struct twin *dst, struct t
 
 	*cookie = true;
 	for (i = 0; i < 2; ++i) {
-		if (twins[i] && WARN_ON_ONCE(twins[i]->vb->state != VB2_BUF_STATE_ACTIVE))
+		if (twins[i] && WARN_ON_ONCE(twins[i]->vb->state != VB2_BUF_STATE_ACTIVE ||
+					     !vb2_buffer_acquired(twins[i]->vb)))
 			return -EINVAL;
 	}
 	if (!dst && !src)
