@@ -17,7 +17,7 @@ use crate::{
 };
 use core::{
     ptr::NonNull,
-    sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Ordering},
 };
 
 /// The longest name that a fence keeps, in bytes, with the terminating NUL.
@@ -57,7 +57,7 @@ pub(super) struct FenceData {
     /// What [`JobFence::noted`] returns, as 0 or a negative errno.
     noted: AtomicI32,
     /// What [`JobFence::expires`] returns.
-    expires: Jiffies,
+    expires: AtomicUsize,
     /// Whether it is in all of its reservation objects.
     published: AtomicBool,
 }
@@ -198,7 +198,7 @@ impl DriverFenceAllocation {
             driver: timeline.driver,
             timeline: timeline.name,
             noted: AtomicI32::new(ECANCELED.to_errno()),
-            expires: 0,
+            expires: AtomicUsize::new(0),
             published: AtomicBool::new(false),
         });
         let data = KBox::init(data, flags)?;
@@ -212,12 +212,6 @@ impl DriverFenceAllocation {
             )
         };
         Ok(Self(data))
-    }
-
-    /// Notes when the fence's job is to be taken for lost, in jiffies: [`JobFence::expires`].
-    #[inline]
-    pub fn set_expires(&mut self, expires: Jiffies) {
-        self.0.expires = expires;
     }
 
     /// Makes the fence, which no consumer can find yet: [`FenceSlots::add`] publishes it.
@@ -348,7 +342,17 @@ impl JobFence {
     /// Returns when the job is to be taken for lost, in jiffies.
     #[inline]
     pub fn expires(&self) -> Jiffies {
-        self.data().expires
+        self.data().expires.load(Ordering::Relaxed) as Jiffies
+    }
+
+    /// Sets when the job is to be taken for lost, in jiffies. Any context.
+    ///
+    /// It orders nothing: the owners see to it that their timer looks again.
+    #[inline]
+    pub fn set_expires(&self, expires: Jiffies) {
+        self.data()
+            .expires
+            .store(expires as usize, Ordering::Relaxed);
     }
 
     /// Returns whether it was published: consumers can find it. Any context, no lock.

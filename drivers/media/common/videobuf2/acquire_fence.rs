@@ -8,7 +8,10 @@
 //! looks at the count ([`AcquireFences::are_over`]), and is notified when it reaches zero: it is
 //! that of mem2mem, or `hand_over.rs` for the buffers of other devices. A fence that does not end
 //! in time is given up ([`timer_expired`]), and not waited for again. DQBUF, STREAMOFF and REQBUFS
-//! let go of everything ([`AcquireFences::let_go`]). `acquire_ffi.rs` converts what
+//! let go of everything ([`AcquireFences::let_go`]). A program can pass an *in-fence* with QBUF,
+//! which takes the place of those that order its jobs implicitly. It judges: if it ends with an
+//! error, or is given up, the buffer has failed ([`AcquireFences::have_failed`]), and does not get
+//! its job. `acquire_ffi.rs` converts what
 //! `videobuf2-acquire-fence.c`, the C side, calls and passes.
 //!
 //! # What can happen at the same time
@@ -70,12 +73,15 @@ struct Countdown {
     pending: AtomicUsize,
     /// The buffer was returned while it waited: the scheduler is not notified.
     returned: AtomicBool,
+    /// The in-fence has ended with an error, or was given up. Set before it is counted down.
+    failed: AtomicBool,
 }
 
 impl Countdown {
     /// Begins to gather. No callback is registered.
     fn begin(&self) {
         self.returned.store(false, Ordering::Relaxed);
+        self.failed.store(false, Ordering::Relaxed);
         self.pending.store(1, Ordering::Relaxed);
     }
 
@@ -103,6 +109,13 @@ impl Countdown {
         }
     }
 
+    /// Notes how a fence has ended. Any context; before it is counted down.
+    fn judge(&self, kind: Kind, result: Result) {
+        if kind == Kind::InFence && result.is_err() {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Tells those who trace that the buffer does not wait for a fence any longer. Any context.
     fn report_ended(&self, fence: FenceNumber, outcome: bindings::vb2_acquire_outcome) {
         let FenceNumber { context, seqno } = fence;
@@ -111,12 +124,13 @@ impl Countdown {
     }
 
     /// Waits for `fence`, unless it is signalled. Sleeps; fails with `ENOMEM`.
-    fn wait_for(&self, fence: ARef<Fence>) -> Result<Entry> {
+    fn wait_for(&self, fence: ARef<Fence>, kind: Kind) -> Result<Entry> {
         let room = KBox::new_uninit(GFP_KERNEL)?;
         let number = FenceNumber::of(&fence);
         let wait = Wait {
             // INVARIANT: The owner of `self` owns what it registers.
             countdown: NonNull::from(self),
+            kind,
             number,
             given_up: AtomicBool::new(false),
         };
@@ -127,14 +141,24 @@ impl Countdown {
         self.pending.fetch_add(1, Ordering::Relaxed);
         match room.write_pin_init(FenceCbRegistration::new(fence, wait)) {
             Ok(registration) => Ok(Entry::Waits(registration)),
-            // Well or with an error: implicit fences order, they do not judge.
-            Err(AlreadySignalled(_)) => {
+            Err(AlreadySignalled(result)) => {
+                self.judge(kind, result);
                 self.report_ended(number, bindings::vb2_acquire_outcome_VB2_ACQUIRE_SIGNALLED);
                 self.less(1);
                 Ok(Entry::Over)
             }
         }
     }
+}
+
+/// Why a fence is waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A reservation object had it: it orders, and does not judge. Whatever its result is, the job
+    /// can go on.
+    Implicit,
+    /// The program passed it.
+    InFence,
 }
 
 /// What a fence is called in trace events.
@@ -161,6 +185,7 @@ impl FenceNumber {
 /// drops it before.
 struct Wait {
     countdown: NonNull<Countdown>,
+    kind: Kind,
     /// Of the fence, which a callback must not ask.
     number: FenceNumber,
     /// Set by the timer, if it has removed the callback.
@@ -186,9 +211,9 @@ impl Wait {
 }
 
 impl FenceCb for Wait {
-    /// Implicit fences order, they do not judge: whatever the result is, the job can go on.
-    fn called(&self, _result: Result) {
+    fn called(&self, result: Result) {
         self.report_ended(bindings::vb2_acquire_outcome_VB2_ACQUIRE_SIGNALLED);
+        self.countdown().judge(self.kind, result);
         self.countdown().end(1);
     }
 }
@@ -225,8 +250,9 @@ impl Entry {
         let late = registration.remove();
         registration.data().given_up.store(late, Ordering::Relaxed);
         if late {
-            let outcome = bindings::vb2_acquire_outcome_VB2_ACQUIRE_GIVEN_UP;
-            registration.data().report_ended(outcome);
+            let wait = registration.data();
+            wait.report_ended(bindings::vb2_acquire_outcome_VB2_ACQUIRE_GIVEN_UP);
+            wait.countdown().judge(wait.kind, Err(ETIMEDOUT));
         }
         late
     }
@@ -313,6 +339,7 @@ impl AcquireFences {
                 vb,
                 pending: AtomicUsize::new(0),
                 returned: AtomicBool::new(false),
+                failed: AtomicBool::new(false),
             },
             usage,
             entries: UnsafeCell::new(KVVec::new()),
@@ -327,20 +354,20 @@ impl AcquireFences {
 
     /// Takes a snapshot of the fences that the buffer, which is prepared, has to wait for. Sleeps.
     ///
-    /// Fails with `ENOMEM`, and waits for nothing then.
+    /// The program may have passed an in-fence. Fails with `ENOMEM`, and waits for nothing then.
     ///
     /// # Safety
     ///
     /// Of this function, [`Self::start_timeout`] and [`Self::let_go`] no two may run at the same
     /// time.
-    unsafe fn acquire(&self) -> Result {
+    unsafe fn acquire(&self, in_fence: Option<&Fence>) -> Result {
         // SAFETY: By the safety requirements.
         unsafe { self.let_go() };
         self.countdown.begin();
         // SAFETY: The timer is stopped, and nothing else runs, by the safety requirements.
         let entries = unsafe { &mut *self.entries.get() };
         let mut found = KVVec::new();
-        if let Err(error) = self.gather(entries, &mut found) {
+        if let Err(error) = self.gather(entries, in_fence, &mut found) {
             found.iter_mut().for_each(Entry::let_go);
             self.countdown.reset();
             return Err(error);
@@ -353,7 +380,14 @@ impl AcquireFences {
 
     /// Registers with all fences but those that were given up, which are in `before`. Those that it
     /// has found are in `entries`, after an error too.
-    fn gather(&self, before: &[Entry], entries: &mut KVVec<Entry>) -> Result {
+    fn gather(
+        &self,
+        before: &[Entry],
+        in_fence: Option<&Fence>,
+        entries: &mut KVVec<Entry>,
+    ) -> Result {
+        // Who moves or clears the memory is waited for by all.
+        let usage = in_fence.map_or(self.usage, |_| DmaResvUsage::Kernel);
         let mut given_up = Search {
             entries: before,
             next: 0,
@@ -369,16 +403,22 @@ impl AcquireFences {
                 continue;
             }
             // SAFETY: It is alive as long as the buffer is prepared.
-            let fences = unsafe { Reservation::from_raw(*obj) }.fences(self.usage)?;
+            let fences = unsafe { Reservation::from_raw(*obj) }.fences(usage)?;
             entries.reserve(fences.len(), GFP_KERNEL)?;
             for fence in fences {
                 let entry = if given_up.finds(&fence) {
                     Entry::GivenUp(fence)
                 } else {
-                    self.countdown.wait_for(fence)?
+                    self.countdown.wait_for(fence, Kind::Implicit)?
                 };
                 entries.push(entry, GFP_KERNEL)?;
             }
+        }
+        if let Some(fence) = in_fence {
+            entries.reserve(1, GFP_KERNEL)?;
+            // Given up before or not: the program wants to know how it ends.
+            let entry = self.countdown.wait_for(fence.into(), Kind::InFence)?;
+            entries.push(entry, GFP_KERNEL)?;
         }
         Ok(())
     }
@@ -401,6 +441,12 @@ impl AcquireFences {
     /// Returns whether nothing is left to wait for. Any context.
     fn are_over(&self) -> bool {
         self.countdown.is_over()
+    }
+
+    /// Returns whether the in-fence has failed, and with it the buffer, which does not wait. Any
+    /// context.
+    fn have_failed(&self) -> bool {
+        self.countdown.failed.load(Ordering::Relaxed)
     }
 
     /// The buffer is returned with `state`, and was not dequeued yet. Any context.

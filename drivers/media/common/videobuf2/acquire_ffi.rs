@@ -8,7 +8,7 @@ use super::{hand_over::HandOver, AcquireFences};
 use core::ptr;
 use kernel::{
     bindings,
-    dma_buf::DmaResvUsage,
+    dma_buf::{DmaResvUsage, Fence},
     ffi::c_int,
     prelude::*,
     sync::{Arc, ArcBorrow},
@@ -43,18 +43,21 @@ unsafe extern "C" fn vb2_acquire_fences_free(this: *const AcquireFences) {
     drop(unsafe { Arc::from_raw(this) });
 }
 
-/// Takes a snapshot of the fences that a buffer, which is prepared, has to wait for. Sleeps.
-/// Returns 0 or -ENOMEM.
+/// Takes a snapshot of the fences that a buffer, which is prepared, has to wait for, with the
+/// program's in-fence, or NULL, in place of implicit ones. Sleeps. Returns 0 or -ENOMEM.
 ///
 /// # Safety
 ///
-/// `this` must come from [`vb2_acquire_fences_new`]. Of this function,
-/// [`vb2_acquire_fences_start_timeout`] and [`vb2_acquire_fences_let_go`] no two may run at the
-/// same time for the same buffer.
+/// `this` must come from [`vb2_acquire_fences_new`], and to the fence there must be a reference. Of
+/// this function, [`vb2_acquire_fences_start_timeout`] and [`vb2_acquire_fences_let_go`] no two may
+/// run at the same time for the same buffer.
 #[no_mangle]
-unsafe extern "C" fn vb2_acquire_fences_acquire(this: &AcquireFences) -> c_int {
+unsafe extern "C" fn vb2_acquire_fences_acquire(
+    this: &AcquireFences,
+    in_fence: Option<&Fence>,
+) -> c_int {
     // SAFETY: By the safety requirements.
-    unsafe { this.acquire() }.map_or_else(|error| error.to_errno(), |()| 0)
+    unsafe { this.acquire(in_fence) }.map_or_else(|error| error.to_errno(), |()| 0)
 }
 
 /// Starts the timeout: the buffer is queued. Any context.
@@ -100,6 +103,17 @@ unsafe extern "C" fn vb2_acquire_fences_buffer_done(
 #[no_mangle]
 unsafe extern "C" fn vb2_acquire_fences_are_over(this: &AcquireFences) -> bool {
     this.are_over()
+}
+
+/// Returns whether the program's in-fence has failed, and with it the buffer, which waits for
+/// nothing any more. Any context.
+///
+/// # Safety
+///
+/// `this` must come from [`vb2_acquire_fences_new`].
+#[no_mangle]
+unsafe extern "C" fn vb2_acquire_fences_have_failed(this: &AcquireFences) -> bool {
+    this.have_failed()
 }
 
 /// Makes what hands over the buffers of a queue. Sleeps. Returns NULL if there is no memory.

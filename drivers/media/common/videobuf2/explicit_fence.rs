@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The fence that a program asks a buffer for: every decision about `VIDIOC_EXPFENCE`.
+//! The fence that a program asks a buffer for: every decision about `VIDIOC_EXPFENCE`, and about
+//! the out-fence of a QBUF.
 //!
 //! A *turn* of a buffer begins with a QBUF that succeeds, and ends with the next one. The fence of
 //! a turn is
@@ -14,6 +15,14 @@
 //!
 //! A fence belongs to the turn if its number is greater than that of the buffer's last fence when
 //! the turn began. So the start of a job has nothing to do for it.
+//!
+//! An *out-fence* is the fence of a turn that the program gets from QBUF, which publishes it. The
+//! end of the job has to be certain by then: the queue has promised that, and the buffer waits for
+//! older fences only, since its snapshot was taken before. It is initialised first ([`OutFence`]),
+//! so that a descriptor can be made for it, which may fail. Its timeout begins when the driver gets
+//! the buffer. On such a queue QBUF publishes the fences of all other buffers as well, and STREAMON
+//! those of buffers that were queued before: the driver, which out-fences wait for by then, locks
+//! no reservation object.
 //!
 //! # What can happen at the same time
 //!
@@ -29,19 +38,88 @@
 //!   rest: it finds the fence of a job that has ended, and the result of a buffer that came back.
 //!   It says that a buffer came back when that can be dequeued, and not earlier.
 
-use super::{errno, Slot};
+use super::{errno, jiffies, publish_all, ReleaseFence, Slot};
 use core::{
     cell::UnsafeCell,
     sync::atomic::{AtomicI32, Ordering},
 };
 use kernel::{
     bindings,
-    dma_buf::{DriverFenceAllocation, FenceContext, JobFence},
+    dma_buf::{DriverFenceAllocation, Fence, FenceContext, JobFence},
     error::to_result,
     ffi::c_int,
     prelude::*,
+    time::Jiffies,
     types::ARef,
 };
+
+/// A fence that is initialised, and was not published: no consumer can find it.
+pub(super) struct OutFence(ARef<JobFence>);
+
+impl OutFence {
+    /// Makes the out-fence of a QBUF that may still be refused. Sleeps; fails with `ENOMEM`.
+    pub(super) fn new(buffer: &ReleaseFence) -> Result<Self> {
+        let alloc = buffer.take_prepared()?;
+        Ok(Self(alloc.init(&buffer.context)))
+    }
+
+    /// Takes another reference to what [`Self::into_raw`] returned.
+    ///
+    /// # Safety
+    ///
+    /// It comes from there, its reference was not put, and it was not published.
+    pub(super) unsafe fn from_raw(fence: &Fence) -> Self {
+        // SAFETY: By the safety requirements it is a `JobFence`, which has the same layout.
+        Self(unsafe { &*(fence as *const Fence).cast::<JobFence>() }.into())
+    }
+
+    /// Returns the C pointer, with the reference.
+    pub(super) fn into_raw(self) -> *mut bindings::dma_fence {
+        ARef::into_raw(self.0).as_ptr().cast()
+    }
+
+    /// Returns the number of the fence before it.
+    pub(super) fn before(fence: &Fence) -> u64 {
+        fence.seqno() - 1
+    }
+}
+
+/// Publishes the fence of a buffer that is prepared, and was not handed over: `out`, or a new one.
+/// Sleeps. Fails with `ENOMEM`; nothing was published then.
+pub(super) fn publish_at_qbuf(buffer: &ReleaseFence, out: Option<OutFence>) -> Result {
+    // The fence of the buffer's last job was signalled when the buffer was dequeued.
+    match publish_all([Some(buffer), None], [out.map(NextFence::Out), None])? {
+        true => Ok(()),
+        false => Err(EBUSY),
+    }
+}
+
+/// What is published next.
+pub(super) enum NextFence {
+    /// For a job that is about to start.
+    Memory(DriverFenceAllocation),
+    /// For one that is being queued.
+    Out(OutFence),
+}
+
+impl NextFence {
+    /// Returns when the job is handed over at the latest, in jiffies. Until then a buffer that is
+    /// being queued may wait for others, and no longer than they are waited for.
+    pub(super) fn starts_by(&self) -> Jiffies {
+        match self {
+            // SAFETY: Has no preconditions.
+            Self::Out(_) => unsafe { bindings::vb2_acquire_fence_expires() },
+            Self::Memory(_) => jiffies(),
+        }
+    }
+
+    pub(super) fn into_fence(self, context: &FenceContext) -> ARef<JobFence> {
+        match self {
+            Self::Memory(alloc) => alloc.init(context),
+            Self::Out(fence) => fence.0,
+        }
+    }
+}
 
 /// What a QBUF that is refused has to put back.
 #[derive(Clone, Copy)]
@@ -87,7 +165,7 @@ impl Turn {
     }
 
     /// Begins a turn: QBUF is about to hand the buffer over. `last` is the number of its last
-    /// fence.
+    /// fence, not counting the turn's own.
     ///
     /// # Safety
     ///

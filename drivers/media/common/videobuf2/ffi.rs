@@ -6,11 +6,15 @@
 //!
 //! C header: `videobuf2-release-fence-internal.h` beside this file.
 
-use super::{arm_job, end, errno, ReleaseFence};
+use super::{
+    arm_job, end, errno,
+    explicit_fence::{publish_at_qbuf, OutFence},
+    ReleaseFence,
+};
 use core::ptr::{self, NonNull};
 use kernel::{
     bindings,
-    dma_buf::{JobFence, Usage},
+    dma_buf::{Fence, JobFence, Usage},
     ffi::{c_char, c_int, c_uint},
     prelude::*,
     str::CStr,
@@ -135,15 +139,18 @@ unsafe extern "C" fn vb2_release_fence_end_pending(this: &ReleaseFence) {
     this.end_pending();
 }
 
-/// Begins a turn of the buffer: QBUF is about to hand it over. Any context.
+/// Begins a turn of the buffer: QBUF is about to hand it over, with `out`, or NULL, for its
+/// out-fence. Any context.
 ///
 /// # Safety
 ///
-/// `this` must come from [`vb2_release_fence_new`], and the caller must hold the lock of the queue.
+/// `this` must come from [`vb2_release_fence_new`], `out` from [`vb2_release_fence_new_out`] for
+/// the same buffer, and the caller must hold the lock of the queue.
 #[no_mangle]
-unsafe extern "C" fn vb2_release_fence_begin_turn(this: &ReleaseFence) {
+unsafe extern "C" fn vb2_release_fence_begin_turn(this: &ReleaseFence, out: Option<&Fence>) {
+    let last = out.map_or_else(|| this.context.last(), OutFence::before);
     // SAFETY: By the safety requirements.
-    unsafe { this.turn.begin(this.context.last()) };
+    unsafe { this.turn.begin(last) };
 }
 
 /// Goes back to the turn before: QBUF has failed. Any context.
@@ -172,4 +179,42 @@ unsafe extern "C" fn vb2_release_fence_of_turn(
         Ok(fence) => ARef::into_raw(fence).as_ptr().cast(),
         Err(error) => error.to_ptr(),
     }
+}
+
+/// Makes an out-fence for the buffer, which is not published. Sleeps. Returns a reference, or
+/// `ERR_PTR()`.
+///
+/// # Safety
+///
+/// `this` must come from [`vb2_release_fence_new`].
+#[no_mangle]
+unsafe extern "C" fn vb2_release_fence_new_out(this: &ReleaseFence) -> *mut bindings::dma_fence {
+    OutFence::new(this).map_or_else(|error| error.to_ptr(), OutFence::into_raw)
+}
+
+/// Publishes the fence of a buffer that is prepared, and not handed over: `out`, or a new one if
+/// that is NULL. Sleeps. Returns 0 or a negative errno.
+///
+/// # Safety
+///
+/// `this` must come from [`vb2_release_fence_new`], and `out` from [`vb2_release_fence_new_out`]
+/// for the same buffer; it must not have been published. The buffer must stay prepared.
+#[no_mangle]
+unsafe extern "C" fn vb2_release_fence_publish_out(
+    this: &ReleaseFence,
+    out: Option<&Fence>,
+) -> c_int {
+    // SAFETY: By the safety requirements.
+    let out = out.map(|out| unsafe { OutFence::from_raw(out) });
+    errno(publish_at_qbuf(this, out))
+}
+
+/// The driver is about to get a buffer that has an out-fence. Any context.
+///
+/// # Safety
+///
+/// `this` must come from [`vb2_release_fence_new`].
+#[no_mangle]
+unsafe extern "C" fn vb2_release_fence_handed_over(this: &ReleaseFence) {
+    this.handed_over();
 }

@@ -21,7 +21,8 @@
 //!   and that sees the list.
 //! - STREAMON and the work item: the work item hands nothing over before `start_streaming` has
 //!   returned and the queue is streaming ([`HandOver::start`]): drivers expect no `buf_queue`
-//!   while they start, and may ask `vb2_is_streaming()` in one that comes afterwards.
+//!   while they start, and may ask `vb2_is_streaming()` in one that comes afterwards. Of a queue
+//!   that gives out-fences no buffer comes before that at all.
 //! - STREAMOFF and the work item: STREAMOFF empties the list before it calls `stop_streaming`
 //!   ([`HandOver::stop`]). A work item that comes later finds nothing to do. A buffer that was
 //!   still waiting is returned to the program like one that was queued before STREAMON.
@@ -55,7 +56,9 @@ impl Waiting {
     /// Hands over the first buffers, up to one that waits for a fence.
     fn hand_over(&mut self) {
         while let Some(first) = self.buffers.cursor_front() {
-            if !first.current().are_over() {
+            let buffer = first.current();
+            // One that has failed is returned when the queue streams: start_streaming may fail.
+            if !buffer.are_over() || (buffer.have_failed() && !self.started) {
                 break;
             }
             let vb = first.remove().countdown.vb;
@@ -121,7 +124,11 @@ impl HandOver {
         waiting.started = false;
         let kept = mem::take(&mut waiting.buffers);
         drop(waiting);
-        drop(kept);
+        for buffer in kept.iter() {
+            // Its fence, if it has one, depends on nothing but this from here on.
+            // SAFETY: The buffer is alive by the invariants of `Countdown`.
+            unsafe { bindings::vb2_buffer_end_kept(buffer.countdown.vb) };
+        }
     }
 
     /// Waits until `buf_queue` has returned, if it is being called. Sleeps.

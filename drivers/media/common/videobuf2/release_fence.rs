@@ -8,7 +8,7 @@
 //!
 //! Where the steps are: [`ReleaseFence::prepare`] allocates, [`arm_job`] publishes, [`end`]
 //! signals, [`timer_expired`] signals a fence whose job did not end. `explicit_fence.rs` decides
-//! which fence a program gets that asks the buffer for one.
+//! which fence a program gets that asks the buffer for one, or queues it with an out-fence.
 //!
 //! C header: `include/media/videobuf2-release-fence.h`.
 
@@ -35,7 +35,7 @@ mod explicit_fence;
 mod ffi;
 #[path = "slot.rs"]
 mod slot;
-use explicit_fence::Turn;
+use explicit_fence::{NextFence, Turn};
 use slot::{Expiry, Slot};
 
 /// What `slot.rs` needs.
@@ -161,22 +161,15 @@ impl ReleaseFence {
     /// # Safety
     ///
     /// The caller holds the locks of the buffer's reservation objects.
-    unsafe fn publish(
-        &self,
-        mut alloc: DriverFenceAllocation,
-        slots: FenceSlots<'_>,
-    ) -> Option<u64> {
+    unsafe fn publish(&self, next: NextFence, slots: FenceSlots<'_>) -> Option<u64> {
         // Another attach has finished: it held the same locks.
         // SAFETY: By the safety requirements.
         if unsafe { self.slot.is_pending() } {
             return None;
         }
-        // SAFETY: `vb` is alive by the invariants.
-        let q = unsafe { (*self.vb).vb2_queue };
-        // SAFETY: A buffer's queue is alive.
-        let expires = jiffies().wrapping_add(unsafe { bindings::vb2_release_fence_timeout(q) });
-        alloc.set_expires(expires);
-        let fence = alloc.init(&self.context);
+        let expires = next.starts_by().wrapping_add(self.timeout());
+        let fence = next.into_fence(&self.context);
+        fence.set_expires(expires);
         let (context, seqno) = (fence.as_fence().context(), fence.as_fence().seqno());
         // Before another thread can end it, and report that.
         // SAFETY: `vb` is alive by the invariants.
@@ -187,6 +180,24 @@ impl ReleaseFence {
         Slot::start_timer(expires, |expires| self.reduce_timer(expires));
         let _section = slots.add(fence, self.usage);
         Some(seqno)
+    }
+
+    /// Returns how long a job may take, in jiffies.
+    fn timeout(&self) -> Jiffies {
+        // SAFETY: `vb` is alive by the invariants.
+        let q = unsafe { (*self.vb).vb2_queue };
+        // SAFETY: A buffer's queue is alive.
+        unsafe { bindings::vb2_release_fence_timeout(q) }
+    }
+
+    /// The driver gets a buffer that has an out-fence: from now on its job may take as long as any
+    /// other. Any context.
+    fn handed_over(&self) {
+        if let Some(fence) = self.slot.pending() {
+            let expires = jiffies().wrapping_add(self.timeout());
+            fence.set_expires(expires);
+            Slot::start_timer(expires, |expires| self.reduce_timer(expires));
+        }
     }
 
     /// Tells the program that the job has started: fence `number` is published. In a signalling
@@ -300,21 +311,31 @@ unsafe fn collect(fence: Option<&ReleaseFence>, room: *mut *mut bindings::dma_re
 
 /// Arms the buffers of a job, which are active, and tells the program. Returns whether it published
 /// a fence. Sleeps.
-///
-/// A buffer is left alone if it has a pending fence. After an error nothing was published.
-///
-/// Once the first fence is published, consumers wait for the job, so that nothing may wait for a
-/// lock or for memory any more. All locks and all slots come before that, for all buffers.
 fn arm_job(fences: [Option<&ReleaseFence>; 2]) -> Result<bool> {
     // A second attach of the job may be in its signalling section already, and not wait.
     let fences = fences.map(|fence| fence.filter(|fence| !fence.is_visible()));
-    let mut allocs = [None, None];
+    publish_all(fences, [None, None])
+}
+
+/// Publishes fences for buffers: those in `next`, which are out-fences, and else new ones, of which
+/// it tells the program. Returns whether it published one. Sleeps.
+///
+/// The buffers are prepared, and stay so. One is left alone if it has a pending fence. After an
+/// error nothing was published.
+///
+/// Once the first fence is published, consumers wait for the job, so that nothing may wait for a
+/// lock or for memory any more. All locks and all slots come before that, for all buffers.
+fn publish_all(
+    fences: [Option<&ReleaseFence>; 2],
+    mut next: [Option<NextFence>; 2],
+) -> Result<bool> {
+    let tell = next.each_ref().map(Option::is_none);
     let mut objs = JobObjects::new();
     loop {
         objs.collect(fences);
         for i in 0..fences.len() {
-            if let (Some(fence), None) = (fences[i], &allocs[i]) {
-                allocs[i] = Some(fence.take_prepared()?);
+            if let (Some(fence), None) = (fences[i], &next[i]) {
+                next[i] = Some(NextFence::Memory(fence.take_prepared()?));
             }
         }
         if objs.as_slice().is_empty() {
@@ -330,19 +351,19 @@ fn arm_job(fences: [Option<&ReleaseFence>; 2]) -> Result<bool> {
             }
             let [dst, src] = locked.reserve()?;
             section = Some(SignallingGuard::new());
-            if let (Some(fence), Some(alloc)) = (fences[0], allocs[0].take()) {
+            if let (Some(fence), Some(next)) = (fences[0], next[0].take()) {
                 // SAFETY: All objects are locked.
-                numbers[0] = unsafe { fence.publish(alloc, dst.only(0..objs.counts[0])) };
+                numbers[0] = unsafe { fence.publish(next, dst.only(0..objs.counts[0])) };
             }
-            if let (Some(fence), Some(alloc)) = (fences[1], allocs[1].take()) {
+            if let (Some(fence), Some(next)) = (fences[1], next[1].take()) {
                 // SAFETY: As above.
-                numbers[1] = unsafe { fence.publish(alloc, src.only(objs.counts[0]..usize::MAX)) };
+                numbers[1] = unsafe { fence.publish(next, src.only(objs.counts[0]..usize::MAX)) };
             }
             Ok(())
         })?;
         if section.is_some() {
-            for (fence, number) in fences.into_iter().zip(numbers) {
-                if let (Some(fence), Some(number)) = (fence, number) {
+            for i in 0..fences.len() {
+                if let (Some(fence), Some(number), true) = (fences[i], numbers[i], tell[i]) {
                     fence.report_started(number);
                 }
             }

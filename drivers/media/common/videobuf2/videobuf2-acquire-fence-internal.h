@@ -9,6 +9,7 @@
 
 #include <media/videobuf2-core.h>
 
+struct dma_fence;
 struct vb2_acquire_fences;
 struct vb2_hand_over;
 struct workqueue_struct;
@@ -30,11 +31,12 @@ enum vb2_acquire_outcome {
 /* acquire_ffi.rs */
 struct vb2_acquire_fences *vb2_acquire_fences_new(struct vb2_buffer *vb, bool output);
 void vb2_acquire_fences_free(struct vb2_acquire_fences *fences);
-int vb2_acquire_fences_acquire(struct vb2_acquire_fences *fences);
+int vb2_acquire_fences_acquire(struct vb2_acquire_fences *fences, struct dma_fence *in_fence);
 void vb2_acquire_fences_start_timeout(struct vb2_acquire_fences *fences);
 void vb2_acquire_fences_let_go(struct vb2_acquire_fences *fences);
 void vb2_acquire_fences_buffer_done(struct vb2_acquire_fences *fences, enum vb2_buffer_state state);
 bool vb2_acquire_fences_are_over(const struct vb2_acquire_fences *fences);
+bool vb2_acquire_fences_have_failed(const struct vb2_acquire_fences *fences);
 
 struct vb2_hand_over *vb2_hand_over_new(void);
 void vb2_hand_over_free(struct vb2_hand_over *hand_over);
@@ -58,6 +60,9 @@ void vb2_acquire_fence_report_given_up(struct vb2_buffer *vb, struct dma_fence *
 				       unsigned int count);
 struct workqueue_struct *vb2_hand_over_workqueue(void);
 
+/* videobuf2-qbuf-fences.c, for hand_over.rs */
+void vb2_buffer_end_kept(struct vb2_buffer *vb);
+
 /* videobuf2-core.c, for hand_over.rs */
 void vb2_buffer_hand_over(struct vb2_buffer *vb);
 
@@ -67,7 +72,7 @@ int vb2_queue_init_hand_over(struct vb2_queue *q);
 void vb2_queue_free_hand_over(struct vb2_queue *q);
 int vb2_buffer_init_acquire_fences(struct vb2_buffer *vb);
 void vb2_buffer_free_acquire_fences(struct vb2_buffer *vb);
-int __vb2_buffer_queue_acquire_fences(struct vb2_buffer *vb);
+int __vb2_buffer_queue_acquire_fences(struct vb2_buffer *vb, struct dma_fence *in_fence);
 
 /*
  * What each QBUF, done and DQBUF calls: for buffers without acquire fences a comparison and a
@@ -75,15 +80,17 @@ int __vb2_buffer_queue_acquire_fences(struct vb2_buffer *vb);
  */
 
 /* The buffer of a request is prepared. */
-static inline int vb2_buffer_acquire_fences(struct vb2_buffer *vb)
+static inline int vb2_buffer_acquire_fences(struct vb2_buffer *vb, struct dma_fence *in_fence)
 {
-	return vb->acquire_fences ? vb2_acquire_fences_acquire(READ_ONCE(vb->acquire_fences)) : 0;
+	if (!vb->acquire_fences)
+		return 0;
+	return vb2_acquire_fences_acquire(READ_ONCE(vb->acquire_fences), in_fence);
 }
 
 /* The buffer, which is prepared, is about to be queued. */
-static inline int vb2_buffer_queue_acquire_fences(struct vb2_buffer *vb)
+static inline int vb2_buffer_queue_acquire_fences(struct vb2_buffer *vb, struct dma_fence *in_fence)
 {
-	return vb->acquire_fences ? __vb2_buffer_queue_acquire_fences(vb) : 0;
+	return vb->acquire_fences ? __vb2_buffer_queue_acquire_fences(vb, in_fence) : 0;
 }
 
 /* The buffer is active, and will be returned with @state. */
@@ -142,8 +149,16 @@ static inline void vb2_queue_wait_for_hand_over(struct vb2_queue *q)
 static inline int vb2_queue_init_acquire_fences(struct vb2_queue *q) { return 0; }
 static inline int vb2_buffer_init_acquire_fences(struct vb2_buffer *vb) { return 0; }
 static inline void vb2_buffer_free_acquire_fences(struct vb2_buffer *vb) { }
-static inline int vb2_buffer_acquire_fences(struct vb2_buffer *vb) { return 0; }
-static inline int vb2_buffer_queue_acquire_fences(struct vb2_buffer *vb) { return 0; }
+static inline int vb2_buffer_acquire_fences(struct vb2_buffer *vb, struct dma_fence *in_fence)
+{
+	return 0;
+}
+
+static inline int vb2_buffer_queue_acquire_fences(struct vb2_buffer *vb, struct dma_fence *in_fence)
+{
+	return 0;
+}
+
 static inline void vb2_buffer_return_acquire_fences(struct vb2_buffer *vb,
 						    enum vb2_buffer_state state) { }
 static inline void vb2_buffer_let_go_acquire_fences(struct vb2_buffer *vb) { }

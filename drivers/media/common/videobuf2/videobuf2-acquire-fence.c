@@ -68,13 +68,13 @@ void vb2_buffer_free_acquire_fences(struct vb2_buffer *vb)
 	vb->acquire_fences = NULL;
 }
 
-int __vb2_buffer_queue_acquire_fences(struct vb2_buffer *vb)
+int __vb2_buffer_queue_acquire_fences(struct vb2_buffer *vb, struct dma_fence *in_fence)
 {
 	int ret;
 
 	/* That of a request has acquired them when it was prepared, and queueing it cannot fail. */
 	if (vb->state != VB2_BUF_STATE_IN_REQUEST) {
-		ret = vb2_acquire_fences_acquire(vb->acquire_fences);
+		ret = vb2_acquire_fences_acquire(vb->acquire_fences, in_fence);
 		if (ret)
 			return ret;
 	}

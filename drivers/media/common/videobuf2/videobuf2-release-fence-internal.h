@@ -34,10 +34,13 @@ struct dma_fence *vb2_release_fence_job_ends(struct vb2_release_fence *fence,
 void vb2_release_fence_end(struct dma_fence *fence, struct vb2_queue *q, unsigned int index);
 bool vb2_release_fence_is_pending(const struct vb2_release_fence *fence);
 void vb2_release_fence_end_pending(struct vb2_release_fence *fence);
-void vb2_release_fence_begin_turn(struct vb2_release_fence *fence);
+void vb2_release_fence_begin_turn(struct vb2_release_fence *fence, struct dma_fence *out);
 void vb2_release_fence_take_back_turn(struct vb2_release_fence *fence);
 struct dma_fence *vb2_release_fence_of_turn(struct vb2_release_fence *fence,
 					    enum vb2_buffer_state state);
+struct dma_fence *vb2_release_fence_new_out(struct vb2_release_fence *fence);
+int vb2_release_fence_publish_out(struct vb2_release_fence *fence, struct dma_fence *out);
+void vb2_release_fence_handed_over(struct vb2_release_fence *fence);
 
 #if IS_ENABLED(CONFIG_KUNIT)
 extern unsigned int vb2_release_fence_timeout_ms;
@@ -45,6 +48,9 @@ extern unsigned int vb2_release_fence_timeout_ms;
 
 /* Of the timeouts of release fences and of acquire fences: 1 to 10000 ms */
 extern const struct kernel_param_ops vb2_fence_timeout_ops;
+
+/* videobuf2-qbuf-fences.c: the driver does not, it must not lock a reservation object. */
+bool vb2_queue_publishes_at_qbuf(const struct vb2_queue *q);
 
 /* videobuf2-explicit-fence.c, for release_fence.rs */
 void vb2_release_fence_report_started(struct vb2_buffer *vb, u32 sequence);
@@ -78,10 +84,10 @@ static inline int vb2_buffer_prepare_release_fence(struct vb2_buffer *vb)
 }
 
 /* QBUF is about to hand the buffer over, or has put it into a request. */
-static inline void vb2_buffer_begin_turn(struct vb2_buffer *vb)
+static inline void vb2_buffer_begin_turn(struct vb2_buffer *vb, struct dma_fence *out_fence)
 {
 	if (vb->release_fence)
-		vb2_release_fence_begin_turn(READ_ONCE(vb->release_fence));
+		vb2_release_fence_begin_turn(READ_ONCE(vb->release_fence), out_fence);
 }
 
 /* QBUF has failed after that. */
@@ -123,7 +129,7 @@ static inline void vb2_queue_init_release_fences(struct vb2_queue *q) { }
 static inline int vb2_buffer_init_release_fence(struct vb2_buffer *vb) { return 0; }
 static inline void vb2_buffer_free_release_fence(struct vb2_buffer *vb) { }
 static inline int vb2_buffer_prepare_release_fence(struct vb2_buffer *vb) { return 0; }
-static inline void vb2_buffer_begin_turn(struct vb2_buffer *vb) { }
+static inline void vb2_buffer_begin_turn(struct vb2_buffer *vb, struct dma_fence *out_fence) { }
 static inline void vb2_buffer_take_back_turn(struct vb2_buffer *vb) { }
 static inline void vb2_buffer_begin_release(struct vb2_buffer *vb, enum vb2_buffer_state state,
 					    struct vb2_release *release) { }

@@ -11,6 +11,7 @@
 #include <media/videobuf2-v4l2.h>
 
 #include "acquire-m2m.h"
+#include "explicit.h"
 
 static const struct media_device_ops media_ops = {
 	.req_validate = vb2_request_validate,
@@ -33,8 +34,8 @@ static struct m2m *start(struct kunit *test)
 
 KUNIT_DEFINE_ACTION_WRAPPER(close_file, __fput_sync, struct file *);
 
-/* A request with the OUTPUT buffers from 0 on. */
-static struct file *request(struct m2m *m2m, unsigned int buffers)
+/* A request with the OUTPUT buffers from 0 on, which may have an in-fence. */
+static struct file *request_with(struct m2m *m2m, unsigned int buffers, struct dma_fence *in_fence)
 {
 	struct v4l2_buffer buf = {
 		.type = OUTPUT,
@@ -44,7 +45,7 @@ static struct file *request(struct m2m *m2m, unsigned int buffers)
 	};
 	struct kunit *test = m2m->test;
 	struct file *file;
-	int fd;
+	int fd, in_fd;
 
 	KUNIT_ASSERT_EQ(test, 0, media_request_alloc(m2m->media, &fd));
 	file = fget(fd);
@@ -53,11 +54,23 @@ static struct file *request(struct m2m *m2m, unsigned int buffers)
 	for (buf.index = 0; buf.index < buffers; ++buf.index) {
 		buf.request_fd = fd;
 		buf.timestamp.tv_sec = buf.index + 1;
+		if (in_fence) {
+			buf.flags |= V4L2_BUF_FLAG_IN_FENCE;
+			buf.fence_fd = explicit_descriptor(test, in_fence);
+			in_fd = buf.fence_fd;
+		}
 		KUNIT_EXPECT_EQ(test, 0, vb2_qbuf(v4l2_m2m_get_vq(m2m->ctx, OUTPUT), m2m->media,
 						  &buf));
+		if (in_fence)
+			close_fd(in_fd);
 	}
 	close_fd(fd);
 	return file;
+}
+
+static struct file *request(struct m2m *m2m, unsigned int buffers)
+{
+	return request_with(m2m, buffers, NULL);
 }
 
 /* MEDIA_REQUEST_IOC_QUEUE */
@@ -168,12 +181,79 @@ static void closed(struct kunit *test)
 	m2m_dqbuf(m2m, OUTPUT, 0);
 }
 
+/* It is kept until the request is queued, which may take more than one try. */
+static void in_fence(struct kunit *test)
+{
+	struct m2m *m2m = start(test);
+	struct dma_fence *writer = acquire_user(m2m, OUTPUT, 0), *in_fence = mock_fence(test);
+	struct file *file = request_with(m2m, 2, in_fence);
+
+	m2m_qbuf_capture(m2m, 0);
+	m2m_qbuf_capture(m2m, 1);
+	KUNIT_EXPECT_EQ(test, 0, acquire_callbacks(in_fence));
+	m2m->refused = 1;
+	KUNIT_EXPECT_EQ(test, -EINVAL, queue(file));
+	KUNIT_EXPECT_EQ(test, 0, acquire_callbacks(in_fence));
+	m2m->refused = 0;
+	KUNIT_ASSERT_EQ(test, 0, queue(file));
+	KUNIT_EXPECT_EQ(test, 2, acquire_callbacks(in_fence));
+	KUNIT_EXPECT_EQ(test, 0, acquire_callbacks(writer));
+	acquire_expect_runs(m2m, 0);
+	mock_fence_end(test, in_fence);
+	acquire_expect_job(m2m, 1, 0);
+	acquire_expect_job(m2m, 2, 1);
+	KUNIT_EXPECT_TRUE(test, is_complete(file));
+	KUNIT_EXPECT_EQ(test, 0, m2m->completed);
+}
+
+/* A job that is not run is complete, and the driver says so for its controls. */
+static void in_fence_fails(struct kunit *test)
+{
+	struct m2m *m2m = start(test);
+	struct dma_fence *in_fence = mock_fence(test);
+	struct file *file = request_with(m2m, 1, in_fence);
+	unsigned long limit = jiffies + LONG;
+
+	m2m_qbuf_capture(m2m, 0);
+	KUNIT_ASSERT_EQ(test, 0, queue(file));
+	dma_fence_set_error(in_fence, -EIO);
+	mock_fence_end(test, in_fence);
+	while (!is_complete(file) && time_before(jiffies, limit))
+		msleep(20);
+	KUNIT_EXPECT_TRUE(test, is_complete(file));
+	KUNIT_EXPECT_EQ(test, 1, m2m->completed);
+	KUNIT_EXPECT_EQ(test, 0, m2m_runs(m2m));
+	m2m_dqbuf(m2m, CAPTURE, 0);
+	m2m_dqbuf(m2m, OUTPUT, 0);
+}
+
+/* A request that is never queued lets go of it: by REINIT, or by STREAMOFF. */
+static void in_fence_of_no_job(struct kunit *test)
+{
+	struct m2m *m2m = start(test);
+	struct dma_fence *in_fence = mock_fence(test);
+	const unsigned int references = kref_read(&in_fence->refcount);
+	struct file *file = request_with(m2m, 1, in_fence);
+
+	flush_delayed_fput();
+	KUNIT_EXPECT_LT(test, references, kref_read(&in_fence->refcount));
+	KUNIT_ASSERT_EQ(test, 0, file->f_op->unlocked_ioctl(file, MEDIA_REQUEST_IOC_REINIT, 0));
+	KUNIT_EXPECT_EQ(test, references, kref_read(&in_fence->refcount));
+	request_with(m2m, 2, in_fence);
+	KUNIT_ASSERT_EQ(test, 0, v4l2_m2m_streamoff(NULL, m2m->ctx, OUTPUT));
+	flush_delayed_fput();
+	KUNIT_EXPECT_EQ(test, references, kref_read(&in_fence->refcount));
+}
+
 static struct kunit_case acquire_requests_cases[] = {
 	KUNIT_CASE(waits),
 	KUNIT_CASE(given_up),
 	KUNIT_CASE(refused),
 	KUNIT_CASE(streamoff),
 	KUNIT_CASE(closed),
+	KUNIT_CASE(in_fence),
+	KUNIT_CASE(in_fence_fails),
+	KUNIT_CASE(in_fence_of_no_job),
 	{ }
 };
 

@@ -37,8 +37,26 @@ static int node_g_fmt(struct file *file, void *fh, struct v4l2_format *f)
 	return -EINVAL;
 }
 
+/* What the driver does before it returns; or NULL */
+void (*node_on_qbuf)(void);
+
+static int node_qbuf(struct file *file, void *fh, struct v4l2_buffer *b)
+{
+	int ret = vb2_ioctl_qbuf(file, fh, b);
+
+	if (node_on_qbuf)
+		node_on_qbuf();
+	return ret;
+}
+
 static const struct v4l2_ioctl_ops node_ioctl_ops = {
+	.vidioc_g_fmt_vid_cap = node_g_fmt,
 	.vidioc_g_fmt_vid_cap_mplane = node_g_fmt,
+	.vidioc_reqbufs = vb2_ioctl_reqbufs,
+	.vidioc_querybuf = vb2_ioctl_querybuf,
+	.vidioc_prepare_buf = vb2_ioctl_prepare_buf,
+	.vidioc_qbuf = node_qbuf,
+	.vidioc_dqbuf = vb2_ioctl_dqbuf,
 	.vidioc_expfence = node_expfence,
 };
 
@@ -63,7 +81,8 @@ struct test_node *node_register(struct kunit *test, struct vb2_queue *q)
 	node->vdev.fops = &node_fops;
 	node->vdev.ioctl_ops = &node_ioctl_ops;
 	node->vdev.release = video_device_release_empty;
-	node->vdev.device_caps = V4L2_CAP_VIDEO_CAPTURE_MPLANE | V4L2_CAP_STREAMING;
+	node->vdev.device_caps = V4L2_CAP_VIDEO_CAPTURE | V4L2_CAP_VIDEO_CAPTURE_MPLANE |
+				 V4L2_CAP_STREAMING;
 	node->vdev.queue = q;
 	strscpy(node->vdev.name, "vb2-mock");
 	KUNIT_ASSERT_EQ(test, 0, video_register_device(&node->vdev, VFL_TYPE_VIDEO, -1));
@@ -150,8 +169,7 @@ static long expfence(struct kunit *test)
 	return ret;
 }
 
-/* The number of the next descriptor, which tells whether one is in use. */
-static int next_fd(struct kunit *test)
+int node_next_fd(struct kunit *test)
 {
 	int fd = get_unused_fd_flags(0);
 
@@ -164,10 +182,10 @@ static void descriptor(struct kunit *test)
 {
 	struct program *program = test->priv;
 	struct dma_fence *fence, *from_file;
-	const int fd = next_fd(test);
+	const int fd = node_next_fd(test);
 
 	KUNIT_EXPECT_EQ(test, -EAGAIN, expfence(test));
-	KUNIT_EXPECT_EQ(test, fd, next_fd(test));
+	KUNIT_EXPECT_EQ(test, fd, node_next_fd(test));
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(program->mq, 0));
 	KUNIT_ASSERT_EQ(test, 0, expfence(test));
 	KUNIT_EXPECT_EQ(test, fd, program->arg.fd);
@@ -184,7 +202,7 @@ static void invalid_arguments(struct kunit *test)
 {
 	struct program *program = test->priv;
 	struct vb2_queue *q = &program->mq->q;
-	const int fd = next_fd(test);
+	const int fd = node_next_fd(test);
 
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(program->mq, 0));
 	program->arg.flags = O_RDWR;
@@ -200,7 +218,7 @@ static void invalid_arguments(struct kunit *test)
 	q->owner = q;
 	KUNIT_EXPECT_EQ(test, -EBUSY, expfence(test));
 	q->owner = &program->file->fh;
-	KUNIT_EXPECT_EQ(test, fd, next_fd(test));
+	KUNIT_EXPECT_EQ(test, fd, node_next_fd(test));
 	KUNIT_ASSERT_EQ(test, 0, expfence(test));
 	close_fd(program->arg.fd);
 }
@@ -210,8 +228,7 @@ static unsigned int references(struct dma_fence *fence)
 	return kref_read(&fence->refcount);
 }
 
-/* Now or soon: what a kernel thread puts is released by a worker. */
-static bool has_references(struct dma_fence *fence, unsigned int count)
+bool node_fence_reaches(struct dma_fence *fence, unsigned int count)
 {
 	unsigned int ms;
 
@@ -230,7 +247,7 @@ static void unmap_argument(void)
 static void argument_goes_away(struct kunit *test)
 {
 	struct program *program = test->priv;
-	const int fd = next_fd(test);
+	const int fd = node_next_fd(test);
 	struct dma_fence *fence;
 	unsigned int before;
 
@@ -239,8 +256,8 @@ static void argument_goes_away(struct kunit *test)
 	before = references(fence);
 	on_expfence = unmap_argument;
 	KUNIT_EXPECT_EQ(test, -EFAULT, expfence(test));
-	KUNIT_EXPECT_EQ(test, fd, next_fd(test));
-	KUNIT_EXPECT_TRUE(test, has_references(fence, before));
+	KUNIT_EXPECT_EQ(test, fd, node_next_fd(test));
+	KUNIT_EXPECT_TRUE(test, node_fence_reaches(fence, before));
 }
 
 static void restore_limit(void *limit)
@@ -248,9 +265,16 @@ static void restore_limit(void *limit)
 	current->signal->rlim[RLIMIT_NOFILE].rlim_cur = (unsigned long)limit;
 }
 
-static void no_descriptor_left(struct kunit *test)
+void node_allow_no_descriptor(struct kunit *test)
 {
 	const unsigned long limit = rlimit(RLIMIT_NOFILE);
+
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, restore_limit, (void *)limit));
+	current->signal->rlim[RLIMIT_NOFILE].rlim_cur = node_next_fd(test);
+}
+
+static void no_descriptor_left(struct kunit *test)
+{
 	struct program *program = test->priv;
 	struct dma_fence *fence;
 	unsigned int before;
@@ -258,10 +282,9 @@ static void no_descriptor_left(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, mock_attach(program->mq, 0));
 	fence = explicit_fence(test, mock_vb(program->mq, 0));
 	before = references(fence);
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, restore_limit, (void *)limit));
-	current->signal->rlim[RLIMIT_NOFILE].rlim_cur = next_fd(test);
+	node_allow_no_descriptor(test);
 	KUNIT_EXPECT_EQ(test, -EMFILE, expfence(test));
-	KUNIT_EXPECT_TRUE(test, has_references(fence, before));
+	KUNIT_EXPECT_TRUE(test, node_fence_reaches(fence, before));
 }
 
 static struct kunit_case node_cases[] = {

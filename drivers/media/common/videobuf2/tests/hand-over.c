@@ -355,7 +355,8 @@ static void scheduler_gets_all(struct kunit *test)
 /* What a program can find out: the same for all types of memory. */
 static void expect_capabilities(struct mock_queue *mq, u32 expected)
 {
-	const u32 all = V4L2_BUF_CAP_SUPPORTS_RELEASE_FENCES | V4L2_BUF_CAP_SUPPORTS_ACQUIRE_FENCES;
+	const u32 all = V4L2_BUF_CAP_SUPPORTS_RELEASE_FENCES | V4L2_BUF_CAP_SUPPORTS_ACQUIRE_FENCES |
+			V4L2_BUF_CAP_SUPPORTS_IN_FENCES | V4L2_BUF_CAP_SUPPORTS_OUT_FENCES;
 	const u32 memory[] = { V4L2_MEMORY_MMAP, V4L2_MEMORY_USERPTR, V4L2_MEMORY_DMABUF };
 	unsigned int i;
 
@@ -375,12 +376,14 @@ static void expect_capabilities(struct mock_queue *mq, u32 expected)
 static void capabilities(struct kunit *test)
 {
 	const u32 release = V4L2_BUF_CAP_SUPPORTS_RELEASE_FENCES;
-	const u32 acquire = V4L2_BUF_CAP_SUPPORTS_ACQUIRE_FENCES;
+	const u32 acquire = V4L2_BUF_CAP_SUPPORTS_ACQUIRE_FENCES | V4L2_BUF_CAP_SUPPORTS_IN_FENCES;
 
 	expect_capabilities(MOCK_OPEN(test, .opted_out = true), 0);
 	expect_capabilities(MOCK_OPEN(test), release);
 	expect_capabilities(MOCK_OPEN(test, .acquires = true, .opted_out = true), acquire);
 	expect_capabilities(MOCK_OPEN(test, .hands_over = true), release | acquire);
+	expect_capabilities(MOCK_OPEN(test, .hands_over = true, .out_fences = true),
+			    release | acquire | V4L2_BUF_CAP_SUPPORTS_OUT_FENCES);
 }
 
 static struct kunit_case hand_over_cases[] = {

@@ -91,6 +91,9 @@ static int m2m_buf_prepare(struct vb2_buffer *vb)
 
 static void m2m_buf_request_complete(struct vb2_buffer *vb)
 {
+	struct m2m *m2m = vb2_get_drv_priv(vb->vb2_queue);
+
+	m2m->completed++;
 }
 
 static void m2m_buf_queue(struct vb2_buffer *vb)

@@ -50,6 +50,8 @@ struct m2m {
 	int attached;
 	bool section;
 	atomic_t runs, ends;
+	/* How often buf_request_complete() was called. */
+	int completed;
 	wait_queue_head_t ran;
 };
 

@@ -142,6 +142,7 @@ struct mock_queue *mock_open(struct kunit *test, const struct mock_config *confi
 		vb2_queue_use_release_fences(q);
 	if (config->acquires || config->hands_over)
 		vb2_queue_use_acquire_fences(q);
+	q->out_fences_at_qbuf = config->out_fences;
 	if (!config->hands_over)
 		q->buffer_acquired = mock_buffer_acquired;
 

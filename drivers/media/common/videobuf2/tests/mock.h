@@ -61,6 +61,8 @@ struct mock_config {
 	bool acquires;
 	/* ... or videobuf2 keeps those that wait. */
 	bool hands_over;
+	/* Gives out-fences at QBUF. */
+	bool out_fences;
 };
 
 struct mock_queue *mock_open(struct kunit *test, const struct mock_config *config);

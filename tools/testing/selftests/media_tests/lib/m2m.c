@@ -309,6 +309,7 @@ static int give_buffer(struct m2m *m2m, unsigned long request, enum m2m_side sid
 		.memory = queue->memory,
 		.index = index,
 		.flags = how->flags,
+		.fence_fd = how->fence,
 		.request_fd = how->request,
 		.timestamp.tv_usec = how->stamp % 1000000,
 		.timestamp.tv_sec = how->stamp / 1000000,

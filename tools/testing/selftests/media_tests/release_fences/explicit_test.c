@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Explicit release fences: a program hears that the job of a picture has started, and asks for its
- * fence, before it dequeues the picture. On the test driver vim2m.
+ * Explicit fences: a program hears that the job of a picture has started, and asks for its fence,
+ * before it dequeues the picture; or queues its input with a fence. On the test driver vim2m.
  */
 
 #include <errno.h>
@@ -166,6 +166,60 @@ TEST_F(explicit_fences, event)
 	ASSERT_EQ(0, job_end(&self->jobs, 2, 1, SOON_MS));
 	/* One job, one event */
 	EXPECT_EQ(-ETIMEDOUT, next_event(&self->jobs, 0, &event));
+}
+
+/* QBUF of the input of job 1, whose slot is 0. */
+static int queue_input(struct jobs *jobs, __u32 flags, int fence)
+{
+	const struct m2m_qbuf how = {
+		.bytes = job_input(jobs, 0)->size,
+		.stamp = 1,
+		.flags = flags,
+		.fence = fence,
+	};
+
+	return m2m_qbuf(&jobs->m2m, M2M_OUTPUT, 0, &how);
+}
+
+/*
+ * A fence that says that what was to be written is not there: no job is made of it. To a device
+ * without fences it is a flag that it does not know.
+ */
+TEST_F(explicit_fences, in_fence)
+{
+	struct v4l2_exportfence exp;
+
+	ASSERT_EQ(0, job_queue_picture(&self->jobs, 1));
+	ASSERT_EQ(0, m2m_stream(&self->jobs.m2m, M2M_CAPTURE, false));
+	ASSERT_EQ(0, m2m_stream(&self->jobs.m2m, M2M_CAPTURE, true));
+	if (variant->on) {
+		ASSERT_EQ(0, expfence(&self->jobs, M2M_CAPTURE, 1, &exp));
+		self->fence = exp.fd;
+		ASSERT_EQ(-ECANCELED, fence_status(self->fence));
+		EXPECT_EQ(-EINVAL, queue_input(&self->jobs, V4L2_BUF_FLAG_IN_FENCE, -1));
+		/* How it ends depends on what the program queues next. */
+		EXPECT_EQ(-EINVAL, queue_input(&self->jobs, V4L2_BUF_FLAG_OUT_FENCE, 0));
+	}
+	ASSERT_EQ(0, job_fill(&self->jobs, 0, 1));
+	ASSERT_EQ(0, job_queue_picture(&self->jobs, 0));
+	ASSERT_EQ(0, queue_input(&self->jobs, V4L2_BUF_FLAG_IN_FENCE, self->fence));
+	EXPECT_EQ(variant->on ? -EIO : 0, job_end(&self->jobs, 0, 1, SOON_MS));
+
+	/* One that says that it is there; and garbage without a flag, as programs have it. */
+	if (variant->on) {
+		close_fd(&self->fence);
+		ASSERT_EQ(0, job_run(&self->jobs, 0, 1));
+		ASSERT_EQ(0, expfence(&self->jobs, M2M_CAPTURE, 0, &exp));
+		self->fence = exp.fd;
+		ASSERT_EQ(0, job_queue_picture(&self->jobs, 1));
+		ASSERT_EQ(0, queue_input(&self->jobs, V4L2_BUF_FLAG_IN_FENCE, self->fence));
+		EXPECT_EQ(0, job_end_picture(&self->jobs, 1, 1, SOON_MS));
+		EXPECT_EQ(0, job_end_input(&self->jobs, 0, 1, SOON_MS));
+	}
+	ASSERT_EQ(0, job_queue_picture(&self->jobs, 2));
+	ASSERT_EQ(0, queue_input(&self->jobs, 0, 0x55555555));
+	EXPECT_EQ(0, job_end_picture(&self->jobs, 2, 1, SOON_MS));
+	EXPECT_EQ(0, job_end_input(&self->jobs, 0, 1, SOON_MS));
 }
 
 TEST_HARNESS_MAIN

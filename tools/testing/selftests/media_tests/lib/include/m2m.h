@@ -68,12 +68,14 @@ struct m2m {
  * @stamp: the timestamp, in microseconds
  * @flags: V4L2_BUF_FLAG_
  * @request: with V4L2_BUF_FLAG_REQUEST_FD
+ * @fence: with V4L2_BUF_FLAG_IN_FENCE, or whatever a program leaves there
  */
 struct m2m_qbuf {
 	__u32 bytes;
 	__u32 stamp;
 	__u32 flags;
 	int request;
+	int fence;
 };
 
 /* Maps the dma-buf, all of it. */
