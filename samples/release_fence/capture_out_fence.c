@@ -61,12 +61,9 @@ struct capture {
 	struct mutex lock;
 	struct v4l2_pix_format format;
 
-	/* Protects the two lists; in process context only */
+	/* Protects the list; in process context only */
 	spinlock_t list_lock;
-	/* Buffers without a fence, and the work item that gives them one */
-	struct list_head unfenced;
-	struct work_struct attach;
-	/* Buffers of the hardware, and its thread: NULL while the queue is not streaming */
+	/* Buffers of the hardware, and its thread */
 	struct list_head ready;
 	struct task_struct *hardware;
 };
@@ -78,60 +75,31 @@ struct capture_buffer {
 
 /* The path of a buffer */
 
-static void capture_add(struct capture *cap, struct capture_buffer *buf, struct list_head *list)
-{
-	spin_lock(&cap->list_lock);
-	list_add_tail(&buf->list, list);
-	spin_unlock(&cap->list_lock);
-}
-
-static struct capture_buffer *capture_take(struct capture *cap, struct list_head *list)
-{
-	struct capture_buffer *buf;
-
-	spin_lock(&cap->list_lock);
-	buf = list_first_entry_or_null(list, struct capture_buffer, list);
-	if (buf)
-		list_del(&buf->list);
-	spin_unlock(&cap->list_lock);
-	return buf;
-}
-
 /*
- * A buffer with an out-fence goes straight to the hardware. Any other one has no fence yet, and the
- * attach takes locks and memory for it. No buffer with an out-fence may wait behind that: so a work
- * item does it, and such a buffer overtakes.
- *
- * The call comes in a signalling section: lockdep sees what it does.
+ * It comes in a signalling section: lockdep sees what it does. The buffer has its release fence
+ * already. On a queue that gives out-fences videobuf2 publishes all of them when the buffers are
+ * queued, so that the driver, for which out-fences wait by then, takes no lock for another one.
  */
 static void capture_buf_queue(struct vb2_buffer *vb)
 {
 	struct capture_buffer *buf = container_of(vb, struct capture_buffer, vb.vb2_buf);
 	struct capture *cap = vb2_get_drv_priv(vb->vb2_queue);
 
-	if (vb2_buffer_release_fence_pending(vb)) {
-		capture_add(cap, buf, &cap->ready);
-		return;
-	}
-	capture_add(cap, buf, &cap->unfenced);
-	/* Not before the hardware runs: a fence says that it will end. */
-	if (cap->hardware)
-		schedule_work(&cap->attach);
+	spin_lock(&cap->list_lock);
+	list_add_tail(&buf->list, &cap->ready);
+	spin_unlock(&cap->list_lock);
 }
 
-/* These buffers have no fence that others wait for: this may sleep, and run on any workqueue. */
-static void capture_attach(struct work_struct *work)
+static struct capture_buffer *capture_take(struct capture *cap)
 {
-	struct capture *cap = container_of(work, struct capture, attach);
 	struct capture_buffer *buf;
-	bool signalling;
 
-	while ((buf = capture_take(cap, &cap->unfenced))) {
-		/* If it fails, the buffer is written without a fence. */
-		vb2_buffer_attach_release_fence(&buf->vb.vb2_buf, &signalling);
-		capture_add(cap, buf, &cap->ready);
-		vb2_release_fence_end_signalling(signalling);
-	}
+	spin_lock(&cap->list_lock);
+	buf = list_first_entry_or_null(&cap->ready, struct capture_buffer, list);
+	if (buf)
+		list_del(&buf->list);
+	spin_unlock(&cap->list_lock);
+	return buf;
 }
 
 static void capture_wait_until(ktime_t time)
@@ -172,7 +140,7 @@ static int capture_hardware(void *data)
 	while (!kthread_should_stop()) {
 		/* Consumers wait for this thread. (An interrupt handler needs no section.) */
 		signalling = vb2_release_fence_begin_signalling();
-		buf = capture_take(cap, &cap->ready);
+		buf = capture_take(cap);
 		if (buf)
 			capture_write(cap, buf, frame, tick, part_ns);
 		vb2_release_fence_end_signalling(signalling);
@@ -211,40 +179,23 @@ static int capture_buf_prepare(struct vb2_buffer *vb)
 	return 0;
 }
 
-static void capture_return_all(struct capture *cap, enum vb2_buffer_state state)
-{
-	struct capture_buffer *buf;
-
-	while ((buf = capture_take(cap, &cap->ready)) ||
-	       (buf = capture_take(cap, &cap->unfenced)))
-		vb2_buffer_done(&buf->vb.vb2_buf, state);
-}
-
+/* Buffers that were queued before come afterwards: there are none to return if it fails. */
 static int capture_start_streaming(struct vb2_queue *q, unsigned int count)
 {
 	struct capture *cap = vb2_get_drv_priv(q);
-	struct task_struct *hardware = kthread_run(capture_hardware, cap, NAME);
 
-	if (IS_ERR(hardware)) {
-		/* No fence was attached: they can come back as not processed. */
-		capture_return_all(cap, VB2_BUF_STATE_QUEUED);
-		return PTR_ERR(hardware);
-	}
-	cap->hardware = hardware;
-	/* For those that were queued before */
-	schedule_work(&cap->attach);
-	return 0;
+	cap->hardware = kthread_run(capture_hardware, cap, NAME);
+	return PTR_ERR_OR_ZERO(cap->hardware);
 }
 
 static void capture_stop_streaming(struct vb2_queue *q)
 {
 	struct capture *cap = vb2_get_drv_priv(q);
+	struct capture_buffer *buf;
 
-	/* It may wait for one who waits for an out-fence. So the hardware goes on meanwhile. */
-	cancel_work_sync(&cap->attach);
 	kthread_stop(cap->hardware);
-	cap->hardware = NULL;
-	capture_return_all(cap, VB2_BUF_STATE_ERROR);
+	while ((buf = capture_take(cap)))
+		vb2_buffer_done(&buf->vb.vb2_buf, VB2_BUF_STATE_ERROR);
 }
 
 static const struct vb2_ops capture_queue_ops = {
@@ -426,9 +377,7 @@ static int capture_probe(struct platform_device *pdev)
 	platform_set_drvdata(pdev, cap);
 	mutex_init(&cap->lock);
 	spin_lock_init(&cap->list_lock);
-	INIT_LIST_HEAD(&cap->unfenced);
 	INIT_LIST_HEAD(&cap->ready);
-	INIT_WORK(&cap->attach, capture_attach);
 	capture_fill_format(&cap->format);
 
 	ret = v4l2_device_register(&pdev->dev, &cap->v4l2_dev);
