@@ -9,7 +9,7 @@
 //! takes the pixels just after a vertical blank, and the checksum has to be that of the flip.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::rc::Rc;
 
 use anyhow::{bail, ensure, Context, Result};
@@ -236,6 +236,44 @@ impl Display {
             .context("atomic commit")
     }
 
+    /// The same with explicit fences. The display shows the framebuffer when `wait` has ended, and
+    /// does not look at the dma-buf's fences then. The fence that is given ends with the flip: from
+    /// then on the framebuffer that was shown before may be written.
+    pub fn commit_fenced(
+        &self,
+        framebuffer: &Framebuffer,
+        wait: Option<BorrowedFd<'_>>,
+    ) -> Result<OwnedFd> {
+        let mut request = AtomicModeReq::new();
+        self.plane.set(&mut request, "FB_ID", framebuffer.id())?;
+        if let Some(wait) = wait {
+            // Not negative, so that it is the same as the property's signed number.
+            let fence = u64::try_from(wait.as_raw_fd())?;
+            self.plane.set(&mut request, "IN_FENCE_FD", fence)?;
+        }
+        let how = AtomicCommitFlags::NONBLOCK | AtomicCommitFlags::PAGE_FLIP_EVENT;
+        self.commit_for_fence(request, how, (&self.crtc, "OUT_FENCE_PTR"))
+            .context("atomic commit with fences")
+    }
+
+    /// Commits, and takes the fence that is written to where a property of an object points.
+    fn commit_for_fence<H: ResourceHandle>(
+        &self,
+        mut request: AtomicModeReq,
+        how: AtomicCommitFlags,
+        (object, property): (&Object<H>, &str),
+    ) -> Result<OwnedFd> {
+        let mut fence = -1_i32;
+        let address = (&raw mut fence).expose_provenance() as u64;
+        object.set(&mut request, property, address)?;
+        self.card.atomic_commit(how, request)?;
+        // SAFETY: the variable lives; the kernel wrote to it through the address in the commit.
+        let fence = unsafe { (&raw const fence).read_volatile() };
+        ensure!(fence >= 0, "the display gave no fence: {property}");
+        // SAFETY: the commit succeeded, so this is a new descriptor that nothing else owns.
+        Ok(unsafe { OwnedFd::from_raw_fd(fence) })
+    }
+
     /// Waits until the commit has taken effect and its picture was scanned out.
     pub fn wait_flip(&mut self, limit: Ns) -> Result<Flipped> {
         let woken = poll::wait(self.card.as_fd(), limit)?;
@@ -278,26 +316,15 @@ impl Display {
     pub fn snapshot(&mut self) -> Result<Picture> {
         self.checksums = None;
         self.target.clear(&self.card)?;
-        let mut out_fence = -1_i32;
         let mut request = AtomicModeReq::new();
         let target = self.target.framebuffer.id();
         self.connector
             .set(&mut request, "WRITEBACK_FB_ID", target)?;
-        let address = (&raw mut out_fence).expose_provenance() as u64;
-        self.connector
-            .set(&mut request, "WRITEBACK_OUT_FENCE_PTR", address)?;
         self.wait_vblank();
-        self.card
-            .atomic_commit(AtomicCommitFlags::empty(), request)
+        let (how, of) = (AtomicCommitFlags::empty(), &self.connector);
+        let written = self
+            .commit_for_fence(request, how, (of, "WRITEBACK_OUT_FENCE_PTR"))
             .context("atomic commit of a writeback")?;
-        // SAFETY: the variable lives; the kernel wrote to it through the address in the commit.
-        let out_fence = unsafe { (&raw const out_fence).read_volatile() };
-        ensure!(
-            out_fence >= 0,
-            "the display gave no fence for its writeback"
-        );
-        // SAFETY: the commit succeeded, so this is a new descriptor that nothing else owns.
-        let written = unsafe { OwnedFd::from_raw_fd(out_fence) };
         let limit = clock::now() + PATIENCE_MS * MS;
         let woken = poll::wait(written.as_fd(), limit)?;
         ensure!(woken.is_some(), "the display did not write back");

@@ -4,7 +4,7 @@
 //!
 //! - V4L2: [`device`] and [`queues`] (nodes), [`stream`] (an open node), [`stateless`] (requests and
 //!   controls of decoders), [`feature`] (a driver's switch), [`publishing`] (what sysfs says),
-//!   [`queue_fences`] (what a queue says), [`frame_rate`];
+//!   [`queue_fences`] (what a queue says), [`explicit`] (fences of jobs and of QBUF), [`frame_rate`];
 //! - shared memory and fences: [`dmabuf`], [`mapping`], [`heap`], [`sync_file`], and fences that a
 //!   program signals itself, [`held_fence`], of [`sw_sync`] or [`vgem`];
 //! - KMS: [`card`], [`kms`], [`framebuffer`], [`crc`] (what was scanned out), [`picture`];
@@ -16,6 +16,7 @@ pub mod clock;
 pub mod crc;
 pub mod device;
 pub mod dmabuf;
+pub mod explicit;
 pub mod feature;
 pub mod frame_rate;
 pub mod framebuffer;

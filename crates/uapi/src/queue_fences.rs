@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Which fences a queue of buffers has, as VIDIOC_CREATE_BUFS says it.
+//! Which fences a queue of buffers has, as VIDIOC_CREATE_BUFS and VIDIOC_REQBUFS say it.
 
 use std::fs::File;
 use std::ops::BitOr;
 
 use serde::Serialize;
-use v4l2r::bindings::{v4l2_create_buffers, v4l2_format};
+use v4l2r::bindings::{v4l2_create_buffers, v4l2_format, v4l2_requestbuffers};
 use v4l2r::ioctl;
 use v4l2r::memory::MemoryType;
 use v4l2r::QueueType;
@@ -15,6 +15,10 @@ use v4l2r::QueueType;
 const SUPPORTS_RELEASE_FENCES: u32 = 1 << 9;
 /// `V4L2_BUF_CAP_SUPPORTS_ACQUIRE_FENCES`, as above.
 const SUPPORTS_ACQUIRE_FENCES: u32 = 1 << 10;
+/// `V4L2_BUF_CAP_SUPPORTS_IN_FENCES`, as above.
+const SUPPORTS_IN_FENCES: u32 = 1 << 11;
+/// `V4L2_BUF_CAP_SUPPORTS_OUT_FENCES`, as above.
+const SUPPORTS_OUT_FENCES: u32 = 1 << 12;
 
 /// The fences of a queue, or of any of several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -23,6 +27,10 @@ pub struct QueueFences {
     pub release: bool,
     /// The device waits until those who have imported a buffer have finished with it.
     pub acquire: bool,
+    /// QBUF takes a fence that the device waits for.
+    pub in_fences: bool,
+    /// QBUF gives the fence of the job.
+    pub out_fences: bool,
 }
 
 impl QueueFences {
@@ -38,12 +46,39 @@ impl QueueFences {
     }
 }
 
-impl From<v4l2_create_buffers> for QueueFences {
-    fn from(created: v4l2_create_buffers) -> Self {
-        let has = |flag| created.capabilities & flag != 0;
+impl From<u32> for QueueFences {
+    /// From the capabilities of a queue's buffers.
+    fn from(capabilities: u32) -> Self {
+        let has = |flag| capabilities & flag != 0;
         Self {
             release: has(SUPPORTS_RELEASE_FENCES),
             acquire: has(SUPPORTS_ACQUIRE_FENCES),
+            in_fences: has(SUPPORTS_IN_FENCES),
+            out_fences: has(SUPPORTS_OUT_FENCES),
+        }
+    }
+}
+
+impl From<v4l2_create_buffers> for QueueFences {
+    fn from(created: v4l2_create_buffers) -> Self {
+        created.capabilities.into()
+    }
+}
+
+/// What VIDIOC_REQBUFS gave.
+#[derive(Clone, Copy, Debug)]
+pub struct Requested {
+    /// How many buffers there are.
+    pub count: u32,
+    /// The fences of the queue.
+    pub fences: QueueFences,
+}
+
+impl From<v4l2_requestbuffers> for Requested {
+    fn from(requested: v4l2_requestbuffers) -> Self {
+        Self {
+            count: requested.count,
+            fences: requested.capabilities.into(),
         }
     }
 }
@@ -55,6 +90,8 @@ impl BitOr for QueueFences {
         Self {
             release: self.release | other.release,
             acquire: self.acquire | other.acquire,
+            in_fences: self.in_fences | other.in_fences,
+            out_fences: self.out_fences | other.out_fences,
         }
     }
 }
@@ -71,18 +108,21 @@ mod tests {
                 ..Default::default()
             })
         };
-        let release = QueueFences {
-            release: true,
-            acquire: false,
+        let has = |capabilities| {
+            let of = fences(capabilities);
+            [of.release, of.acquire, of.in_fences, of.out_fences]
         };
-        let acquire = QueueFences {
-            release: false,
-            acquire: true,
-        };
-        assert_eq!(fences(0x1ff), QueueFences::default());
-        assert_eq!(fences(0x215), release);
-        assert_eq!(fences(0x415), acquire);
-        assert_eq!(fences(0x600), release | acquire);
+        assert_eq!(has(!0x1e00), [false; 4]);
+        assert_eq!(has(0x215), [true, false, false, false]);
+        assert_eq!(has(0x415), [false, true, false, false]);
+        assert_eq!(has(0x815), [false, false, true, false]);
+        assert_eq!(has(0x1015), [false, false, false, true]);
+        let requested = Requested::from(v4l2_requestbuffers {
+            count: 3,
+            capabilities: 0xe15,
+            ..Default::default()
+        });
+        assert_eq!((requested.count, requested.fences), (3, fences(0xe00)));
     }
 
     #[test]

@@ -8,13 +8,17 @@ use std::path::Path;
 
 use anyhow::{bail, ensure, Context, Result};
 use v4l2r::ioctl::{self, BufferFlags, ExpbufFlags, FormatFlags, FormatIterator, QBufPlane};
-use v4l2r::ioctl::{DqBufError, DqBufIoctlError, QBuffer, Request, V4l2Buffer};
+use v4l2r::ioctl::{
+    DqBufError, DqBufIoctlError, QBuffer, Request, UncheckedV4l2Buffer, V4l2Buffer,
+};
 use v4l2r::memory::{DmaBufHandle, MemoryType, MmapHandle, PlaneHandle};
 use v4l2r::{nix, Format, PixelFormat, PlaneLayout, QueueType};
 
 use crate::device::{self, job_time_control};
+use crate::explicit::{self, JobFence, QbufFences, Started};
 use crate::hint;
 use crate::mapping::Mapping;
+use crate::queue_fences::{QueueFences, Requested};
 use crate::queues::{Queue, Queues};
 
 /// A format that a queue offers.
@@ -46,15 +50,21 @@ pub struct Returned {
     pub error: bool,
 }
 
+/// The buffers of a queue, since they were requested.
+#[derive(Debug, Default)]
+struct Buffers {
+    planes: Vec<PlaneLayout>,
+    fences: QueueFences,
+}
+
 /// An open node: one context of a memory-to-memory driver, or the one queue of a device that
 /// captures. Dropping it stops its queues.
 #[derive(Debug)]
 pub struct Stream {
     file: File,
     queues: Queues,
-    /// The planes of the buffers of each queue, since they were requested.
-    output: Vec<PlaneLayout>,
-    capture: Vec<PlaneLayout>,
+    output: Buffers,
+    capture: Buffers,
 }
 
 impl Stream {
@@ -64,8 +74,8 @@ impl Stream {
         Ok(Self {
             queues: Queues::decode(caps.device_caps()),
             file,
-            output: Vec::new(),
-            capture: Vec::new(),
+            output: Buffers::default(),
+            capture: Buffers::default(),
         })
     }
 
@@ -153,14 +163,18 @@ impl Stream {
         let what = format!("REQBUFS {queue:?} {memory:?}");
         let planes = self.format(queue)?.plane_fmt;
         ensure!(!planes.is_empty(), "the {queue:?} format has no plane");
-        match queue {
-            Queue::Output => self.output = planes,
-            Queue::Capture => self.capture = planes,
-        }
-        let got: usize = ioctl::reqbufs(&self.file, self.queue_type(queue), memory, count)
+        let got: Requested = ioctl::reqbufs(&self.file, self.queue_type(queue), memory, count)
             .map_err(|err| hint::ioctl_failed(&what, err))?;
-        ensure!(got >= 1, "{what} gave no buffer");
-        u32::try_from(got).context(what)
+        ensure!(got.count >= 1, "{what} gave no buffer");
+        let buffers = Buffers {
+            planes,
+            fences: got.fences,
+        };
+        match queue {
+            Queue::Output => self.output = buffers,
+            Queue::Capture => self.capture = buffers,
+        }
+        Ok(got.count)
     }
 
     /// Gives a queue of one plane buffers of its own memory, exported and mapped.
@@ -176,6 +190,10 @@ impl Stream {
 
     /// The planes of the buffers of a queue.
     pub fn planes(&self, queue: Queue) -> &[PlaneLayout] {
+        &self.buffers(queue).planes
+    }
+
+    fn buffers(&self, queue: Queue) -> &Buffers {
         match queue {
             Queue::Output => &self.output,
             Queue::Capture => &self.capture,
@@ -196,21 +214,46 @@ impl Stream {
 
     /// Queues a buffer of the device's own memory; an OUTPUT buffer is full.
     pub fn queue(&self, queue: Queue, index: u32) -> Result<()> {
+        self.queue_fenced(queue, index, QbufFences::default())?;
+        Ok(())
+    }
+
+    /// The same with explicit fences; gives the out-fence, if one was asked for.
+    pub fn queue_fenced(
+        &self,
+        queue: Queue,
+        index: u32,
+        fences: QbufFences<'_>,
+    ) -> Result<Option<OwnedFd>> {
         let planes = self.planes(queue).iter();
         let planes = planes
             .map(|plane| QBufPlane::new_from_handle(&MmapHandle, payload(queue, plane)))
             .collect();
-        self.queue_planes::<MmapHandle>(queue, index, planes, None)
+        self.queue_planes::<MmapHandle>(queue, index, planes, None, fences)
     }
 
     /// Queues an OUTPUT buffer with a bitstream of so many bytes. It waits for its request.
     pub fn queue_bitstream(&self, index: u32, bytes: u32, request: &Request) -> Result<()> {
         let plane = QBufPlane::new_from_handle(&MmapHandle, bytes as usize);
-        self.queue_planes::<MmapHandle>(Queue::Output, index, vec![plane], Some(request))
+        let (planes, fences) = (vec![plane], QbufFences::default());
+        self.queue_planes::<MmapHandle>(Queue::Output, index, planes, Some(request), fences)?;
+        Ok(())
     }
 
     /// Queues a buffer with `dmabufs` as the memory of its planes; an OUTPUT buffer is full.
     pub fn queue_import(&self, queue: Queue, index: u32, dmabufs: &[impl AsFd]) -> Result<()> {
+        self.queue_import_fenced(queue, index, dmabufs, QbufFences::default())?;
+        Ok(())
+    }
+
+    /// The same with explicit fences; gives the out-fence, if one was asked for.
+    pub fn queue_import_fenced(
+        &self,
+        queue: Queue,
+        index: u32,
+        dmabufs: &[impl AsFd],
+        fences: QbufFences<'_>,
+    ) -> Result<Option<OwnedFd>> {
         let planes = self.planes(queue).iter().zip(dmabufs);
         let planes = planes
             .map(|(layout, dmabuf)| {
@@ -220,7 +263,7 @@ impl Stream {
                 plane
             })
             .collect();
-        self.queue_planes::<DmaBufHandle<File>>(queue, index, planes, None)
+        self.queue_planes::<DmaBufHandle<File>>(queue, index, planes, None, fences)
     }
 
     fn queue_planes<H: PlaneHandle>(
@@ -229,7 +272,8 @@ impl Stream {
         index: u32,
         planes: Vec<QBufPlane>,
         request: Option<&Request>,
-    ) -> Result<()> {
+        fences: QbufFences<'_>,
+    ) -> Result<Option<OwnedFd>> {
         ensure!(
             !planes.is_empty(),
             "QBUF {queue:?}: a buffer without a plane"
@@ -239,12 +283,34 @@ impl Stream {
         if let Some(request) = request {
             buffer = buffer.set_request(request.as_raw_fd());
         }
-        ioctl::qbuf::<_, ()>(&self.file, buffer).map_err(|err| match err {
-            ioctl::IoctlConvertError::IoctlError(err) => {
-                hint::ioctl_failed(&format!("QBUF {queue:?}"), err)
-            }
-            ioctl::IoctlConvertError::ConversionError(never) => match never {},
-        })
+        let what = || format!("QBUF {queue:?}");
+        let mut buffer = UncheckedV4l2Buffer::from(buffer);
+        let put = fences.put(&mut buffer.0, self.buffers(queue).fences);
+        put.with_context(what)?;
+        let back: UncheckedV4l2Buffer =
+            ioctl::qbuf(&self.file, buffer).map_err(|err| match err {
+                ioctl::IoctlConvertError::IoctlError(err) => hint::ioctl_failed(&what(), err),
+                ioctl::IoctlConvertError::ConversionError(never) => match never {},
+            })?;
+        // SAFETY: QBUF succeeded, and this is the first look at what it gave.
+        unsafe { fences.take(&back.0) }
+    }
+
+    /// Has the kernel tell of each job of a queue that starts: the node is then ready for POLLPRI.
+    pub fn subscribe_starts(&self, queue: Queue) -> Result<()> {
+        explicit::subscribe(&self.file, self.queue_type(queue))
+            .with_context(|| format!("{queue:?}"))
+    }
+
+    /// The next job that has started, if there is one that was not told of yet.
+    pub fn next_start(&self) -> Result<Option<Started>> {
+        explicit::next_start(&self.file)
+    }
+
+    /// The fence of the job that the last QBUF of a buffer led to; `None` before that has started.
+    pub fn export_fence(&self, queue: Queue, index: u32) -> Result<Option<JobFence>> {
+        explicit::export_fence(&self.file, self.queue_type(queue), index)
+            .with_context(|| format!("{queue:?}"))
     }
 
     /// Starts a queue.
