@@ -11,7 +11,7 @@ use v4l2r::bindings::v4l2_query_ext_ctrl;
 use v4l2r::ioctl::{self, Capability, CtrlId, QueryCtrlFlags};
 
 use crate::hint;
-use crate::queue_fences::QueueFences;
+use crate::queue_fences::{FencesOf, QueueFences};
 pub use crate::queues::Queue;
 use crate::queues::Queues;
 
@@ -29,8 +29,8 @@ pub struct Node {
     pub card: String,
     /// Its queues.
     pub queues: Queues,
-    /// Which fences any of them has; `None` if the driver cannot be asked.
-    pub fences: Option<QueueFences>,
+    /// The fences of each queue whose driver can be asked.
+    pub fences: Vec<FencesOf>,
 }
 
 impl Node {
@@ -38,14 +38,14 @@ impl Node {
     pub fn at(path: &Path) -> Result<Self> {
         let (file, caps) = open_and_ask(path)?;
         let queues = Queues::decode(caps.device_caps());
-        let fences = queues
-            .types()
-            .filter_map(|kind| QueueFences::ask(&file, kind))
-            .reduce(|one, other| one | other);
+        let fences = queues.with_buffers().filter_map(|queue| {
+            let fences = QueueFences::ask(&file, queues.queue_type(queue))?;
+            Some(FencesOf { queue, fences })
+        });
         Ok(Self {
             path: path.to_owned(),
+            fences: fences.collect(),
             queues,
-            fences,
             driver: caps.driver,
             card: caps.card,
         })

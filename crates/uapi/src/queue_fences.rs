@@ -3,13 +3,14 @@
 //! Which fences a queue of buffers has, as VIDIOC_CREATE_BUFS and VIDIOC_REQBUFS say it.
 
 use std::fs::File;
-use std::ops::BitOr;
 
 use serde::Serialize;
 use v4l2r::bindings::{v4l2_create_buffers, v4l2_format, v4l2_requestbuffers};
 use v4l2r::ioctl;
 use v4l2r::memory::MemoryType;
 use v4l2r::QueueType;
+
+use crate::queues::Queue;
 
 /// `V4L2_BUF_CAP_SUPPORTS_RELEASE_FENCES`; the headers of the system do not have it.
 const SUPPORTS_RELEASE_FENCES: u32 = 1 << 9;
@@ -65,6 +66,16 @@ impl From<v4l2_create_buffers> for QueueFences {
     }
 }
 
+/// The fences of one queue of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct FencesOf {
+    /// Which one.
+    pub queue: Queue,
+    /// Its fences.
+    #[serde(flatten)]
+    pub fences: QueueFences,
+}
+
 /// What VIDIOC_REQBUFS gave.
 #[derive(Clone, Copy, Debug)]
 pub struct Requested {
@@ -79,19 +90,6 @@ impl From<v4l2_requestbuffers> for Requested {
         Self {
             count: requested.count,
             fences: requested.capabilities.into(),
-        }
-    }
-}
-
-impl BitOr for QueueFences {
-    type Output = Self;
-
-    fn bitor(self, other: Self) -> Self {
-        Self {
-            release: self.release | other.release,
-            acquire: self.acquire | other.acquire,
-            in_fences: self.in_fences | other.in_fences,
-            out_fences: self.out_fences | other.out_fences,
         }
     }
 }

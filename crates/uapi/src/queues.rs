@@ -16,6 +16,16 @@ pub enum Queue {
     Capture,
 }
 
+impl Queue {
+    /// As people know it.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Output => "OUTPUT",
+            Self::Capture => "CAPTURE",
+        }
+    }
+}
+
 /// The queues of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Queues {
@@ -49,13 +59,13 @@ impl Queues {
         }
     }
 
-    /// The V4L2 types of those that there are.
-    pub fn types(&self) -> impl Iterator<Item = QueueType> + '_ {
+    /// Those that there are, with buffers.
+    pub fn with_buffers(&self) -> impl Iterator<Item = Queue> + '_ {
         let queues = [(Queue::Output, self.output), (Queue::Capture, self.capture)];
         queues
             .into_iter()
             .filter(|&(_, present)| present && self.streaming)
-            .map(|(queue, _)| self.queue_type(queue))
+            .map(|(queue, _)| queue)
     }
 
     /// The V4L2 type of a queue.
@@ -104,7 +114,7 @@ mod tests {
             QueueType::VideoOutputMplane
         );
         assert_eq!(hantro.describe(), "OUTPUT+CAPTURE, m2m, mplane");
-        assert_eq!(hantro.types().count(), 2);
+        assert_eq!(hantro.with_buffers().count(), 2);
     }
 
     #[test]
@@ -112,7 +122,7 @@ mod tests {
         let vivid = decode(0x0523_0001);
         assert!(vivid.capture && !vivid.output && !vivid.m2m);
         assert_eq!(vivid.describe(), "CAPTURE");
-        assert!(vivid.types().eq([QueueType::VideoCapture]));
+        assert!(vivid.with_buffers().eq([Queue::Capture]));
         assert_eq!(decode(0x0420_0002).describe(), "OUTPUT");
     }
 
@@ -126,6 +136,6 @@ mod tests {
     #[test]
     fn without_streaming() {
         assert_eq!(decode(1).describe(), "CAPTURE, no buffers");
-        assert_eq!(decode(1).types().count(), 0);
+        assert_eq!(decode(1).with_buffers().count(), 0);
     }
 }

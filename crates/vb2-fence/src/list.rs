@@ -11,12 +11,13 @@ use serde::Serialize;
 use crate::json::{self, Head};
 use uapi::device::{video_nodes, Node};
 use uapi::publishing::{decide, Kind, Module, Support, Sysfs};
+use uapi::queue_fences::{FencesOf, QueueFences};
 use uapi::queues::Queues;
 
 /// What `--help` and the man page say of the command.
 pub const LONG: &str = "\
-List the video nodes, their drivers and queues, and whether they publish release fences and wait for
-acquire fences.
+List the video nodes, their drivers and queues, whether they publish release fences and wait for
+acquire fences, and the queues whose QBUF takes an in-fence, or gives an out-fence.
 
 VIDIOC_CREATE_BUFS, of no buffers, and sysfs are all that is asked: no job is run. A kernel without the
 option, a driver that has not opted in, and one whose parameter is off are told apart.";
@@ -55,6 +56,8 @@ pub struct Row {
     module: Option<Module>,
     publishing: Support,
     acquiring: Support,
+    /// Of each queue that could be asked.
+    fences: Vec<FencesOf>,
     /// Why it could not be asked.
     error: Option<String>,
 }
@@ -87,11 +90,12 @@ pub fn fences_of(sysfs: &Sysfs, node: &Node) -> (Support, Support) {
 }
 
 fn support(sysfs: &Sysfs, node: &Node, module: &Module, kind: Kind) -> Support {
-    let has_queue = node.queues.types().next().is_some();
-    let says = node.fences.map(|fences| match kind {
-        Kind::Release => fences.release,
-        Kind::Acquire => fences.acquire,
+    let has_queue = node.queues.with_buffers().next().is_some();
+    let of_queues = node.fences.iter().map(|of| match kind {
+        Kind::Release => of.fences.release,
+        Kind::Acquire => of.fences.acquire,
     });
+    let says = of_queues.reduce(|one, other| one || other);
     decide(sysfs.kernel_has_fences(), has_queue, module, kind, says)
 }
 
@@ -102,6 +106,7 @@ fn row(sysfs: &Sysfs, path: &Path) -> Row {
             Row {
                 publishing: support(sysfs, &node, &module, Kind::Release),
                 acquiring: support(sysfs, &node, &module, Kind::Acquire),
+                fences: node.fences,
                 path: node.path,
                 driver: Some(node.driver),
                 card: Some(node.card),
@@ -118,6 +123,7 @@ fn row(sysfs: &Sysfs, path: &Path) -> Row {
             module: None,
             publishing: Support::Unknown,
             acquiring: Support::Unknown,
+            fences: Vec::new(),
             error: Some(format!("{err:#}")),
         },
     }
@@ -142,22 +148,24 @@ fn render(listing: &Listing) -> String {
         "queues",
         "release fences",
         "acquire fences",
+        "in-fences",
+        "out-fences",
     ];
     let mut rows = vec![header.map(String::from)];
     rows.extend(listing.nodes.iter().map(cells));
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..5).map(|column| width(column).unwrap_or(0)).collect();
+    let widths: Vec<usize> = (0..7).map(|column| width(column).unwrap_or(0)).collect();
     for row in &rows {
         for (cell, width) in row.iter().zip(&widths) {
             out += &format!("{cell:width$}  ");
         }
-        out += &row[5];
+        out += &row[7];
         out += "\n";
     }
     out
 }
 
-fn cells(row: &Row) -> [String; 6] {
+fn cells(row: &Row) -> [String; 8] {
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".into());
     [
         row.path.display().to_string(),
@@ -170,12 +178,26 @@ fn cells(row: &Row) -> [String; 6] {
             None => row.publishing.describe().into(),
         },
         row.acquiring.describe().into(),
+        queues_with(&row.fences, |fences| fences.in_fences),
+        queues_with(&row.fences, |fences| fences.out_fences),
     ]
+}
+
+/// The queues that have it.
+fn queues_with(fences: &[FencesOf], has: fn(&QueueFences) -> bool) -> String {
+    let those = fences.iter().filter(|of| has(&of.fences));
+    let names: Vec<&str> = those.map(|of| of.queue.describe()).collect();
+    match (fences, names.as_slice()) {
+        ([], _) => "?".into(),
+        (_, []) => "no".into(),
+        (_, names) => names.join("+"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use uapi::device::Queue;
 
     fn listing(nodes: Vec<Row>) -> Listing {
         Listing {
@@ -197,6 +219,7 @@ mod tests {
             module: None,
             publishing,
             acquiring,
+            fences: Vec::new(),
             error: None,
         };
         let nodes = vec![
@@ -212,9 +235,38 @@ mod tests {
         let at = lines[1].find("driver");
         assert_eq!(lines[2].find("vim2m"), at);
         assert_eq!(lines[3].find("vim2m"), at);
-        assert!(lines[3].ends_with("unknown: probe it"), "{text}");
+        assert!(
+            lines[3].contains("  unknown: probe it  unknown: probe it  "),
+            "{text}"
+        );
         let at = lines[1].find("acquire fences");
         assert_eq!(lines[2].find("off: the"), at);
+    }
+
+    #[test]
+    fn queues_are_named() {
+        let of = |queue, in_fences, out_fences| FencesOf {
+            queue,
+            fences: QueueFences {
+                in_fences,
+                out_fences,
+                ..QueueFences::default()
+            },
+        };
+        let (output, capture) = (Queue::Output, Queue::Capture);
+        let m2m = [of(output, true, false), of(capture, true, false)];
+        let camera = [of(capture, true, true)];
+        let taking = |fences: &[FencesOf]| queues_with(fences, |fences| fences.in_fences);
+        let giving = |fences: &[FencesOf]| queues_with(fences, |fences| fences.out_fences);
+        assert_eq!((&*taking(&m2m), &*giving(&m2m)), ("OUTPUT+CAPTURE", "no"));
+        assert_eq!(
+            (&*taking(&camera), &*giving(&camera)),
+            ("CAPTURE", "CAPTURE")
+        );
+        assert_eq!(taking(&[]), "?");
+        let json = serde_json::to_value(camera).unwrap();
+        assert_eq!(json[0]["queue"], "capture");
+        assert_eq!(json[0]["out_fences"], true);
     }
 
     #[test]

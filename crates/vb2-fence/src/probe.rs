@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! `vb2-fence probe`: runs jobs on a device and says what a consumer of its buffers saw, and
-//! whether a job waits for those who use its buffers.
+//! `vb2-fence probe`: runs jobs on a device and says what a consumer of its buffers saw, whether
+//! the device tells when a job starts, and whether a job waits for those who use its buffers.
 
 pub mod acquire;
 mod codec;
 mod decoder;
+pub mod explicit;
 pub mod feed;
 pub mod show;
 
@@ -17,6 +18,7 @@ use v4l2r::PixelFormat;
 
 use self::acquire::{Acquire, Asked};
 use self::decoder::Decoder;
+use self::explicit::Explicit;
 use self::feed::{Camera, Feeder, Raw, Setup};
 use self::show::{CaseResult, Probe, RoundResult};
 use crate::json::{self, Head};
@@ -37,8 +39,8 @@ const RETRIES: u32 = 3;
 
 /// What `--help` and the man page say of the command.
 pub const LONG: &str = "\
-Run jobs on a device and say what a consumer of its CAPTURE buffers saw, and whether the device
-waits for others who use its buffers.
+Run jobs on a device and say what a consumer of its CAPTURE buffers saw, whether the device tells
+when a job starts, and whether it waits for others who use its buffers.
 
 Release fences: while a job runs, and at its end, the program asks the buffer's dma-buf (poll,
 EXPORT_SYNC_FILE) whether the picture is ready: for a buffer exported before the job, for a second
@@ -51,6 +53,10 @@ not publish\" if there is none, so that consumers are told \"ready\" at once; it
 is a fence and a consumer is told \"ready\" before the job's end all the same; it is \"wrong\" if the
 fence does not end, or does not say what happened to the buffer. What counts is what most rounds
 show.
+
+Explicit fences: V4L2_EVENT_RELEASE_FENCE has to come while a job runs, with the number of the fence
+that VIDIOC_EXPFENCE gives, and that fence has to end with the job, and to say how. Kernels, drivers
+and queues that do not have these are not supported, which is no error.
 
 Acquire fences: a fence that the program holds is put into the dma-buf of a buffer before that is
 queued, as that of a reader, and as that of a writer. It is held for five times as long as a job
@@ -164,6 +170,11 @@ pub fn run(args: &ProbeArgs) -> Result<bool> {
         cases.push(run_case(args, &run, case)?);
     }
     let verdict = overall(cases.iter().map(|case| case.verdict));
+    interrupt.check()?;
+    let prepared = feeder.prepare(&setup, Case::ExportedBefore, None)?;
+    let explicit = Explicit::ask(&prepared);
+    let explicit = explicit.with_context(|| format!("{}", setup.node.path.display()))?;
+    drop(prepared);
     let asked = Asked {
         setup: &setup,
         feeder: feeder.as_ref(),
@@ -181,6 +192,7 @@ pub fn run(args: &ProbeArgs) -> Result<bool> {
         jobs: feeder.describe(),
         verdict,
         cases,
+        explicit,
         acquire,
     };
     if args.json {
@@ -191,7 +203,8 @@ pub fn run(args: &ProbeArgs) -> Result<bool> {
     if let Some(advice) = unseen_advice(&probe) {
         bail!(advice);
     }
-    Ok(verdict == Verdict::Publishes && probe.acquire.verdict.is_right())
+    let told = probe.explicit.verdict != explicit::Verdict::Wrong;
+    Ok(verdict == Verdict::Publishes && told && probe.acquire.verdict.is_right())
 }
 
 /// What a job took that ended.
@@ -338,7 +351,7 @@ mod tests {
                 driver: "vim2m".into(),
                 card: "vim2m".into(),
                 queues: uapi::queues::Queues::decode(v4l2r::ioctl::Capabilities::empty()),
-                fences: None,
+                fences: Vec::new(),
             },
             heap: Err("none".into()),
             job_ms: 10,

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::acquire::{Acquire, QueueResult};
+use super::explicit::{self, Explicit};
 use crate::json::Head;
 use crate::judge::acquire::Finding;
 use crate::judge::probe::Verdict;
@@ -15,7 +16,6 @@ use crate::observation::Case;
 use crate::observe::probe::PATIENCE_MS;
 use crate::words::{dequeued, status};
 use uapi::clock::ms_between;
-use uapi::device::Queue;
 use uapi::dmabuf::Access;
 use uapi::publishing::Support;
 use uapi::sync_file::FenceStatus;
@@ -40,6 +40,8 @@ pub struct Probe {
     pub verdict: Verdict,
     /// What each case showed.
     pub cases: Vec<CaseResult>,
+    /// Whether it tells that a job has started, and gives its fence.
+    pub explicit: Explicit,
     /// Whether it waits for acquire fences.
     pub acquire: Acquire,
 }
@@ -81,9 +83,19 @@ pub fn render(probe: &Probe) -> String {
         probe.publishing.describe()
     );
     out.extend(probe.cases.iter().map(render_case));
+    out += &render_explicit(&probe.explicit);
     out += &render_acquire(&probe.acquire);
     let (publishes, waits) = (probe.verdict.describe(), probe.acquire.verdict.describe());
-    out + &format!("{device}: {publishes}, {waits}\n")
+    let tells = match probe.explicit.verdict {
+        explicit::Verdict::NotSupported => "",
+        told => &format!(", {}", told.describe()),
+    };
+    out + &format!("{device}: {publishes}, {waits}{tells}\n")
+}
+
+fn render_explicit(explicit: &Explicit) -> String {
+    let (verdict, reason) = (explicit.verdict.describe(), &explicit.reason);
+    format!("explicit fences: {verdict}\n  {reason}\n")
 }
 
 fn render_acquire(acquire: &Acquire) -> String {
@@ -100,11 +112,8 @@ fn render_acquire(acquire: &Acquire) -> String {
 }
 
 fn render_queue(queue: &QueueResult) -> String {
-    let name = match queue.queue {
-        Queue::Capture => "CAPTURE",
-        Queue::Output => "OUTPUT",
-    };
-    let mut out = format!("{name} buffer: {}\n", queue.verdict.describe());
+    let (name, verdict) = (queue.queue.describe(), queue.verdict.describe());
+    let mut out = format!("{name} buffer: {verdict}\n");
     for job in &queue.jobs {
         let user = match job.seen.access {
             Access::Read => "read",
@@ -193,6 +202,7 @@ mod tests {
     use crate::judge::acquire::Verdict;
     use crate::observation::acquire::Held;
     use crate::observation::Dequeued;
+    use uapi::device::Queue;
     use uapi::held_fence::Source;
 
     fn job(access: Access, finding: Finding, right: bool) -> JobResult {

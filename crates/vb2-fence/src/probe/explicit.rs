@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The explicit part of a probe: does V4L2_EVENT_RELEASE_FENCE come while a job runs, and does the
+//! fence that VIDIOC_EXPFENCE gives then end with the job?
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::observation::Dequeued;
+use crate::observe::probe::{dequeue, Prepared, PATIENCE_MS};
+use crate::words::status;
+use uapi::clock::{self, ms_between, Ns, MS};
+use uapi::device::Queue;
+use uapi::explicit::JobFence;
+use uapi::poll;
+use uapi::sync_file::{self, FenceStatus};
+
+/// Between two questions.
+const PAUSE: Duration = Duration::from_micros(500);
+
+/// How long after the buffer the fence may end.
+const END_PATIENCE_MS: u64 = 3_000;
+
+/// What the device is found to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It tells that a job has started, and gives its fence.
+    Tells,
+    /// Kernel, driver or queue do not have this.
+    NotSupported,
+    /// The event did not come, or what the fence says is not what happened.
+    Wrong,
+}
+
+impl Verdict {
+    /// The name in the text.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Tells => "tells of jobs",
+            Self::NotSupported => "not supported",
+            Self::Wrong => "tells WRONG things of jobs",
+        }
+    }
+}
+
+/// What the command shows of explicit fences; its JSON has the same fields.
+#[derive(Debug, Serialize)]
+pub struct Explicit {
+    /// What the device is found to do.
+    pub verdict: Verdict,
+    /// What the job showed.
+    pub reason: String,
+    /// The job.
+    pub seen: Option<Seen>,
+}
+
+/// What was seen of a job. Times are CLOCK_MONOTONIC in nanoseconds.
+#[derive(Debug, Serialize)]
+pub struct Seen {
+    /// Just before the call that started it.
+    pub started_ns: Ns,
+    /// When the event was sent.
+    pub event_ns: Option<Ns>,
+    /// The fence had the event's number.
+    pub same_number: bool,
+    /// The fence at its end.
+    pub fence: Option<FenceStatus>,
+    /// When it was signalled.
+    pub signalled_ns: Option<Ns>,
+    /// It was over, and the device still had the buffer.
+    pub early: bool,
+    /// When the buffer was dequeued.
+    pub ended_ns: Ns,
+    /// How.
+    pub dequeued: Dequeued,
+}
+
+impl Explicit {
+    /// Runs a job.
+    pub fn ask(prepared: &Prepared) -> Result<Self> {
+        if let Err(err) = prepared.stream.subscribe_starts(Queue::Capture) {
+            return Ok(Self {
+                verdict: Verdict::NotSupported,
+                reason: format!("{err:#}"),
+                seen: None,
+            });
+        }
+        let seen = run(prepared)?;
+        let (verdict, reason) = seen.judge();
+        Ok(Self {
+            verdict,
+            reason,
+            seen: Some(seen),
+        })
+    }
+}
+
+/// Runs the job. The call that starts it may last until its end, so it has a thread of its own.
+fn run(prepared: &Prepared) -> Result<Seen> {
+    let started_ns = clock::now();
+    std::thread::scope(|scope| {
+        let (stream, start) = (&prepared.stream, &prepared.start);
+        let start = scope.spawn(|| start.call(stream));
+        let seen = watch(prepared, started_ns);
+        match start.join() {
+            Ok(called) => called.context("the job could not be started")?,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+        seen
+    })
+}
+
+/// Hears of the job, takes its fence, and waits for the end of both.
+fn watch(prepared: &Prepared, started_ns: Ns) -> Result<Seen> {
+    let (stream, target) = (&prepared.stream, prepared.target);
+    let give_up = clock::now() + PATIENCE_MS * MS;
+    let (mut heard, mut fence, mut early) = (None, None, false);
+    let dequeued = loop {
+        while let Some(job) = stream.next_start()? {
+            if heard.is_none() && job.index == target {
+                heard = Some(job);
+                fence = stream.export_fence(Queue::Capture, target)?;
+            }
+        }
+        if let Some(fence) = &fence {
+            let over = sync_file::info(&fence.fence)?.status != FenceStatus::Pending;
+            early |= over && stream.is_underway(Queue::Capture, target)?;
+        }
+        // After the question for the event: one that comes later than the buffer is not heard.
+        match dequeue(stream, target) {
+            Some(dequeued) => break dequeued,
+            None if clock::now() > give_up => break Dequeued::Failed("no buffer was done".into()),
+            None => std::thread::sleep(PAUSE),
+        }
+    };
+    let ended_ns = clock::now();
+    let mut seen = Seen {
+        started_ns,
+        event_ns: heard.map(|job| job.at_ns),
+        same_number: false,
+        fence: None,
+        signalled_ns: None,
+        early,
+        ended_ns,
+        dequeued,
+    };
+    if let (Some(job), Some(JobFence { fence, number })) = (heard, fence) {
+        seen.same_number = number == job.number;
+        poll::wait(fence.as_fd(), ended_ns + END_PATIENCE_MS * MS).context("wait for the fence")?;
+        let info = sync_file::info(&fence)?;
+        seen.fence = Some(info.status);
+        let times = info.fences.iter().map(|fence| fence.timestamp_ns);
+        seen.signalled_ns = times.max().filter(|&at_ns| at_ns > 0);
+    }
+    Ok(seen)
+}
+
+impl Seen {
+    fn judge(&self) -> (Verdict, String) {
+        let wrong = |why: String| (Verdict::Wrong, why);
+        if let Dequeued::Failed(err) = &self.dequeued {
+            return wrong(err.clone());
+        }
+        let (Some(event_ns), true) = (self.event_ns, self.same_number) else {
+            return wrong(match (self.event_ns, self.fence) {
+                (None, _) => "no event before the buffer came back".into(),
+                (_, None) => "the event came, and the buffer had no fence".into(),
+                _ => "the event names another fence".into(),
+            });
+        };
+        let (Some(fence), Some(signalled_ns)) = (self.fence, self.signalled_ns) else {
+            return wrong("the fence did not end".into());
+        };
+        if event_ns < self.started_ns || event_ns > signalled_ns {
+            return wrong("the event did not come while the job ran".into());
+        }
+        if self.early {
+            return wrong("the fence ended before the job".into());
+        }
+        let failed = matches!(fence, FenceStatus::Failed(_));
+        if failed != (self.dequeued == Dequeued::Flagged) {
+            let text = status(fence);
+            return wrong(format!(
+                "the fence is {text}, and the buffer says otherwise"
+            ));
+        }
+        let since = |at_ns| ms_between(self.started_ns, at_ns);
+        let (event, end) = (since(event_ns), since(signalled_ns));
+        let text = status(fence);
+        let text = format!("event after {event:.1} ms, its fence {text} after {end:.1} ms");
+        (Verdict::Tells, text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen() -> Seen {
+        Seen {
+            started_ns: 100 * MS,
+            event_ns: Some(101 * MS),
+            same_number: true,
+            fence: Some(FenceStatus::Signalled),
+            signalled_ns: Some(300 * MS),
+            early: false,
+            ended_ns: 301 * MS,
+            dequeued: Dequeued::Done,
+        }
+    }
+
+    /// What is said if `change` is done to what is right.
+    #[track_caller]
+    fn wrong(change: impl Fn(&mut Seen), why: &str) {
+        let mut seen = seen();
+        change(&mut seen);
+        let (verdict, reason) = seen.judge();
+        assert_eq!(verdict, Verdict::Wrong);
+        assert!(reason.contains(why), "{reason}");
+    }
+
+    #[test]
+    fn what_is_right() {
+        let (verdict, reason) = seen().judge();
+        assert_eq!(verdict, Verdict::Tells);
+        let text = "event after 1.0 ms, its fence signalled after 200.0 ms";
+        assert_eq!(reason, text);
+        let failed = Seen {
+            fence: Some(FenceStatus::Failed(5)),
+            dequeued: Dequeued::Flagged,
+            ..seen()
+        };
+        assert_eq!(failed.judge().0, Verdict::Tells);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        wrong(|seen| seen.event_ns = None, "no event");
+        wrong(|seen| seen.event_ns = Some(99 * MS), "while the job ran");
+        wrong(|seen| seen.event_ns = Some(301 * MS), "while the job ran");
+        wrong(|seen| seen.same_number = false, "another fence");
+        wrong(|seen| seen.signalled_ns = None, "did not end");
+        wrong(|seen| seen.early = true, "before the job");
+        wrong(
+            |seen| seen.fence = Some(FenceStatus::Failed(5)),
+            "otherwise",
+        );
+        wrong(|seen| seen.dequeued = Dequeued::Flagged, "otherwise");
+        wrong(
+            |seen| seen.dequeued = Dequeued::Failed("no buffer".into()),
+            "no buffer",
+        );
+        wrong(
+            |seen| (seen.same_number, seen.fence) = (false, None),
+            "had no fence",
+        );
+    }
+}
