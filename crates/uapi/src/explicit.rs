@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Explicit fences of V4L2: that of a job that has started (VIDIOC_EXPFENCE), the event that tells of
-//! it (V4L2_EVENT_RELEASE_FENCE), and those that go with QBUF. The headers of the system have none of it.
+//! Explicit fences of V4L2: that of a job that has started (VIDIOC_EXPFENCE), the event that tells
+//! of it (V4L2_EVENT_RELEASE_FENCE), and those that go with QBUF. The headers of the system have
+//! none of this.
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -50,7 +51,7 @@ pub struct JobFence {
     pub number: u32,
 }
 
-/// Takes the fence of the job that the last QBUF of a buffer led to. `None` before that has started.
+/// Takes the fence of the job that the last QBUF of a buffer led to; `None` before it has started.
 pub fn export_fence(file: &File, queue: QueueType, index: u32) -> Result<Option<JobFence>> {
     let mut arg = ExportFence {
         kind: queue as u32,
@@ -189,8 +190,8 @@ impl<'a> QbufFences<'a> {
         }
         let fd = back.reserved2 as i32;
         ensure!(fd >= 0, "QBUF gave no out-fence, but {fd}");
-        // SAFETY: `put` saw that the queue gives out-fences, so this is a new descriptor, and by the
-        // contract of this function nothing else owns it.
+        // SAFETY: `put` saw that the queue gives out-fences, so this is a new descriptor, and by
+        // the contract of this function nothing else owns it.
         Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 }
@@ -211,9 +212,9 @@ mod tests {
         assert_eq!(SUBSCRIBE, 0x4020_565a);
         assert_eq!(std::mem::offset_of!(ExportFence, fd), 12);
         assert_eq!(std::mem::offset_of!(ExportFence, sequence), 16);
-        // Between the pointers and the request's descriptor
+        // fence_fd is in a union with it.
         let at = std::mem::offset_of!(v4l2_buffer, reserved2);
-        assert_eq!(at + 8, size_of::<v4l2_buffer>());
+        assert_eq!(at, std::mem::offset_of!(v4l2_buffer, length) + 4);
     }
 
     #[test]

@@ -4,11 +4,12 @@
 //!
 //! - V4L2: [`device`] and [`queues`] (nodes), [`stream`] (an open node), [`stateless`] (requests and
 //!   controls of decoders), [`feature`] (a driver's switch), [`publishing`] (what sysfs says),
-//!   [`queue_fences`] (what a queue says), [`explicit`] (fences of jobs and of QBUF), [`frame_rate`];
+//!   [`queue_fences`] (what a queue says), [`explicit`] (fences of jobs and QBUF), [`frame_rate`];
 //! - shared memory and fences: [`dmabuf`], [`mapping`], [`heap`], [`sync_file`], and fences that a
 //!   program signals itself, [`held_fence`], of [`sw_sync`] or [`vgem`];
 //! - KMS: [`card`], [`kms`], [`framebuffer`], [`crc`] (what was scanned out), [`picture`];
-//! - [`trace`] and [`tracefs`], [`rkemu`] (emulated hardware), [`poll`], [`clock`], [`interrupt`];
+//! - [`trace`], [`tracefs`] and [`system_calls`], [`rkemu`] (emulated hardware), [`poll`],
+//!   [`clock`], [`interrupt`];
 //! - [`hint`]: what a user can do about an error.
 
 pub mod card;
@@ -36,6 +37,7 @@ pub mod stateless;
 pub mod stream;
 pub mod sw_sync;
 pub mod sync_file;
+pub mod system_calls;
 pub mod trace;
 pub mod tracefs;
 pub mod vgem;

@@ -177,7 +177,8 @@ impl Drop for Instance {
     }
 }
 
-fn find_tracefs() -> Result<PathBuf> {
+/// Where tracefs is mounted.
+pub(crate) fn find_tracefs() -> Result<PathBuf> {
     let mut failed = None;
     for place in PLACES {
         let path = Path::new(place);
