@@ -185,20 +185,22 @@ scene_pipeline()
 	has "$3"
 }
 
-# Both ways, and what is handed on early.
+# All ways, and what is handed on early.
 scene_pipeline_numbers()
 {
 	scene_pipeline pipeline 0 "RIGHT: every picture was shown, in its order"
 	/usr/bin/python3 - "$SCENE/pipeline.json" <<-'END'
 	import json, sys
 	d = json.load(open(sys.argv[1]))
-	dqbuf, implicit = d["ways"]
-	assert (dqbuf["way"], implicit["way"]) == ("dqbuf", "implicit")
+	dqbuf, *early = d["ways"]
+	assert [way["way"] for way in d["ways"]] == ["dqbuf", "implicit", "explicit"]
 	for way in d["ways"]:
 	    assert way["frames"] == 60 and way["checked"] == 6, way
 	    assert 0 < way["median_ms"] <= way["percentile_99_ms"] <= way["longest_ms"], way
-	assert dqbuf["shown_early"] == 0 and implicit["shown_early"] > 10
-	assert d["ratio"]["median_ms"] > 0 and d["right"]
+	    assert way["system_calls_per_frame"] > 5, way
+	assert dqbuf["shown_early"] == 0 and dqbuf["ratio"] is None and d["right"]
+	for way in early:
+	    assert way["shown_early"] > 10 and way["ratio"]["median_ms"] > 0, way
 	END
 }
 
@@ -208,12 +210,14 @@ scene_pipeline_camera()
 	scene_pipeline pipeline-vivid 0 "RIGHT: every picture was shown, in its order"
 	[[ $(/usr/bin/python3 -c 'import json, sys
 print(json.load(open(sys.argv[1]))["ways"][0]["frames"])' "$SCENE/pipeline-vivid.json") == "$SCENE_CAMERA" ]]
+	scene_pipeline pipeline-vivid-explicit 0 "RIGHT: every picture was shown, in its order"
 }
 
 scene_pipeline_refused()
 {
 	scene_pipeline pipeline-without-hardware 2 "/sys/module/rkemu/parameters/enable"
 	scene_pipeline pipeline-off 2 "lacks release or acquire fences"
+	scene_pipeline pipeline-explicit-off 2 "lacks release fences or in-fences"
 }
 
 # What is missing is said, and what was changed is put back.
@@ -242,5 +246,7 @@ check "decoder, blitter and display, dequeued in between and handed on early" sc
 check "the same with vim2m" scene_pipeline pipeline-vim2m 0 "RIGHT: every picture was shown"
 check "$SCENE_CAMERA pictures of vivid through rockchip-rga to the display" scene_pipeline_camera
 check "a pipeline whose fences come before the picture is found out" \
-	scene_pipeline pipeline-early 1 "WRONG implicit: the display showed"
+	scene_pipeline pipeline-early-implicit 1 "WRONG implicit: the display showed"
+check "the same with explicit fences" \
+	scene_pipeline pipeline-early-explicit 1 "WRONG explicit: the display showed"
 check "a pipeline says what it needs" scene_pipeline_refused

@@ -88,13 +88,15 @@ pub fn wait_each(fds: &[BorrowedFd<'_>], limit: Ns) -> rustix::io::Result<Vec<Op
     }
 }
 
-/// Waits until one of the descriptors is ready; none is if it is `limit` first.
-pub fn wait_any(fds: &[BorrowedFd<'_>], limit: Ns) -> rustix::io::Result<()> {
-    let mut set: Vec<PollFd<'_>> = fds
-        .iter()
-        .map(|&fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
-        .collect();
-    poll_until(&mut set, limit).map(drop)
+/// Waits until poll() says something of one of the descriptors that it was asked for; gives what it
+/// says of each. It says nothing if it is `limit` first.
+pub fn wait_any<const N: usize>(
+    fds: [(BorrowedFd<'_>, PollFlags); N],
+    limit: Ns,
+) -> rustix::io::Result<[PollFlags; N]> {
+    let mut set = fds.map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags));
+    poll_until(&mut set, limit)?;
+    Ok(set.map(|fd| fd.revents()))
 }
 
 /// `poll` with an absolute time limit, carried on after a signal.
@@ -146,8 +148,10 @@ mod tests {
         assert_eq!(woken[0], None);
         assert_eq!(woken[1].unwrap().readiness, Readiness::Ready);
         assert_eq!(wait(never.as_fd(), 0).unwrap(), None);
-        wait_any(&[never.as_fd(), ready.as_fd()], Ns::MAX).unwrap();
-        assert!(says(ready.as_fd(), PollFlags::IN | PollFlags::OUT).unwrap());
+        let both = PollFlags::IN | PollFlags::OUT;
+        let asked = [(never.as_fd(), PollFlags::IN), (ready.as_fd(), both)];
+        assert_eq!(wait_any(asked, Ns::MAX), Ok([PollFlags::empty(), both]));
+        assert!(says(ready.as_fd(), both).unwrap());
         assert!(!says(never.as_fd(), PollFlags::IN).unwrap());
     }
 

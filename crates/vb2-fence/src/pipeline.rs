@@ -2,8 +2,8 @@
 
 //! `vb2-fence pipeline`: a decoder, a blitter and a display that hand pictures on in dma-bufs.
 //!
-//! [`chain`] is the part to learn from; [`source`] and [`convert`] are its devices. [`judge`] and
-//! [`show`] are about what it saw.
+//! [`chain`] is the part to learn from, with [`work`]; [`source`] and [`convert`] are its devices.
+//! [`judge`] and [`show`] are about what it saw.
 
 pub mod args;
 pub mod chain;
@@ -11,6 +11,7 @@ pub mod convert;
 pub mod judge;
 pub mod show;
 pub mod source;
+pub mod work;
 
 use anyhow::Result;
 use serde::Serialize;
@@ -30,9 +31,10 @@ struct OfWay<'a> {
     way: Way,
     #[serde(flatten)]
     numbers: &'a Numbers,
+    ratio: Option<Ratio>,
 }
 
-/// The last way as multiples of the first one.
+/// A way as multiples of the first one.
 #[derive(Debug, Serialize)]
 struct Ratio {
     frames_per_second: f64,
@@ -41,15 +43,12 @@ struct Ratio {
 }
 
 impl Ratio {
-    fn of(ways: &[(Way, Numbers)]) -> Option<Self> {
-        let [(_, first), .., (_, last)] = ways else {
-            return None;
-        };
-        Some(Self {
-            frames_per_second: ratio(last.frames_per_second, first.frames_per_second),
-            median_ms: ratio(last.median_ms, first.median_ms),
-            percentile_99_ms: ratio(last.percentile_99_ms, first.percentile_99_ms),
-        })
+    fn of(way: &Numbers, first: &Numbers) -> Self {
+        Self {
+            frames_per_second: ratio(way.frames_per_second, first.frames_per_second),
+            median_ms: ratio(way.median_ms, first.median_ms),
+            percentile_99_ms: ratio(way.percentile_99_ms, first.percentile_99_ms),
+        }
     }
 }
 
@@ -65,7 +64,6 @@ struct Report<'a> {
     refresh: u32,
     right: bool,
     ways: Vec<OfWay<'a>>,
-    ratio: Option<Ratio>,
     wrong: &'a [String],
 }
 
@@ -110,9 +108,13 @@ pub fn run(args: &PipelineArgs) -> Result<bool> {
             right,
             ways: ways
                 .iter()
-                .map(|(way, numbers)| OfWay { way: *way, numbers })
+                .enumerate()
+                .map(|(at, (way, numbers))| OfWay {
+                    way: *way,
+                    numbers,
+                    ratio: (at > 0).then(|| Ratio::of(numbers, &ways[0].1)),
+                })
                 .collect(),
-            ratio: Ratio::of(&ways),
             wrong: &wrong,
         })?;
     }
@@ -125,11 +127,12 @@ fn go(args: &PipelineArgs, source: SourceKind, way: Way, interrupt: &Interrupt) 
         buffers: args.buffers,
         job_ms: args.job_ms,
         rate: args.refresh,
-        fences: way == Way::Implicit,
+        way,
     };
     let source = Source::open(source, &setup)?;
     let converter = Converter::open(&source, &setup)?;
     let display = Display::open(source.size, args.refresh)?;
     let mut chain = Chain::new(way, source, converter, display, args.buffers, args.check)?;
-    Ok(Numbers::of(&chain.run(args.frames, interrupt)?))
+    let shots = chain.run(args.frames, interrupt)?;
+    Ok(Numbers::of(&shots, chain.system_calls()?))
 }

@@ -77,7 +77,7 @@ fn wrong_use_ends_with_status_2() {
         &["scene", "--frames", "3", "--readings", "3"],
         &["scene", "--output", "x", "--readings", "0"],
         &["generate", "nonsense"],
-        &["pipeline", "--way", "explicit"],
+        &["pipeline", "--way", "nonsense"],
         &["pipeline", "--buffers", "1"],
         &["pipeline", "--frames", "1"],
         &["pipeline", "--source", "camera"],

@@ -13,19 +13,22 @@ use serde::Serialize;
 pub enum Way {
     /// When the program has dequeued it from the device that works on it.
     Dqbuf,
-    /// As soon as the job of that device has its fence in the dma-buf.
+    /// As soon as the job of that device has started: its fence is in the dma-buf then.
     Implicit,
+    /// At the same time, but with the fence as a descriptor, which the next device is given.
+    Explicit,
 }
 
 impl Way {
     /// All of them, that which the others are compared with first.
-    pub const ALL: [Self; 2] = [Self::Dqbuf, Self::Implicit];
+    pub const ALL: [Self; 3] = [Self::Dqbuf, Self::Implicit, Self::Explicit];
 
     /// As on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Dqbuf => "dqbuf",
             Self::Implicit => "implicit",
+            Self::Explicit => "explicit",
         }
     }
 }
@@ -58,11 +61,16 @@ pub const LONG: &str = "\
 Decode pictures (hantro), convert them (rockchip-rga) and show them (vkms), in
 buffers that all devices share, and measure how long that takes.
 
-Each picture is handed on in two ways. With dqbuf it is dequeued from one device before it is queued
-to the next one, as programs do today. With implicit it is queued to rockchip-rga while hantro still
-writes it, and committed to the display while rockchip-rga does; a buffer goes back to hantro while
-rockchip-rga still reads it. Then the kernel keeps the order, by the release and acquire fences in
-the dma-bufs.
+Each picture is handed on in three ways. With dqbuf it is dequeued from one device before it is
+queued to the next one, as programs do today. With implicit it is queued to rockchip-rga while
+hantro still writes it, and committed to the display while rockchip-rga does; a buffer goes back to
+hantro while rockchip-rga still reads it. An event tells when a job has started. Then the kernel
+keeps the order, by the release and acquire fences in the dma-bufs. With explicit the program hands
+on the fences as well: VIDIOC_EXPFENCE gives that of a job, QBUF and the atomic commit take it, and
+the commit gives one for the buffer that was shown before, which goes back to rockchip-rga at once.
+
+System calls are those that the kernel counted in the program's thread, without those for
+checksums.
 
 Checksums of what the display scanned out say whether the order was right.";
 

@@ -7,10 +7,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use anyhow::{ensure, Result};
 use v4l2r::memory::MemoryType;
 
+use crate::pipeline::args::Way;
 use crate::pipeline::source::{Setup, Source};
 use crate::scene::node::{find, set_format};
 use uapi::clock::{self, Ns, MS};
 use uapi::device::{Node, Queue};
+use uapi::explicit::QbufFences;
 use uapi::mapping::Mapping;
 use uapi::queue_fences::QueueFences;
 use uapi::rkemu::Block;
@@ -27,7 +29,8 @@ const FOURCC: [u8; 4] = *b"XR24";
 pub struct Converter {
     /// Bytes from line to line of a picture.
     pub pitch: u32,
-    stream: Stream,
+    /// Its node, open.
+    pub stream: Stream,
     pictures: Vec<Mapping>,
     _block: Option<Block>,
 }
@@ -37,10 +40,8 @@ impl Converter {
     pub fn open(source: &Source, setup: &Setup) -> Result<Self> {
         let node = find("rockchip-rga")?;
         let mut stream = Stream::open(&node.path)?;
-        if setup.fences {
-            need_fences(&node, &stream, Queue::Output)?;
-            need_fences(&node, &stream, Queue::Capture)?;
-        }
+        hear_of_starts(&node, &stream, Queue::Output, setup.way)?;
+        hear_of_starts(&node, &stream, Queue::Capture, setup.way)?;
         let block = Block::find("rga")?;
         if let Some(block) = &block {
             block.set_job_ms(setup.job_ms)?;
@@ -70,10 +71,18 @@ impl Converter {
         self.pictures[slot as usize].as_fd()
     }
 
-    /// Queues a job: `dmabuf`, which always is in the same `slot`, into picture `into`.
-    pub fn queue(&self, slot: u32, dmabuf: BorrowedFd<'_>, into: u32) -> Result<()> {
-        self.stream.queue(Queue::Capture, into)?;
-        self.stream.queue_import(Queue::Output, slot, &[dmabuf])
+    /// Queues a job: `dmabuf`, which always is in the same `slot`, into picture `into`. It waits
+    /// for the fence of each, if there is one.
+    pub fn queue(
+        &self,
+        (slot, dmabuf, made): (u32, BorrowedFd<'_>, Option<BorrowedFd<'_>>),
+        (into, free): (u32, Option<BorrowedFd<'_>>),
+    ) -> Result<()> {
+        self.stream
+            .queue_fenced(Queue::Capture, into, QbufFences::wait(free))?;
+        self.stream
+            .queue_import_fenced(Queue::Output, slot, &[dmabuf], QbufFences::wait(made))?;
+        Ok(())
     }
 
     /// Takes a picture back that is done, and its input.
@@ -103,16 +112,21 @@ pub fn dequeue_job(stream: &Stream) -> Result<Option<Returned>> {
     Ok(picture)
 }
 
-/// Without release and acquire fences nothing keeps the order of what is handed on early. A program
-/// asks the queue before it does so.
-pub fn need_fences(node: &Node, stream: &Stream, queue: Queue) -> Result<()> {
+/// Has the queue tell when a job starts, if pictures are handed on early then. Without the fences
+/// of that way nothing would keep the order, so a program asks the queue whether it has them.
+pub fn hear_of_starts(node: &Node, stream: &Stream, queue: Queue, way: Way) -> Result<()> {
     let fences = QueueFences::ask(stream.file(), node.queues.queue_type(queue));
     let fences = fences.unwrap_or_default();
+    let (right, lacks) = match way {
+        Way::Dqbuf => return Ok(()),
+        Way::Implicit => (fences.acquire, "release or acquire fences"),
+        Way::Explicit => (fences.in_fences, "release fences or in-fences"),
+    };
     ensure!(
-        fences.release && fences.acquire,
-        "the {queue:?} queue of {} lacks release or acquire fences, without which nothing can be \
-         handed on early: `vb2-fence list` says why, and --way dqbuf needs none",
+        fences.release && right,
+        "the {queue:?} queue of {} lacks {lacks}, without which nothing can be handed on early: \
+         `vb2-fence list` says why, and --way dqbuf needs none",
         node.driver
     );
-    Ok(())
+    stream.subscribe_starts(queue)
 }

@@ -67,6 +67,8 @@ pub struct Numbers {
     pub longest_ms: f64,
     /// Vertical blanks that came with no new picture.
     pub missed_vblanks: u64,
+    /// System calls of the program for one picture; `None` if they could not be counted.
+    pub system_calls_per_frame: Option<f64>,
     /// Pictures that were queued to rockchip-rga before they were done.
     pub converted_early: usize,
     /// Those that were committed to the display before they were done.
@@ -88,8 +90,8 @@ pub struct Numbers {
 }
 
 impl Numbers {
-    /// Of the pictures, in the order in which they were shown.
-    pub fn of(shots: &[Shot]) -> Self {
+    /// Of the pictures, in the order in which they were shown, and how many system calls they took.
+    pub fn of(shots: &[Shot], system_calls: Option<u64>) -> Self {
         let count = |is: fn(&Shot) -> bool| shots.iter().filter(|&shot| is(shot)).count();
         let took = |shot: &Shot| ms_between(shot.queued_ns, shot.flipped_ns);
         let mut times: Vec<f64> = shots.iter().map(took).collect();
@@ -112,6 +114,9 @@ impl Numbers {
                 .filter(follows)
                 .map(|pair| u64::from(vblanks(pair)) - 1)
                 .sum(),
+            system_calls_per_frame: system_calls
+                .filter(|_| !shots.is_empty())
+                .map(|calls| calls as f64 / shots.len() as f64),
             converted_early: count(|shot| shot.converted_early),
             shown_early: count(|shot| shot.shown_early),
             given_back_early: count(|shot| shot.given_back_early),
@@ -129,7 +134,7 @@ impl Numbers {
 
     /// Why this is not as it has to be, if `frames` pictures were to be shown.
     pub fn complaints(&self, way: Way, source: SourceKind, frames: u32) -> Vec<String> {
-        let implicit = way == Way::Implicit;
+        let early = way != Way::Dqbuf;
         // A camera writes its picture at once: its fence is seldom seen.
         let job = source != SourceKind::Vivid;
         let wrong = [
@@ -147,11 +152,11 @@ impl Numbers {
             (self.out_of_order > 0, "pictures came out of order"),
             (self.flagged > 0, "a job failed"),
             (
-                implicit && (self.shown_early == 0 || job && self.converted_early == 0),
+                early && (self.shown_early == 0 || job && self.converted_early == 0),
                 "nothing was handed on early, so this proves nothing: try a longer --job-ms",
             ),
             (
-                !implicit && self.shown_early + self.converted_early + self.given_back_early > 0,
+                !early && self.shown_early + self.converted_early + self.given_back_early > 0,
                 "pictures were handed on early",
             ),
         ];
@@ -200,7 +205,7 @@ mod tests {
     }
 
     fn complaints(way: Way, shots: &[Shot]) -> Vec<String> {
-        Numbers::of(shots).complaints(way, SourceKind::Hantro, 10)
+        Numbers::of(shots, None).complaints(way, SourceKind::Hantro, 10)
     }
 
     /// The one thing that is wrong if `change` is done to the fourth picture.
@@ -214,7 +219,9 @@ mod tests {
 
     #[test]
     fn numbers_of_what_is_right() {
-        let numbers = Numbers::of(&shots(10));
+        let numbers = Numbers::of(&shots(10), Some(125));
+        assert_eq!(numbers.system_calls_per_frame, Some(12.5));
+        assert_eq!(Numbers::of(&[], Some(125)), Numbers::default());
         assert_eq!((numbers.frames, numbers.checked), (10, 5));
         assert!((numbers.frames_per_second - 25.0).abs() < 1e-6);
         assert_eq!((numbers.median_ms, numbers.longest_ms), (50.0, 50.0));
@@ -229,7 +236,7 @@ mod tests {
             shot.vblank = shot.vblank.wrapping_add(2);
             shot.flipped_ns += 80 * MS;
         }
-        let numbers = Numbers::of(&late);
+        let numbers = Numbers::of(&late, None);
         assert_eq!((numbers.missed_vblanks, numbers.out_of_order), (2, 0));
         assert_eq!((numbers.median_ms, numbers.percentile_99_ms), (50.0, 130.0));
         assert!(complaints(Way::Implicit, &late).is_empty());
@@ -261,12 +268,15 @@ mod tests {
         for shot in &mut shots {
             shot.converted_early = false;
         }
-        let found = complaints(Way::Implicit, &shots);
-        assert!(
-            found[0].contains("nothing was handed on early"),
-            "{found:?}"
-        );
-        let camera = Numbers::of(&shots).complaints(Way::Implicit, SourceKind::Vivid, 10);
+        for way in [Way::Implicit, Way::Explicit] {
+            let found = complaints(way, &shots);
+            assert!(
+                found[0].contains("nothing was handed on early"),
+                "{found:?}"
+            );
+        }
+        let camera = Numbers::of(&shots, None);
+        let camera = camera.complaints(Way::Implicit, SourceKind::Vivid, 10);
         assert!(camera.is_empty(), "{camera:?}");
         for shot in &mut shots {
             (shot.shown_early, shot.given_back_early) = (false, false);

@@ -7,7 +7,7 @@ use crate::pipeline::judge::{ratio, Numbers};
 
 /// Widths of the title and of a cell.
 const TITLE: usize = 34;
-const CELL: usize = 12;
+const CELL: usize = 16;
 
 /// A line's title, and what it says of a way.
 type Line = (&'static str, fn(&Numbers) -> String);
@@ -23,11 +23,15 @@ const COMPARED: [Compared; 3] = [
     }),
 ];
 
-const LINES: [Line; 11] = [
+const LINES: [Line; 12] = [
     ("QBUF to flip, longest", |n| {
         format!("{:.1} ms", n.longest_ms)
     }),
     ("missed vertical blanks", |n| n.missed_vblanks.to_string()),
+    ("system calls a frame", |n| {
+        n.system_calls_per_frame
+            .map_or_else(|| "not counted".into(), |calls| format!("{calls:.1}"))
+    }),
     ("pictures", |n| n.frames.to_string()),
     ("  converted before they are done", |n| {
         n.converted_early.to_string()
@@ -47,35 +51,29 @@ const LINES: [Line; 11] = [
     ("  with an error", |n| n.flagged.to_string()),
 ];
 
-/// The table. The last column compares the last way with the first one.
+/// The table. Of each way but the first it says what multiple of the first one a number is.
 pub fn table(ways: &[(Way, Numbers)]) -> String {
-    let names = ways.iter().map(|(way, _)| way.name().to_owned());
-    let mut out = row("", names, ways.len() > 1, "ratio");
+    let mut out = row("", ways.iter().map(|(way, _)| way.name().to_owned()));
     for (title, unit, number) in COMPARED {
-        let cells = ways
-            .iter()
-            .map(|(_, numbers)| format!("{:.1}{unit}", number(numbers)));
-        let compared = match ways {
-            [(_, first), .., (_, last)] => format!("{:.2}", ratio(number(last), number(first))),
-            _ => String::new(),
-        };
-        out += &row(title, cells, ways.len() > 1, &compared);
+        let cells = ways.iter().enumerate().map(|(at, (_, numbers))| {
+            let own = number(numbers);
+            let multiple = match at {
+                0 => String::new(),
+                _ => format!(" x{:.2}", ratio(own, number(&ways[0].1))),
+            };
+            format!("{own:.1}{unit}{multiple}")
+        });
+        out += &row(title, cells);
     }
     for (title, say) in LINES {
-        out += &row(
-            title,
-            ways.iter().map(|(_, numbers)| say(numbers)),
-            false,
-            "",
-        );
+        out += &row(title, ways.iter().map(|(_, numbers)| say(numbers)));
     }
     out
 }
 
-fn row(title: &str, cells: impl Iterator<Item = String>, compared: bool, ratio: &str) -> String {
+fn row(title: &str, cells: impl Iterator<Item = String>) -> String {
     let cells: String = cells.map(|cell| format!("  {cell:>CELL$}")).collect();
-    let ratio = if compared { ratio } else { "" };
-    let text = format!("  {title:TITLE$}{cells}  {ratio:>8}");
+    let text = format!("  {title:TITLE$}{cells}");
     format!("{}\n", text.trim_end())
 }
 
@@ -93,18 +91,24 @@ mod tests {
 
     #[test]
     fn ways_are_compared() {
-        let both = [(Way::Dqbuf, numbers(20.0)), (Way::Implicit, numbers(25.0))];
-        let text = table(&both);
+        let all = [
+            (Way::Dqbuf, numbers(20.0)),
+            (Way::Implicit, numbers(25.0)),
+            (Way::Explicit, numbers(30.0)),
+        ];
+        let text = table(&all);
         let words = |line: &str| -> Vec<String> {
             let line = text.lines().find(|text| text.contains(line)).unwrap();
             line.split_whitespace().map(str::to_owned).collect()
         };
-        assert_eq!(words("ratio"), ["dqbuf", "implicit", "ratio"]);
-        assert_eq!(words("a second")[3..], ["20.0", "25.0", "1.25"]);
+        assert_eq!(words("dqbuf"), ["dqbuf", "implicit", "explicit"]);
+        let rates = ["20.0", "25.0", "x1.25", "30.0", "x1.50"];
+        assert_eq!(words("a second")[3..], rates);
+        assert_eq!(words("system calls")[4..], ["not", "counted"].repeat(3));
         assert!(text.lines().all(|line| line.len() <= 100));
         for (title, ..) in LINES {
             assert!(title.len() <= TITLE, "{title}");
         }
-        assert!(!table(&both[1..]).contains("ratio"));
+        assert!(!table(&all[1..2]).contains(" x"));
     }
 }

@@ -7,12 +7,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use anyhow::{ensure, Context, Result};
 use v4l2r::PlaneLayout;
 
-use crate::pipeline::args::SourceKind;
-use crate::pipeline::convert::{dequeue_job, need_fences};
+use crate::pipeline::args::{SourceKind, Way};
+use crate::pipeline::convert::{dequeue_job, hear_of_starts};
 use crate::scene::decoder;
 use crate::scene::node::{find, set_format};
 use uapi::crc;
 use uapi::device::{video_nodes, Node, Queue};
+use uapi::explicit::QbufFences;
 use uapi::frame_rate;
 use uapi::mapping::Mapping;
 use uapi::picture::{Layout, Picture, Size};
@@ -33,8 +34,8 @@ pub struct Setup {
     pub job_ms: u32,
     /// Pictures a second, of a camera.
     pub rate: u32,
-    /// Its buffers must have fences.
-    pub fences: bool,
+    /// How pictures are handed on.
+    pub way: Way,
 }
 
 /// The device, streaming.
@@ -48,8 +49,9 @@ pub struct Source {
     pub fourcc: [u8; 4],
     /// How they lie in memory.
     pub plane: PlaneLayout,
+    /// Its node, open.
+    pub stream: Stream,
     kind: SourceKind,
-    stream: Stream,
     /// A decoder's.
     requests: Option<KeyFrames>,
     inputs: Vec<Mapping>,
@@ -74,9 +76,7 @@ impl Source {
             SourceKind::Vivid => (find_camera()?, CAMERA, *b"XR24"),
         };
         let mut stream = Stream::open(&node.path)?;
-        if setup.fences {
-            need_fences(&node, &stream, Queue::Capture)?;
-        }
+        hear_of_starts(&node, &stream, Queue::Capture, setup.way)?;
         let (mut requests, mut inputs, mut block) = (None, Vec::new(), None);
         match kind {
             SourceKind::Hantro => {
@@ -128,9 +128,11 @@ impl Source {
         self.pictures[slot as usize].as_fd()
     }
 
-    /// Queues a buffer for picture `number`, and what it is made of.
-    pub fn queue(&self, slot: u32, number: u32) -> Result<()> {
-        self.stream.queue(Queue::Capture, slot)?;
+    /// Queues a buffer for picture `number`, and what it is made of. The device waits for the fence
+    /// of who used the buffer last, if there is one.
+    pub fn queue(&self, slot: u32, number: u32, free: Option<BorrowedFd<'_>>) -> Result<()> {
+        self.stream
+            .queue_fenced(Queue::Capture, slot, QbufFences::wait(free))?;
         let Some(input) = self.inputs.get(slot as usize) else {
             return Ok(());
         };
