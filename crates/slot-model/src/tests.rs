@@ -186,7 +186,10 @@ fn store_ask() {
             },
             |buffer| {
                 let fence = buffer.slot.last();
-                ensure(fence.is_some_and(|fence| fence.noted().is_err()), "a fence is lost");
+                ensure(
+                    fence.is_some_and(|fence| fence.noted().is_err()),
+                    "a fence is lost",
+                );
             },
         ],
     );
