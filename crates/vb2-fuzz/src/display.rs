@@ -9,9 +9,10 @@ use drm_ffi::mode::dumbbuffer;
 use drm_ffi::{gem, mode};
 use rustix::ioctl::opcode;
 
+use crate::calls::DisplayCall;
 use crate::count::THREADS;
 use crate::found::MODE;
-use crate::grammar::{DisplayCall, Slot, Value};
+use crate::grammar::{Slot, Value};
 use crate::sys;
 use crate::world::Actor;
 

@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::abi::{self, Buffer, DMABUF, MMAP, USERPTR};
+use crate::calls::SetUp;
 use crate::controls;
 use crate::count::lock;
-use crate::grammar::{SetUp, Side};
+use crate::grammar::Side;
 use crate::sys;
 use crate::video::{BITSTREAM, QBUF, REQUEST_FD, SIZES, S_EXT_CTRLS, S_FMT};
 use crate::world::{Actor, Video};

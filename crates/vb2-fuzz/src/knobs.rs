@@ -7,9 +7,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::calls::KnobCall;
 use crate::count::Part;
 use crate::found::Everything;
-use crate::grammar::{KnobCall, Place};
+use crate::grammar::Place;
 use crate::sys;
 use crate::world::Actor;
 

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::calls::Call;
 use crate::count::{lock, Part, THREADS};
-use crate::grammar::{Call, Program, Step};
+use crate::grammar::{Program, Step};
 use crate::kcov;
 use crate::options::Mistake;
 use crate::sys;

@@ -11,8 +11,9 @@ use drm_ffi::gem;
 use drm_ffi::mode::dumbbuffer;
 use rustix::ioctl::opcode;
 
+use crate::calls::ShareCall;
 use crate::count::lock;
-use crate::grammar::{ShareCall, Slot, Value};
+use crate::grammar::{Slot, Value};
 use crate::sys::{self, Map};
 use crate::world::Actor;
 

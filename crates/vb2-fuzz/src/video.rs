@@ -13,8 +13,9 @@ use v4l2r::bindings::{
 };
 
 use crate::abi::{self, Buffer, Picture, DMABUF, MMAP, USERPTR};
+use crate::calls::{How, VideoCall};
 use crate::controls;
-use crate::grammar::{How, Place, Side, Slot, Value, VideoCall};
+use crate::grammar::{Place, Side, Slot, Value};
 use crate::sys::{self, Map};
 use crate::world::{Actor, Queue, Video};
 
