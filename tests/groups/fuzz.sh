@@ -99,6 +99,13 @@ fuzz_leaves()
 	[[ $output != *"FAILED: dma-buf"* ]]
 }
 
+# What is in no table is not asked whether it is ready.
+fuzz_descriptor()
+{
+	expect 77 "$ROOT/scripts/fuzz" --calls "$FUZZ_FEW" --mistake descriptor-stays
+	has "FAILED: descriptors are open when everything was closed: "
+}
+
 fuzz_without_fences()
 {
 	expect 1 "$ROOT/scripts/fuzz" --calls "$FUZZ_FEW" --mistake no-fences
@@ -113,4 +120,5 @@ counts "$(check_log "$fuzz_name")"
 [[ ! ${SHARE:-} ]] || return 0
 check "a fence that stays is found, and its input tried again" fuzz_fails
 check "a dma-buf that is left behind is found" fuzz_leaves
+check "a descriptor that is left behind is found" fuzz_descriptor
 check "a run without any fence is none" fuzz_without_fences

@@ -15,6 +15,8 @@ pub enum Mistake {
     BufferStays,
     /// All drivers have release fences off.
     NoFences,
+    /// A descriptor is in no table.
+    DescriptorStays,
 }
 
 /// All of it.
@@ -56,9 +58,11 @@ impl Options {
             Some("fence-stays") => Some(Mistake::FenceStays),
             Some("buffer-stays") => Some(Mistake::BufferStays),
             Some("no-fences") => Some(Mistake::NoFences),
-            Some(other) => {
-                bail!("VB2_FUZZ_MISTAKE={other}: known are fence-stays, buffer-stays and no-fences")
-            }
+            Some("descriptor-stays") => Some(Mistake::DescriptorStays),
+            Some(other) => bail!(
+                "VB2_FUZZ_MISTAKE={other}: known are fence-stays, buffer-stays, no-fences and \
+                 descriptor-stays"
+            ),
         };
         Ok(Self {
             calls: number("CALLS", 50_000)?,

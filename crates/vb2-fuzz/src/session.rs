@@ -2,11 +2,12 @@
 
 //! A whole run: all inputs, and the summary.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, RawFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
@@ -100,12 +101,14 @@ impl Session {
         if self.options.mistake == Some(Mistake::NoFences) {
             machine.without_fences()?;
         }
+        let before = sys::descriptors()?;
         let world = World::new(machine.found, &machine.numbers, &self.counts);
         let ended = run::run(&world, &program, self.options.mistake);
         knobs::reset(machine.found)?;
         self.fences.add(&mut machine.trace)?;
         ended.map_err(anyhow::Error::msg)?;
         self.fences.check()?;
+        check_descriptors(&before, &sys::descriptors()?)?;
         machine.check_taint()?;
         self.tell();
         Ok(())
@@ -287,6 +290,23 @@ impl Fences {
     }
 }
 
+/// All that a program was given were in a table, and are closed.
+fn check_descriptors(
+    before: &BTreeMap<RawFd, PathBuf>,
+    now: &BTreeMap<RawFd, PathBuf>,
+) -> Result<()> {
+    let left = now.iter().filter(|&(fd, _)| !before.contains_key(fd));
+    let named: Vec<_> = left
+        .map(|(fd, of)| format!("{fd} of {}", of.display()))
+        .collect();
+    ensure!(
+        named.is_empty(),
+        "descriptors are open when everything was closed: {}",
+        named.join(", ")
+    );
+    Ok(())
+}
+
 fn taint() -> Result<String> {
     let path = "/proc/sys/kernel/tainted";
     let text = fs::read_to_string(path).context(path)?;
@@ -305,4 +325,23 @@ fn watch(counts: Arc<Counts>) {
             std::process::abort();
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_descriptor_that_stays_is_named() {
+        let before = BTreeMap::from([(0, PathBuf::from("/dev/null"))]);
+        check_descriptors(&before, &before).unwrap();
+        let mut now = before.clone();
+        now.insert(7, "sync_file".into());
+        now.insert(9, "/dmabuf:".into());
+        let err = check_descriptors(&before, &now).unwrap_err();
+        assert_eq!(
+            format!("{err}"),
+            "descriptors are open when everything was closed: 7 of sync_file, 9 of /dmabuf:"
+        );
+    }
 }

@@ -3,11 +3,13 @@
 //! System calls with arguments that were not checked: the only place with `unsafe` in it, but for
 //! descriptors that are borrowed without knowing whether they are open.
 
+use std::collections::BTreeMap;
 use std::os::fd::{BorrowedFd, RawFd};
-use std::ptr;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::OnceLock;
 use std::time::Duration;
+use std::{fs, ptr};
 
 use v4l2r::bindings::{
     v4l2_create_buffers, v4l2_decoder_cmd, v4l2_exportbuffer, v4l2_format, v4l2_requestbuffers,
@@ -97,6 +99,16 @@ pub fn close(fd: RawFd) -> Answer<i32> {
 pub fn dup(fd: RawFd) -> Answer<RawFd> {
     // SAFETY: no memory is involved.
     answer(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) })
+}
+
+/// Which descriptors are open, and what they are of.
+pub fn descriptors() -> std::io::Result<BTreeMap<RawFd, PathBuf>> {
+    let number =
+        |entry: std::io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
+    let numbers: Vec<RawFd> = fs::read_dir("/proc/self/fd")?.filter_map(number).collect();
+    // That of the directory is closed by now, and has no link.
+    let link = |fd| Some((fd, fs::read_link(format!("/proc/self/fd/{fd}")).ok()?));
+    Ok(numbers.into_iter().filter_map(link).collect())
 }
 
 /// Where the end of a file is.
@@ -246,6 +258,9 @@ mod tests {
         let null = open("/dev/null", libc::O_RDWR).unwrap();
         assert_eq!(ioctl(null, 0x8004_6200, &mut 0_u32), Err(libc::ENOTTY));
         assert_eq!(Map::new(null, 0, 0).unwrap_err(), libc::EINVAL);
+        let open = descriptors().unwrap();
+        assert_eq!(open.get(&null), Some(&PathBuf::from("/dev/null")));
+        assert!(!open.values().any(|of| of.ends_with("fd")), "{open:?}");
         assert_eq!(close(null), Ok(0));
         assert_eq!(dup(i32::MAX), Err(libc::EBADF));
     }
