@@ -27,6 +27,8 @@ pub struct SetUp {
     pub jobs: Value,
     /// Whether buffers are exported before.
     pub export: bool,
+    /// Whether it wants to hear of jobs that start.
+    pub events: bool,
 }
 
 /// A call.
@@ -120,6 +122,25 @@ pub enum VideoCall {
         video: Slot,
         side: Side,
         index: Value,
+    },
+    ExportFence {
+        video: Slot,
+        side: Side,
+        kind: Value,
+        index: Value,
+        flags: Value,
+        room: Value,
+    },
+    Subscribe {
+        video: Slot,
+        side: Side,
+        kind: Value,
+        event: Value,
+        flags: Value,
+        on: bool,
+    },
+    Event {
+        video: Slot,
     },
     Controls {
         video: Slot,
@@ -319,7 +340,10 @@ impl<'a> Arbitrary<'a> for Call {
             0..=4 => Self::Video(VideoCall::Job {
                 video: u.arbitrary()?,
             }),
-            5..=8 => Self::Video(VideoCall::Reap {
+            5..=7 => Self::Video(VideoCall::Reap {
+                video: u.arbitrary()?,
+            }),
+            8 => Self::Video(VideoCall::Event {
                 video: u.arbitrary()?,
             }),
             9..=17 => Self::Video(u.arbitrary()?),

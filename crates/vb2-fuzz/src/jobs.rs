@@ -21,6 +21,9 @@ impl Actor<'_> {
             return;
         };
         let size = how.size.pick(&SIZES, &[]);
+        if how.events {
+            self.subscribe_to_jobs(&video);
+        }
         for (side, format) in [Side::Output, Side::Capture].into_iter().zip(how.formats) {
             self.format(&video, S_FMT, side, format, size);
         }

@@ -309,7 +309,8 @@ impl Actor<'_> {
         }
     }
 
-    fn keep_fence(&self, answer: Result<i32, i32>, fd: u32) {
+    /// Keeps a sync_file, if the call that gives it was right.
+    pub(crate) fn keep_fence(&self, answer: Result<i32, i32>, fd: u32) {
         if answer.is_ok() {
             self.keep(&self.world.fences, fd as RawFd);
         }

@@ -36,7 +36,8 @@ macro_rules! plain {
     )* };
 }
 
-plain!(u32, u64, i32, [u32; 2], [u32; 4], [u32; 10], [u32; 12], [u32; 16], [u64; 2], [u64; 3]);
+plain!(u32, u64, i32, [u32; 2], [u32; 4], [u32; 8], [u32; 10], [u32; 12], [u32; 16]);
+plain!([u64; 2], [u64; 3], [u64; 17]);
 plain!(v4l2_requestbuffers, v4l2_create_buffers, v4l2_exportbuffer);
 plain!(v4l2_format, v4l2_decoder_cmd);
 
@@ -74,6 +75,19 @@ pub unsafe fn ioctl_any<T>(fd: RawFd, request: u32, arg: &mut T) -> Answer<i32> 
     // safety requirements. Requests are of V4L2, media, dma-buf, sync_file, sw_sync and vgem, and a
     // descriptor of another kind answers ENOTTY.
     answer(unsafe { libc::ioctl(fd, request.into(), ptr::from_mut(arg)) })
+}
+
+/// As [`ioctl`], with an argument that the kernel can read, but not write.
+pub fn ioctl_sealed<T: Plain>(fd: RawFd, request: u32, arg: T) -> Answer<i32> {
+    assert_eq!((request >> 16) as usize & 0x3fff, size_of::<T>());
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    let page = Map::with(-1, 0, size_of::<T>(), flags)?;
+    // SAFETY: the mapping is as large, and begins at a page; nothing else knows of it.
+    unsafe { page.at.cast::<T>().write(arg) };
+    // SAFETY: of this mapping only, which nothing writes any more.
+    answer(unsafe { libc::mprotect(page.at, page.len, libc::PROT_READ) })?;
+    // SAFETY: `Plain`, and the request says how large it is.
+    answer(unsafe { libc::ioctl(fd, request.into(), page.at) })
 }
 
 /// An ioctl with a number, or nothing, as its argument; or a string that never changes.
@@ -156,9 +170,13 @@ unsafe impl Send for Map {}
 impl Map {
     /// Maps a file.
     pub fn new(fd: RawFd, offset: i64, len: usize) -> Answer<Self> {
+        Self::with(fd, offset, len, libc::MAP_SHARED)
+    }
+
+    fn with(fd: RawFd, offset: i64, len: usize, flags: i32) -> Answer<Self> {
         let access = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: without an address, so that nothing is replaced.
-        let at = unsafe { libc::mmap(ptr::null_mut(), len, access, libc::MAP_SHARED, fd, offset) };
+        let at = unsafe { libc::mmap(ptr::null_mut(), len, access, flags, fd, offset) };
         if at == libc::MAP_FAILED {
             return Err(errno());
         }
@@ -263,6 +281,16 @@ mod tests {
         assert!(!open.values().any(|of| of.ends_with("fd")), "{open:?}");
         assert_eq!(close(null), Ok(0));
         assert_eq!(dup(i32::MAX), Err(libc::EBADF));
+    }
+
+    #[test]
+    fn a_sealed_argument_is_not_written() {
+        // RNDGETENTCNT, which has nothing to read
+        const COUNT: u32 = 0x8004_5200;
+        let random = open("/dev/urandom", libc::O_RDONLY).unwrap();
+        assert_eq!(ioctl(random, COUNT, &mut 0_i32), Ok(0));
+        assert_eq!(ioctl_sealed(random, COUNT, 0_i32), Err(libc::EFAULT));
+        assert_eq!(close(random), Ok(0));
     }
 
     #[test]

@@ -97,6 +97,9 @@ impl Actor<'_> {
             | V::Stream { video, .. }
             | V::Export { video, .. }
             | V::Map { video, .. }
+            | V::ExportFence { video, .. }
+            | V::Subscribe { video, .. }
+            | V::Event { video }
             | V::Controls { video, .. }
             | V::Decoder { video, .. }
             | V::Poll { video, .. } => {
@@ -209,8 +212,7 @@ impl Actor<'_> {
                     sys::poll(video.fd, events, soon(ms))
                 });
             }
-            // Not of one video node
-            _ => {}
+            _ => self.explicit(video, call),
         }
     }
 
