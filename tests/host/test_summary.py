@@ -39,7 +39,7 @@ FUZZ = {
     "suite": "fuzz",
     "operations": dict.fromkeys(
         "open video,S_FMT,REQBUFS,REMOVE_BUFS,EXPBUF,QBUF,REQUEST_ALLOC,STREAMON,STREAMOFF,close".split(",")
-        + ["EXPORT_SYNC_FILE", "armed", "failed"],
+        + ["EXPORT_SYNC_FILE", "EXPFENCE", "QBUF IN_FENCE", "armed", "failed"],
         5,
     ),
     "fences": {"made": 9, "left": 0},

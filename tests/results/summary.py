@@ -42,6 +42,8 @@ ROWS = [
         ["QBUF, PREPARE_BUF", "QBUF"],
         ["QBUF", "PREPARE_BUF"],
     ),
+    ("QBUF with a fence", [], [], [], [], ["QBUF IN_FENCE", "QBUF OUT_FENCE"]),
+    ("EXPFENCE", [], [], [], [], ["EXPFENCE"]),
     ("requests", [], [], [], [], ["REQUEST_ALLOC", "REQUEST_QUEUE", "REQUEST_REINIT"]),
     ("STREAMON", [], [], ["streamon"], [], ["STREAMON"]),
     (

@@ -107,11 +107,24 @@ pub struct Buffer {
     pub used: u32,
     /// How large it is.
     pub len: u32,
+    /// The in-fence, or garbage.
+    pub fence: i32,
+}
+
+/// What they say when they are right.
+#[derive(Clone, Copy, Debug)]
+pub struct Returned {
+    /// Which buffer.
+    pub index: u32,
+    /// Where to map it.
+    pub offset: u32,
+    /// The out-fence, or what there is instead.
+    pub fence: i32,
 }
 
 impl Buffer {
-    /// Makes the ioctl; gives the index and where to map it.
-    pub fn call(self, fd: i32, request: u32) -> Answer<(u32, u32)> {
+    /// Makes the ioctl.
+    pub fn call(self, fd: i32, request: u32) -> Answer<Returned> {
         let (arena, _) = sys::arena();
         let mut plane = v4l2_plane {
             bytesused: self.used,
@@ -143,6 +156,8 @@ impl Buffer {
                 (false, DMABUF) => v4l2_buffer__bindgen_ty_1 { fd: self.dmabuf },
                 (false, _) => v4l2_buffer__bindgen_ty_1 { userptr: 0 },
             },
+            // fence_fd, which is newer than the header.
+            reserved2: self.fence as u32,
             __bindgen_anon_1: v4l2_buffer__bindgen_ty_2 {
                 request_fd: self.request,
             },
@@ -159,7 +174,11 @@ impl Buffer {
             // SAFETY: a number, whatever it stands for.
             unsafe { raw.m.offset }
         };
-        Ok((raw.index, offset))
+        Ok(Returned {
+            index: raw.index,
+            offset,
+            fence: raw.reserved2 as i32,
+        })
     }
 }
 

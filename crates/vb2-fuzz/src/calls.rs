@@ -57,6 +57,7 @@ pub enum VideoCall {
     SetUp(SetUp),
     Job {
         video: Slot,
+        fences: Fences,
     },
     Reap {
         video: Slot,
@@ -190,6 +191,19 @@ pub struct How {
     pub flags: Value,
     /// How many bytes are in use.
     pub used: Value,
+    /// The fences.
+    pub fences: Fences,
+}
+
+/// What QBUF and PREPARE_BUF say of fences.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub struct Fences {
+    /// V4L2_BUF_FLAG_IN_FENCE and _OUT_FENCE; mostly neither of them.
+    pub flags: Value,
+    /// The in-fence.
+    pub fence: Slot,
+    /// Whether it is that, and not something that is no descriptor of a sync_file.
+    pub fd: Value,
 }
 
 /// Calls of dma-bufs, sync_files, sw_sync and vgem.
@@ -339,6 +353,7 @@ impl<'a> Arbitrary<'a> for Call {
             // The loop of every player, without which nothing goes on.
             0..=4 => Self::Video(VideoCall::Job {
                 video: u.arbitrary()?,
+                fences: u.arbitrary()?,
             }),
             5..=7 => Self::Video(VideoCall::Reap {
                 video: u.arbitrary()?,

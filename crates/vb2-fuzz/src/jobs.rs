@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::abi::{self, Buffer, DMABUF, MMAP, USERPTR};
-use crate::calls::SetUp;
+use crate::calls::{Fences, SetUp};
 use crate::controls;
 use crate::count::lock;
+use crate::explicit::GARBAGE;
 use crate::grammar::Side;
 use crate::sys;
 use crate::video::{BITSTREAM, QBUF, REQUEST_FD, SIZES, S_EXT_CTRLS, S_FMT};
@@ -43,7 +44,7 @@ impl Actor<'_> {
             }
         }
         for _ in 0..how.jobs.pick(&[1, 2, 3], &[]) {
-            self.job(&video);
+            self.job(&video, None);
         }
         let second = match how.first {
             Side::Output => Side::Capture,
@@ -88,16 +89,22 @@ impl Actor<'_> {
             request: 0,
             used: if bitstream { BITSTREAM } else { size },
             len: size,
+            fence: GARBAGE as i32,
         }
     }
 
     /// Queues a buffer on both sides, in a request if the device needs one.
-    pub(crate) fn job(&self, video: &Video) {
+    pub(crate) fn job(&self, video: &Video, fences: Option<&Fences>) {
         let mut output = self.next_buffer(video, Side::Output);
-        let capture = self.next_buffer(video, Side::Capture);
-        self.queue("QBUF", QBUF, video, capture);
+        let mut capture = self.next_buffer(video, Side::Capture);
+        if let Some(fences) = fences {
+            let (flags, fence) = self.fences_of_job(video, fences);
+            (output.flags, capture.flags) = (flags[0], flags[1]);
+            (output.fence, capture.fence) = (fence, fence);
+        }
+        self.queue(QBUF, video, capture);
         if !video.node.decoder {
-            return self.queue("QBUF", QBUF, video, output);
+            return self.queue(QBUF, video, output);
         }
         let Some(request) = self.new_request(video) else {
             return;
@@ -108,9 +115,9 @@ impl Actor<'_> {
                 abi::set_controls(video.fd, S_EXT_CTRLS, Some(request), &mut controls)
             });
         }
-        output.flags = REQUEST_FD;
+        output.flags |= REQUEST_FD;
         output.request = request;
-        self.queue("QBUF", QBUF, video, output);
+        self.queue(QBUF, video, output);
         self.queue_request(request);
     }
 

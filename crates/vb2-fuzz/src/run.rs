@@ -82,7 +82,7 @@ pub fn run(world: &World<'_>, program: &Program, mistake: Option<Mistake>) -> Re
     let ready = all_ready(world);
     last.end(held.flatten());
     close_all(&last);
-    ready
+    lock(&world.wrong).take().map_or(ready, Err)
 }
 
 fn run_threads(last: &Actor<'_>, program: &Program) {

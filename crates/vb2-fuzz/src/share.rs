@@ -259,6 +259,11 @@ impl Actor<'_> {
                 timeline: Slot::FIRST,
                 value: Value::FIRST,
             },
+            // One that has ended: not each in-fence is to hold its job up.
+            ShareCall::ExportFence {
+                buffer: Slot::FIRST,
+                access: Value::FIRST,
+            },
             ShareCall::VgemCreate { size: Value::FIRST },
             ShareCall::VgemExport {
                 handle: Slot::FIRST,

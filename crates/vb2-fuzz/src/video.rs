@@ -21,10 +21,10 @@ use crate::world::{Actor, Queue, Video};
 
 pub(crate) const S_FMT: u32 = opcode::read_write::<v4l2_format>(b'V', 5);
 const REQBUFS: u32 = opcode::read_write::<v4l2_requestbuffers>(b'V', 8);
-const QUERYBUF: u32 = opcode::read_write::<v4l2_buffer>(b'V', 9);
+pub(crate) const QUERYBUF: u32 = opcode::read_write::<v4l2_buffer>(b'V', 9);
 pub(crate) const QBUF: u32 = opcode::read_write::<v4l2_buffer>(b'V', 15);
 const EXPBUF: u32 = opcode::read_write::<v4l2_exportbuffer>(b'V', 16);
-const DQBUF: u32 = opcode::read_write::<v4l2_buffer>(b'V', 17);
+pub(crate) const DQBUF: u32 = opcode::read_write::<v4l2_buffer>(b'V', 17);
 const STREAMON: u32 = opcode::write::<u32>(b'V', 18);
 const STREAMOFF: u32 = opcode::write::<u32>(b'V', 19);
 const S_CTRL: u32 = opcode::read_write::<[u32; 2]>(b'V', 28);
@@ -84,7 +84,7 @@ impl Actor<'_> {
                     self.close(fd);
                 }
             }
-            V::Job { video }
+            V::Job { video, .. }
             | V::Reap { video }
             | V::SetFormat { video, .. }
             | V::RequestBuffers { video, .. }
@@ -114,7 +114,7 @@ impl Actor<'_> {
         use VideoCall as V;
         let memories = [MMAP, MMAP, DMABUF];
         match *call {
-            V::Job { .. } => self.job(video),
+            V::Job { ref fences, .. } => self.job(video, Some(fences)),
             V::Reap { .. } => self.reap(video),
             V::SetFormat {
                 side,
@@ -157,15 +157,10 @@ impl Actor<'_> {
                 });
             }
             V::Queue { side, ref how, .. } => {
-                self.queue("QBUF", QBUF, video, self.buffer(video, side, how));
+                self.queue(QBUF, video, self.buffer(video, side, how));
             }
             V::Prepare { side, ref how, .. } => {
-                self.queue(
-                    "PREPARE_BUF",
-                    PREPARE_BUF,
-                    video,
-                    self.buffer(video, side, how),
-                );
+                self.queue(PREPARE_BUF, video, self.buffer(video, side, how));
             }
             V::Dequeue { side, memory, .. } => {
                 let own = video.queue(side).memory.load(Relaxed);
@@ -322,7 +317,7 @@ impl Actor<'_> {
         }
     }
 
-    fn buffer(&self, video: &Video, side: Side, how: &How) -> Buffer {
+    pub(crate) fn buffer(&self, video: &Video, side: Side, how: &How) -> Buffer {
         let queue = video.queue(side);
         let own = queue.memory.load(Relaxed);
         let next = queue.next.load(Relaxed);
@@ -330,13 +325,14 @@ impl Actor<'_> {
             .request
             .map(|slot| self.world.fd(&self.world.requests, slot));
         let flags = how.flags.pick(&FLAGS, &[u32::MAX, 0x80]);
+        let (fence_flags, fence) = self.fences(video, &how.fences);
         Buffer {
             kind: video.kind(side),
             mplane: video.node.mplane,
             index: how.index.pick(&[next, 0, 1, 2], &[31, u32::MAX]),
             memory: how.memory.pick(&[own], &[MMAP, DMABUF, USERPTR, 0]),
             dmabuf: self.world.fd(&self.world.buffers, how.buffer),
-            flags: flags | if request.is_some() { REQUEST_FD } else { 0 },
+            flags: flags | fence_flags | if request.is_some() { REQUEST_FD } else { 0 },
             request: request.unwrap_or(0),
             used: how
                 .used
@@ -344,20 +340,20 @@ impl Actor<'_> {
             len: how
                 .used
                 .pick(&[queue.size.load(Relaxed)], &[0, 1, u32::MAX]),
+            fence,
         }
     }
 
-    pub(crate) fn queue(&self, name: &'static str, ioctl: u32, video: &Video, buffer: Buffer) {
-        let _ = self.call(name, video.state(), || buffer.call(video.fd, ioctl));
+    pub(crate) fn queue(&self, ioctl: u32, video: &Video, buffer: Buffer) {
+        let _ = self.of_buffer(ioctl, video, buffer);
     }
 
     pub(crate) fn dequeue(&self, video: &Video, side: Side, memory: u32) {
         let mut buffer = self.next_buffer(video, side);
         buffer.memory = memory;
         let queue: &Queue = video.queue(side);
-        let answer = self.call("DQBUF", video.state(), || buffer.call(video.fd, DQBUF));
-        match answer {
-            Ok((index, _)) => queue.next.store(index, Relaxed),
+        match self.of_buffer(DQBUF, video, buffer) {
+            Ok(returned) => queue.next.store(returned.index, Relaxed),
             // Nothing was used up.
             Err(_) => queue.next.store(buffer.index, Relaxed),
         }
@@ -366,10 +362,7 @@ impl Actor<'_> {
     fn query(&self, video: &Video, side: Side, index: u32) -> Option<u32> {
         let mut buffer = self.next_buffer(video, side);
         buffer.index = index;
-        let answer = self.call("QUERYBUF", video.state(), || {
-            buffer.call(video.fd, QUERYBUF)
-        });
-        Some(answer.ok()?.1)
+        Some(self.of_buffer(QUERYBUF, video, buffer).ok()?.offset)
     }
 
     fn map(&self, video: &Video, side: Side, index: u32) {

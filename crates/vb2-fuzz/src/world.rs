@@ -154,6 +154,8 @@ pub struct World<'a> {
     pub framebuffers: Table<u32>,
     /// vgem, opened when it is needed.
     pub vgem: Mutex<Option<RawFd>>,
+    /// The first answer that was wrong.
+    pub wrong: Mutex<Option<String>>,
 }
 
 /// What a commit needs to know of the display, for all threads.
@@ -209,6 +211,7 @@ impl<'a> World<'a> {
             shown: AtomicBool::new(false),
             framebuffers: Table::default(),
             vgem: Mutex::new(None),
+            wrong: Mutex::new(None),
         }
     }
 
