@@ -343,8 +343,8 @@ pub enum DisplayCall {
 pub enum KnobCall {
     Fault { vpu: bool, fault: Value },
     JobTime { vpu: bool, time: Value },
-    Timeout { ms: Value },
-    Switch { node: Slot, on: bool },
+    Timeout { acquire: bool, ms: Value },
+    Switch { node: Slot, acquire: bool, on: bool },
 }
 
 impl<'a> Arbitrary<'a> for Call {

@@ -226,7 +226,7 @@ mod tests {
             types: [10, 9],
             formats: [vec![1], vec![1]],
             media: None,
-            switch: PathBuf::new(),
+            switches: [PathBuf::new(), PathBuf::new()],
             job_time: None,
         };
         Box::leak(Box::new(Everything {

@@ -36,14 +36,14 @@ pub struct Node {
     pub formats: [Vec<u32>; 2],
     /// Where requests come from.
     pub media: Option<String>,
-    /// The driver's switch for release fences.
-    pub switch: PathBuf,
+    /// The driver's switches, for release and for acquire fences.
+    pub switches: [PathBuf; 2],
     /// The control of a job's time.
     pub job_time: Option<u32>,
 }
 
 impl Node {
-    fn of(found: &Found, switch: PathBuf) -> Result<Self> {
+    fn of(found: &Found, switches: [PathBuf; 2]) -> Result<Self> {
         let stream = Stream::open(&found.path)?;
         let queues = [Queue::Output, Queue::Capture];
         let offers = queues.map(|queue| stream.offers(queue));
@@ -62,7 +62,7 @@ impl Node {
             types: queues.map(|queue| found.queues.queue_type(queue) as u32),
             formats: offers.map(|offers| offers.iter().map(|o| o.fourcc.to_u32()).collect()),
             media: media.map(|path| path.display().to_string()),
-            switch,
+            switches,
             job_time: job_time_control(stream.file()).ok(),
         })
     }
@@ -84,9 +84,16 @@ impl Everything {
         for path in video_nodes()? {
             let found = Found::at(&path)?;
             let module = Sysfs::default().module(&path, &found.driver);
-            if let Some(switch) = module.parameter.filter(|_| found.queues.m2m) {
-                nodes.push(Node::of(&found, switch)?);
-            }
+            let Some(release) = module.parameter.filter(|_| found.queues.m2m) else {
+                continue;
+            };
+            let acquire = module.acquire_parameter.with_context(|| {
+                format!(
+                    "{} has no parameter acquire_fences: use a kernel with all patches",
+                    found.driver
+                )
+            })?;
+            nodes.push(Node::of(&found, [release, acquire])?);
         }
         ensure!(
             !nodes.is_empty(),

@@ -15,13 +15,17 @@ use crate::sys;
 use crate::world::Actor;
 
 const RKEMU: &str = "/sys/kernel/debug/rkemu";
-const TIMEOUT: &str = "/sys/module/videobuf2_common/parameters/release_fence_timeout_ms";
+/// Of release and of acquire fences.
+const TIMEOUTS: [&str; 2] = [
+    "/sys/module/videobuf2_common/parameters/release_fence_timeout_ms",
+    "/sys/module/videobuf2_common/parameters/acquire_fence_timeout_ms",
+];
 /// How long a block of the emulated hardware works, in microseconds.
 const JOB_US: u32 = 2000;
 /// Of a driver, in ms: it is what a job that hangs costs.
 const WATCHDOG_MS: u32 = 150;
-/// Of a fence, in ms.
-const TIMEOUT_MS: u32 = 10_000;
+/// Of both kinds of fences, in ms.
+const TIMEOUTS_MS: [u32; 2] = [10_000, 3_000];
 
 /// Without interrupt-before-write and interrupt-twice, whose second one may be taken for the end of the
 /// next job: the block uses memory that has another owner by then. That is a fault of that hardware, and
@@ -49,9 +53,11 @@ pub fn reset(found: &Everything) -> Result<()> {
             write(&format!("{RKEMU}/{block}/fault"), "none")?;
         }
     }
-    set(TIMEOUT, TIMEOUT_MS)?;
-    for node in &found.nodes {
-        fs::write(&node.switch, "1").with_context(|| format!("{}", node.switch.display()))?;
+    for (path, ms) in TIMEOUTS.into_iter().zip(TIMEOUTS_MS) {
+        set(path, ms)?;
+    }
+    for switch in found.nodes.iter().flat_map(|node| &node.switches) {
+        fs::write(switch, "1").with_context(|| format!("{}", switch.display()))?;
     }
     Ok(())
 }
@@ -87,18 +93,20 @@ impl Actor<'_> {
                     time,
                 );
             }
-            KnobCall::Timeout { ms } => {
+            KnobCall::Timeout { acquire, ms } => {
                 self.turn(
-                    "timeout",
-                    TIMEOUT,
+                    ["timeout", "acquire timeout"][usize::from(acquire)],
+                    TIMEOUTS[usize::from(acquire)],
                     ms.pick(&["1", "10", "100"], &["0", "fuzz"]),
                 );
             }
-            KnobCall::Switch { node, on } => {
+            KnobCall::Switch { node, acquire, on } => {
                 let nodes = &self.world.found.nodes;
                 if let Place::At(index) = node.place(nodes.len()) {
-                    let path = nodes[index].switch.display().to_string();
-                    self.turn("switch", &path, if on { "1" } else { "0" });
+                    let kind = usize::from(acquire);
+                    let path = nodes[index].switches[kind].display().to_string();
+                    let name = ["switch", "acquire switch"][kind];
+                    self.turn(name, &path, if on { "1" } else { "0" });
                 }
             }
         }

@@ -243,7 +243,7 @@ impl Machine {
 
     fn without_fences(&self) -> Result<()> {
         for node in &self.found.nodes {
-            fs::write(&node.switch, "0").context("the switch")?;
+            fs::write(&node.switches[0], "0").context("the switch")?;
         }
         Ok(())
     }
