@@ -117,8 +117,8 @@ void vb2_buffer_end_kept(struct vb2_buffer *vb)
 }
 
 /*
- * One after the other: when the memory for a fence is allocated, those before it wait for the driver
- * only. A buffer for whose fence there is no memory has none, as in any other job.
+ * One after the other: when the memory for a fence is allocated, those before it wait for the
+ * driver only. A buffer for whose fence there is no memory has none, as in any other job.
  */
 void __vb2_queue_hand_over_at_streamon(struct vb2_queue *q)
 {

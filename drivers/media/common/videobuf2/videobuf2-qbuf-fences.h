@@ -44,10 +44,14 @@ static inline int vb2_queue_init_out_fences(const struct vb2_queue *q)
 		       !(q->supports_release_fences && q->supports_acquire_fences)) ? -EINVAL : 0;
 }
 
-/* The buffer of a request needs the in-fence when the request is prepared: once, or again. */
+/*
+ * The buffer of a request needs the in-fence when the request is prepared: once, or again. Another
+ * thread may be taking the request apart already, which is why one may have been left.
+ */
 static inline void vb2_buffer_keep_in_fence(struct vb2_buffer *vb, struct dma_fence *in_fence)
 {
-	vb->in_fence = dma_fence_get(in_fence);
+	if (vb->acquire_fences)
+		dma_fence_put(xchg(&vb->in_fence, dma_fence_get(in_fence)));
 }
 
 static inline struct dma_fence *vb2_buffer_kept_in_fence(const struct vb2_buffer *vb)
@@ -56,8 +60,8 @@ static inline struct dma_fence *vb2_buffer_kept_in_fence(const struct vb2_buffer
 }
 
 /*
- * The buffer is queued, or not in a request any more. A request lets its buffers go without the lock
- * of the queue.
+ * The buffer is queued, or not in a request any more. A request lets its buffers go without the
+ * lock of the queue.
  */
 static inline void vb2_buffer_drop_in_fence(struct vb2_buffer *vb)
 {

@@ -72,7 +72,6 @@ static void at_qbuf(struct kunit *test)
 		mock_dqbuf(mq);
 		last = out;
 	}
-
 }
 
 /*

@@ -355,7 +355,8 @@ static void scheduler_gets_all(struct kunit *test)
 /* What a program can find out: the same for all types of memory. */
 static void expect_capabilities(struct mock_queue *mq, u32 expected)
 {
-	const u32 all = V4L2_BUF_CAP_SUPPORTS_RELEASE_FENCES | V4L2_BUF_CAP_SUPPORTS_ACQUIRE_FENCES |
+	const u32 all = V4L2_BUF_CAP_SUPPORTS_RELEASE_FENCES |
+			V4L2_BUF_CAP_SUPPORTS_ACQUIRE_FENCES |
 			V4L2_BUF_CAP_SUPPORTS_IN_FENCES | V4L2_BUF_CAP_SUPPORTS_OUT_FENCES;
 	const u32 memory[] = { V4L2_MEMORY_MMAP, V4L2_MEMORY_USERPTR, V4L2_MEMORY_DMABUF };
 	unsigned int i;
