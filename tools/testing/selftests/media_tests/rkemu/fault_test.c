@@ -214,7 +214,7 @@ TEST_F_TIMEOUT(fault, error, CASE_S)
 
 	/* Not the watchdog is to find it. */
 	ASSERT_EQ(0, watchdog_set(self->dev, 2 * SOON_MS));
-	ASSERT_EQ(0, knob_set(self->dev, "delay_us", 100000));
+	ASSERT_EQ(0, knob_set(self->dev, "delay_us", LONG_US));
 	ASSERT_EQ(0, fault_set(self->dev, "error", times));
 	for (n = 1; n <= times; n++) {
 		start(_metadata, &self->jobs, &self->fences, n);
@@ -264,7 +264,7 @@ TEST_F_TIMEOUT(fault, interrupt_without_job, CASE_S)
 TEST_F_TIMEOUT(fault, slow, CASE_S)
 {
 	ASSERT_EQ(0, watchdog_set(self->dev, SOON_MS));
-	ASSERT_EQ(0, knob_set(self->dev, "delay_us", 100000));
+	ASSERT_EQ(0, knob_set(self->dev, "delay_us", LONG_US));
 	ASSERT_EQ(0, fault_set(self->dev, "slow", 1));
 	start(_metadata, &self->jobs, &self->fences, 1);
 	EXPECT_EQ(0, fences_wait(&self->fences, 300));
