@@ -74,7 +74,8 @@ def test_a_panic_ends_with_90(run):
 def test_the_time_limit_ends_with_124(run):
     started = time.monotonic()
     run(VM, "--timeout", 20, "--", "sleep", "999", status=124)
-    assert time.monotonic() - started <= 31
+    # Thrice that: on a busy machine it takes a while to stop an emulated one.
+    assert time.monotonic() - started <= 60
 
 
 def test_an_image_that_does_not_boot_is_not_a_success(tmp_path):
