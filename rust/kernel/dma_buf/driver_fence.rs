@@ -342,7 +342,7 @@ impl JobFence {
     /// Returns when the job is to be taken for lost, in jiffies.
     #[inline]
     pub fn expires(&self) -> Jiffies {
-        self.data().expires.load(Ordering::Relaxed) as Jiffies
+        self.data().expires.load(Ordering::Relaxed)
     }
 
     /// Sets when the job is to be taken for lost, in jiffies. Any context.
@@ -350,9 +350,7 @@ impl JobFence {
     /// It orders nothing: the owners see to it that their timer looks again.
     #[inline]
     pub fn set_expires(&self, expires: Jiffies) {
-        self.data()
-            .expires
-            .store(expires as usize, Ordering::Relaxed);
+        self.data().expires.store(expires, Ordering::Relaxed);
     }
 
     /// Returns whether it was published: consumers can find it. Any context, no lock.
