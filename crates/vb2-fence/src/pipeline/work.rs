@@ -18,7 +18,7 @@ pub struct Work {
     pub started: bool,
     /// That fence, if it is handed on explicitly, until it was.
     pub fence: Option<OwnedFd>,
-    /// The buffer was dequeued: nobody needs the fence any more.
+    /// The buffer was dequeued: the program needs the fence no more.
     pub over: bool,
 }
 
@@ -45,7 +45,7 @@ pub struct Free {
 }
 
 impl Free {
-    /// One that nobody uses.
+    /// One that no consumer uses.
     pub fn now(index: u32) -> Self {
         Self { index, fence: None }
     }

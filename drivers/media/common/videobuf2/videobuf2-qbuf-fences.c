@@ -35,8 +35,8 @@ static int get_out_fence(struct vb2_buffer *vb, struct vb2_qbuf_fences *fences)
 
 /*
  * Takes the two flags out of @b, and gets what they stand for. Nothing is known of the rest of @b:
- * what is wrong with that is said afterwards. Without @gives_out nobody can take the descriptor of
- * an out-fence.
+ * what is wrong with that is said afterwards. Without @gives_out the caller cannot pass on the
+ * descriptor of an out-fence.
  */
 int vb2_qbuf_get_fences(struct vb2_queue *q, struct v4l2_buffer *b, bool gives_out,
 			struct vb2_qbuf_fences *fences)
