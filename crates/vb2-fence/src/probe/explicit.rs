@@ -4,6 +4,7 @@
 //! fence that VIDIOC_EXPFENCE gives then end with the job?
 
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -102,10 +103,15 @@ impl Explicit {
 /// Runs the job. The call that starts it may last until its end, so it has a thread of its own.
 fn run(prepared: &Prepared) -> Result<Seen> {
     let started_ns = clock::now();
+    let returned = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let (stream, start) = (&prepared.stream, &prepared.start);
-        let start = scope.spawn(|| start.call(stream));
-        let seen = watch(prepared, started_ns);
+        let start = scope.spawn(|| {
+            let called = start.call(stream);
+            returned.store(true, Ordering::Release);
+            called
+        });
+        let seen = watch(prepared, started_ns, &returned);
         match start.join() {
             Ok(called) => called.context("the job could not be started")?,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -114,8 +120,9 @@ fn run(prepared: &Prepared) -> Result<Seen> {
     })
 }
 
-/// Hears of the job, takes its fence, and waits for the end of both.
-fn watch(prepared: &Prepared, started_ns: Ns) -> Result<Seen> {
+/// Hears of the job, takes its fence, and waits for the end of both. `returned`: the call that starts
+/// it has.
+fn watch(prepared: &Prepared, started_ns: Ns, returned: &AtomicBool) -> Result<Seen> {
     let (stream, target) = (&prepared.stream, prepared.target);
     let give_up = clock::now() + PATIENCE_MS * MS;
     let (mut heard, mut fence, mut early) = (None, None, false);
@@ -130,8 +137,10 @@ fn watch(prepared: &Prepared, started_ns: Ns) -> Result<Seen> {
             let over = sync_file::info(&fence.fence)?.status != FenceStatus::Pending;
             early |= over && stream.is_underway(Queue::Capture, target)?;
         }
+        // A queue that does not stream yet has no buffer to wait for, and says that this is wrong.
+        let begun = heard.is_some() || returned.load(Ordering::Acquire);
         // After the question for the event: one that comes later than the buffer is not heard.
-        match dequeue(stream, target) {
+        match begun.then(|| dequeue(stream, target)).flatten() {
             Some(dequeued) => break dequeued,
             None if clock::now() > give_up => break Dequeued::Failed("no buffer was done".into()),
             None => std::thread::sleep(PAUSE),

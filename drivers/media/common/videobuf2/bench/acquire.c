@@ -15,7 +15,7 @@ static void *ours_setup(struct vb2_buffer *vb)
 
 static int ours_acquire(void *state)
 {
-	return vb2_buffer_queue_acquire_fences(state);
+	return vb2_buffer_queue_acquire_fences(state, NULL);
 }
 
 static int ours_waits(void *state)
