@@ -7,7 +7,7 @@
 
 off_targets=(drivers/media/common/videobuf2/ drivers/media/v4l2-core/v4l2-mem2mem.o
 	drivers/media/v4l2-core/v4l2-ioctl.o drivers/media/v4l2-core/v4l2-dev.o
-	drivers/media/test-drivers/vim2m.o drivers/media/test-drivers/visl/
+	drivers/media/v4l2-core/v4l2-compat-ioctl32.o drivers/media/test-drivers/vim2m.o drivers/media/test-drivers/visl/
 	drivers/media/test-drivers/vivid/
 	drivers/media/platform/verisilicon/ drivers/media/platform/rockchip/rga/)
 
