@@ -88,7 +88,8 @@ impl OutFence {
 /// Sleeps. Fails with `ENOMEM`; nothing was published then.
 pub(super) fn publish_at_qbuf(buffer: &ReleaseFence, out: Option<OutFence>) -> Result {
     // The fence of the buffer's last job was signalled when the buffer was dequeued.
-    match publish_all([Some(buffer), None], [out.map(NextFence::Out), None])? {
+    let next = [out.map(NextFence::Out), None];
+    match publish_all([Some(buffer), None], next, Start::WhenAcquired)? {
         true => Ok(()),
         false => Err(EBUSY),
     }
@@ -103,20 +104,30 @@ pub(super) enum NextFence {
 }
 
 impl NextFence {
-    /// Returns when the job is handed over at the latest, in jiffies. Until then a buffer that is
-    /// being queued may wait for others, and no longer than they are waited for.
-    pub(super) fn starts_by(&self) -> Jiffies {
-        match self {
-            // SAFETY: Has no preconditions.
-            Self::Out(_) => unsafe { bindings::vb2_acquire_fence_expires() },
-            Self::Memory(_) => jiffies(),
-        }
-    }
-
     pub(super) fn into_fence(self, context: &FenceContext) -> ARef<JobFence> {
         match self {
             Self::Memory(alloc) => alloc.init(context),
             Self::Out(fence) => fence.0,
+        }
+    }
+}
+
+/// When the driver gets the buffer whose fence is published.
+#[derive(Clone, Copy)]
+pub(super) enum Start {
+    /// It has it, and is about to start the job.
+    AtOnce,
+    /// The buffer is being queued, and may wait for others: no longer than they are waited for.
+    WhenAcquired,
+}
+
+impl Start {
+    /// Returns the latest time of that, in jiffies.
+    pub(super) fn latest(self) -> Jiffies {
+        match self {
+            Self::AtOnce => jiffies(),
+            // SAFETY: Has no preconditions.
+            Self::WhenAcquired => unsafe { bindings::vb2_acquire_fence_expires() },
         }
     }
 }

@@ -35,7 +35,7 @@ mod explicit_fence;
 mod ffi;
 #[path = "slot.rs"]
 mod slot;
-use explicit_fence::{NextFence, Turn};
+use explicit_fence::{NextFence, Start, Turn};
 use slot::{Expiry, Slot};
 
 /// What `slot.rs` needs.
@@ -161,13 +161,13 @@ impl ReleaseFence {
     /// # Safety
     ///
     /// The caller holds the locks of the buffer's reservation objects.
-    unsafe fn publish(&self, next: NextFence, slots: FenceSlots<'_>) -> Option<u64> {
+    unsafe fn publish(&self, next: NextFence, start: Start, slots: FenceSlots<'_>) -> Option<u64> {
         // Another attach has finished: it held the same locks.
         // SAFETY: By the safety requirements.
         if unsafe { self.slot.is_pending() } {
             return None;
         }
-        let expires = next.starts_by().wrapping_add(self.timeout());
+        let expires = start.latest().wrapping_add(self.timeout());
         let fence = next.into_fence(&self.context);
         fence.set_expires(expires);
         let (context, seqno) = (fence.as_fence().context(), fence.as_fence().seqno());
@@ -190,7 +190,7 @@ impl ReleaseFence {
         unsafe { bindings::vb2_release_fence_timeout(q) }
     }
 
-    /// The driver gets a buffer that has an out-fence: from now on its job may take as long as any
+    /// The driver gets a buffer whose fence QBUF or STREAMON published: from now on its job may take as long as any
     /// other. Any context.
     fn handed_over(&self) {
         if let Some(fence) = self.slot.pending() {
@@ -314,7 +314,7 @@ unsafe fn collect(fence: Option<&ReleaseFence>, room: *mut *mut bindings::dma_re
 fn arm_job(fences: [Option<&ReleaseFence>; 2]) -> Result<bool> {
     // A second attach of the job may be in its signalling section already, and not wait.
     let fences = fences.map(|fence| fence.filter(|fence| !fence.is_visible()));
-    publish_all(fences, [None, None])
+    publish_all(fences, [None, None], Start::AtOnce)
 }
 
 /// Publishes fences for buffers: those in `next`, which are out-fences, and else new ones, of which
@@ -328,6 +328,7 @@ fn arm_job(fences: [Option<&ReleaseFence>; 2]) -> Result<bool> {
 fn publish_all(
     fences: [Option<&ReleaseFence>; 2],
     mut next: [Option<NextFence>; 2],
+    start: Start,
 ) -> Result<bool> {
     let tell = next.each_ref().map(Option::is_none);
     let mut objs = JobObjects::new();
@@ -353,11 +354,12 @@ fn publish_all(
             section = Some(SignallingGuard::new());
             if let (Some(fence), Some(next)) = (fences[0], next[0].take()) {
                 // SAFETY: All objects are locked.
-                numbers[0] = unsafe { fence.publish(next, dst.only(0..objs.counts[0])) };
+                numbers[0] = unsafe { fence.publish(next, start, dst.only(0..objs.counts[0])) };
             }
             if let (Some(fence), Some(next)) = (fences[1], next[1].take()) {
+                let slots = src.only(objs.counts[0]..usize::MAX);
                 // SAFETY: As above.
-                numbers[1] = unsafe { fence.publish(next, src.only(objs.counts[0]..usize::MAX)) };
+                numbers[1] = unsafe { fence.publish(next, start, slots) };
             }
             Ok(())
         })?;

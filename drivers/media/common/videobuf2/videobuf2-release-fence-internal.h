@@ -49,9 +49,6 @@ extern unsigned int vb2_release_fence_timeout_ms;
 /* Of the timeouts of release fences and of acquire fences: 1 to 10000 ms */
 extern const struct kernel_param_ops vb2_fence_timeout_ops;
 
-/* videobuf2-qbuf-fences.c: the driver does not, it must not lock a reservation object. */
-bool vb2_queue_publishes_at_qbuf(const struct vb2_queue *q);
-
 /* videobuf2-explicit-fence.c, for release_fence.rs */
 void vb2_release_fence_report_started(struct vb2_buffer *vb, u32 sequence);
 
@@ -81,6 +78,15 @@ void __vb2_queue_end_release(struct vb2_queue *q, const struct vb2_release *rele
 static inline int vb2_buffer_prepare_release_fence(struct vb2_buffer *vb)
 {
 	return vb->release_fence ? vb2_release_fence_prepare(READ_ONCE(vb->release_fence)) : 0;
+}
+
+/*
+ * Out-fences wait for the driver, from QBUF on. So it must not lock a reservation object for the
+ * job of another buffer: all fences of such a queue are published before it gets the buffers.
+ */
+static inline bool vb2_queue_publishes_at_qbuf(const struct vb2_queue *q)
+{
+	return q->out_fences_at_qbuf;
 }
 
 /* QBUF is about to hand the buffer over, or has put it into a request. */
@@ -129,6 +135,7 @@ static inline void vb2_queue_init_release_fences(struct vb2_queue *q) { }
 static inline int vb2_buffer_init_release_fence(struct vb2_buffer *vb) { return 0; }
 static inline void vb2_buffer_free_release_fence(struct vb2_buffer *vb) { }
 static inline int vb2_buffer_prepare_release_fence(struct vb2_buffer *vb) { return 0; }
+static inline bool vb2_queue_publishes_at_qbuf(const struct vb2_queue *q) { return false; }
 static inline void vb2_buffer_begin_turn(struct vb2_buffer *vb, struct dma_fence *out_fence) { }
 static inline void vb2_buffer_take_back_turn(struct vb2_buffer *vb) { }
 static inline void vb2_buffer_begin_release(struct vb2_buffer *vb, enum vb2_buffer_state state,

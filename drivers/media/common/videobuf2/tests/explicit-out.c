@@ -223,6 +223,31 @@ static void timeout_from_the_hand_over(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, VB2_BUF_STATE_ACTIVE, mock_vb(mq, 0)->state);
 }
 
+/* The same without an out-fence: the program did not ask, and one was queued before STREAMON. */
+static void timeout_of_others(struct kunit *test)
+{
+	struct mock_queue *mq = MOCK_OPEN(test, .hands_over = true, .out_fences = true,
+					  .buffers = 2);
+	struct dma_fence *reader = mock_fence(test), *fences[2];
+	unsigned int i;
+
+	mock_set_timeout(test, MOCK_TIMEOUT);
+	mock_add_fence(test, mock_export(mq, 0, 0)->resv, reader, DMA_RESV_USAGE_READ);
+	mock_qbuf(mq, 0);
+	KUNIT_ASSERT_EQ(test, 0, vb2_core_streamon(&mq->q, mq->q.type));
+	mock_qbuf(mq, 1);
+	msleep(2 * MOCK_TIMEOUT);
+	for (i = 0; i < ARRAY_SIZE(fences); ++i) {
+		fences[i] = explicit_fence(test, mock_vb(mq, i));
+		KUNIT_EXPECT_EQ(test, 0, dma_fence_get_status(fences[i]));
+	}
+	mock_fence_end(test, reader);
+	for (i = 0; i < ARRAY_SIZE(fences); ++i) {
+		KUNIT_ASSERT_TRUE(test, ends(fences[i]));
+		KUNIT_EXPECT_EQ(test, -ETIMEDOUT, dma_fence_get_status(fences[i]));
+	}
+}
+
 static bool section;
 
 static void look(struct vb2_buffer *vb)
@@ -307,6 +332,7 @@ static struct kunit_case out_cases[] = {
 	KUNIT_CASE(in_fence_fails),
 	KUNIT_CASE(in_fence_never_ends),
 	KUNIT_CASE(timeout_from_the_hand_over),
+	KUNIT_CASE(timeout_of_others),
 	KUNIT_CASE(driver_is_in_a_section),
 	KUNIT_CASE(not_before_the_start),
 	KUNIT_CASE(refused),
