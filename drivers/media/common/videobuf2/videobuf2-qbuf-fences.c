@@ -8,6 +8,7 @@
 #include <linux/fcntl.h>
 #include <linux/file.h>
 #include <linux/sync_file.h>
+#include <media/videobuf2-v4l2.h>
 
 #include "videobuf2-acquire-fence-internal.h"
 #include "videobuf2-qbuf-fences.h"
@@ -64,6 +65,9 @@ int vb2_qbuf_get_fences(struct vb2_queue *q, struct v4l2_buffer *b, bool gives_o
 		fences->in = sync_file_get_fence(b->fence_fd);
 		if (!fences->in)
 			return -EINVAL;
+		/* If it fails, no driver tells the fields of a picture that is not there. */
+		if (!q->is_output && vb->state == VB2_BUF_STATE_DEQUEUED)
+			to_vb2_v4l2_buffer(vb)->field = V4L2_FIELD_NONE;
 	}
 	if (flags & V4L2_BUF_FLAG_OUT_FENCE)
 		ret = get_out_fence(vb, fences);
@@ -90,15 +94,6 @@ void vb2_qbuf_put_fences(struct v4l2_buffer *b, struct vb2_qbuf_fences *fences, 
 	dma_fence_put(fences->in);
 }
 EXPORT_SYMBOL_GPL(vb2_qbuf_put_fences);
-
-/*
- * Out-fences wait for the driver, from QBUF on. So it must not lock a reservation object for the
- * job of another buffer: all fences of such a queue are published before it gets the buffers.
- */
-bool vb2_queue_publishes_at_qbuf(const struct vb2_queue *q)
-{
-	return q->out_fences_at_qbuf;
-}
 
 int __vb2_buffer_publish_at_qbuf(struct vb2_buffer *vb, struct dma_fence *out_fence, bool *cookie)
 {

@@ -24,7 +24,7 @@ struct vb2_qbuf_fences {
 
 #ifdef CONFIG_VIDEOBUF2_RELEASE_FENCES
 
-/* videobuf2-explicit-fence.c */
+/* videobuf2-qbuf-fences.c */
 int vb2_qbuf_get_fences(struct vb2_queue *q, struct v4l2_buffer *b, bool gives_out,
 			struct vb2_qbuf_fences *fences);
 void vb2_qbuf_put_fences(struct v4l2_buffer *b, struct vb2_qbuf_fences *fences, int ret,
@@ -45,13 +45,13 @@ static inline int vb2_queue_init_out_fences(const struct vb2_queue *q)
 }
 
 /*
- * The buffer of a request needs the in-fence when the request is prepared: once, or again. Another
- * thread may be taking the request apart already, which is why one may have been left.
+ * The buffer of a request needs the in-fence when the request is prepared: once, or again. There is
+ * none before: it is kept while no other thread can take the request apart.
  */
 static inline void vb2_buffer_keep_in_fence(struct vb2_buffer *vb, struct dma_fence *in_fence)
 {
 	if (vb->acquire_fences)
-		dma_fence_put(xchg(&vb->in_fence, dma_fence_get(in_fence)));
+		vb->in_fence = dma_fence_get(in_fence);
 }
 
 static inline struct dma_fence *vb2_buffer_kept_in_fence(const struct vb2_buffer *vb)
@@ -124,7 +124,6 @@ static inline int vb2_buffer_publish_at_qbuf(struct vb2_buffer *vb, struct dma_f
 
 static inline void vb2_buffer_end_qbuf(struct vb2_buffer *vb, bool cookie) { }
 static inline void vb2_queue_hand_over_at_streamon(struct vb2_queue *q) { }
-static inline bool vb2_queue_publishes_at_qbuf(const struct vb2_queue *q) { return false; }
 
 #endif /* CONFIG_VIDEOBUF2_RELEASE_FENCES */
 

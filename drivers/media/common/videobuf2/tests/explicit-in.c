@@ -256,6 +256,8 @@ static void output_fails(struct kunit *test)
 	m2m_failed(m2m, CAPTURE, 0);
 	m2m_failed(m2m, OUTPUT, 0);
 	KUNIT_EXPECT_EQ(test, 0, m2m_runs(m2m));
+	/* Nothing was decoded into it. */
+	KUNIT_EXPECT_NULL(test, vb2_find_buffer(v4l2_m2m_get_vq(m2m->ctx, CAPTURE), NSEC_PER_SEC));
 	acquire_queue_job(m2m, 1);
 	acquire_expect_job(m2m, 1, 1);
 }
@@ -277,6 +279,7 @@ static void capture_fails(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, vb2_dqbuf(v4l2_m2m_get_vq(m2m->ctx, CAPTURE), &buf, true));
 	KUNIT_EXPECT_EQ(test, 0, buf.index);
 	KUNIT_EXPECT_NE(test, 0, buf.flags & V4L2_BUF_FLAG_ERROR);
+	KUNIT_EXPECT_EQ(test, V4L2_FIELD_NONE, buf.field);
 	m2m_dqbuf(m2m, CAPTURE, 1);
 }
 
@@ -296,6 +299,9 @@ static void held_capture_fails(struct kunit *test)
 	m2m_dqbuf(m2m, OUTPUT, 0);
 	m2m_failed(m2m, OUTPUT, 1);
 	KUNIT_EXPECT_EQ(test, 1, m2m_runs(m2m));
+	/* What there is of it can be referred to, as after any failed job. */
+	KUNIT_EXPECT_NOT_NULL(test, vb2_find_buffer(v4l2_m2m_get_vq(m2m->ctx, CAPTURE),
+						    NSEC_PER_SEC));
 }
 
 static void last_one_of_a_drain_fails(struct kunit *test)
