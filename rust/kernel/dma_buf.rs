@@ -19,6 +19,7 @@
 //! Reference: <https://docs.kernel.org/driver-api/dma-buf.html>
 
 mod callback;
+mod context;
 mod driver_fence;
 mod fence;
 mod pending;
@@ -28,7 +29,8 @@ mod spare;
 mod usage;
 
 pub use self::callback::{AlreadySignalled, FenceCb, FenceCbRegistration};
-pub use self::driver_fence::{DriverFence, DriverFenceAllocation, FenceContext, JobFence};
+pub use self::context::FenceContext;
+pub use self::driver_fence::{DriverFence, DriverFenceAllocation, JobFence};
 pub use self::fence::{Fence, Status};
 pub use self::pending::PendingFences;
 pub use self::reservation::{FenceSlots, LockedReservations, Reservation, ReservationGuard, Usage};

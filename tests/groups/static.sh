@@ -225,8 +225,11 @@ compile_checked()
 	mapfile -t targets < <({
 		touched
 		ours c
-		# Not the other modules of a crate
-		ours rs | while IFS= read -r file; do grep -q '^use super::' "$TREE/$file" || echo "$file"; done
+		# Not the other modules of a crate: make knows the first one of each.
+		ours rs | while IFS= read -r file; do
+			[[ ! -f $TREE/${file%/*}/Makefile ]] ||
+				! grep -qw "$(basename "$file" .rs)\.o" "$TREE/${file%/*}/Makefile" || echo "$file"
+		done
 	} | sed -n -E 's,^(drivers/.*)\.(c|rs)$,\1.o,p' | sort -u)
 	mkdir -p "$LOGS"
 	# They imply "prepare". Beside it, make would make each of them alone, after all of "prepare" again.

@@ -4,45 +4,23 @@
 //!
 //! C header: [`include/linux/dma-fence.h`](srctree/include/linux/dma-fence.h)
 
-use super::{Fence, FenceSlots, SignallingGuard, Usage};
+use super::{
+    context::{FenceContext, Name},
+    Fence, FenceSlots, SignallingGuard, Usage,
+};
 use crate::{
     alloc::{Flags, KBox},
     bindings, c_str,
     error::{Error, Result},
     ffi::{c_char, c_int},
     prelude::*,
-    str::CStr,
     time::Jiffies,
     types::{ARef, AlwaysRefCounted, Opaque},
 };
 use core::{
     ptr::NonNull,
-    sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering},
 };
-
-/// The longest name that a fence keeps, in bytes, with the terminating NUL.
-const NAME_LEN: usize = 32;
-
-/// A name that lives in the fence, since consumers may read it when its driver is gone.
-///
-/// # Invariants
-///
-/// The last byte is NUL.
-#[derive(Clone, Copy, Debug)]
-#[repr(transparent)]
-struct Name([u8; NAME_LEN]);
-
-impl Name {
-    /// Copies `name`, cut to what fits.
-    fn new(name: &CStr) -> Self {
-        let mut bytes = [0; NAME_LEN];
-        for (to, from) in bytes[..NAME_LEN - 1].iter_mut().zip(name.as_bytes()) {
-            *to = *from;
-        }
-        // INVARIANT: The loop leaves the last byte alone.
-        Self(bytes)
-    }
-}
 
 /// The one allocation that holds everything that a fence needs, until its last reference is put.
 ///
@@ -92,77 +70,6 @@ unsafe extern "C" fn driver_name(fence: *mut bindings::dma_fence) -> *const c_ch
 unsafe extern "C" fn timeline_name(fence: *mut bindings::dma_fence) -> *const c_char {
     // SAFETY: By the safety requirements this stays inside one allocation.
     unsafe { core::ptr::addr_of!((*fence.cast::<FenceData>()).timeline) }.cast()
-}
-
-/// A timeline: fences of one context signal in the order of their sequence numbers, and have the
-/// same names.
-///
-/// Its users have to keep that order: a later fence replaces an earlier one of the same
-/// context in a reservation object, signalled or not, and consumers then miss the earlier one. A
-/// producer whose jobs can end in any order gives each fence a context of its own.
-///
-/// # Examples
-///
-/// ```
-/// use kernel::{c_str, dma_buf::FenceContext};
-///
-/// let timeline = FenceContext::new(c_str!("camera"), c_str!("capture"));
-/// let other = FenceContext::new(c_str!("camera"), c_str!("capture"));
-/// assert_ne!(timeline.id(), other.id());
-/// ```
-#[derive(Debug)]
-pub struct FenceContext {
-    id: u64,
-    last: AtomicU64,
-    driver: Name,
-    name: Name,
-}
-
-impl FenceContext {
-    /// Makes a new timeline, whose fences have copies of the two names, cut to 31 bytes each. Any
-    /// context.
-    pub fn new(driver: &CStr, name: &CStr) -> Self {
-        Self {
-            // SAFETY: Has no preconditions.
-            id: unsafe { bindings::dma_fence_context_alloc(1) },
-            last: AtomicU64::new(0),
-            driver: Name::new(driver),
-            name: Name::new(name),
-        }
-    }
-
-    /// Returns the number that tells this timeline from all others.
-    #[inline]
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// Returns the sequence number of the fence that was made last, or 0. Any context.
-    ///
-    /// A fence that is made later has a greater one.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use kernel::{c_str, dma_buf::{DriverFenceAllocation, FenceContext}};
-    ///
-    /// let timeline = FenceContext::new(c_str!("camera"), c_str!("capture"));
-    /// assert_eq!(timeline.last(), 0);
-    /// let job = DriverFenceAllocation::new(&timeline, GFP_KERNEL)?.init(&timeline);
-    /// assert_eq!(timeline.last(), job.as_fence().seqno());
-    /// job.end(Ok(()));
-    /// # Ok::<(), Error>(())
-    /// ```
-    #[inline]
-    pub fn last(&self) -> u64 {
-        self.last.load(Ordering::Relaxed)
-    }
-
-    /// Takes the next sequence number; the first one is 1.
-    #[inline]
-    fn next(&self) -> u64 {
-        self.last.fetch_add(1, Ordering::Relaxed) + 1
-    }
 }
 
 /// Memory for a fence, with its names, that is not a fence yet.
@@ -225,7 +132,7 @@ impl DriverFenceAllocation {
 
         // SAFETY: `base` is memory for a fence that nothing else uses yet. The lock, and the names
         // that `OPS` returns, live in the same allocation; `OPS` is static and built in.
-        unsafe { bindings::dma_fence_init(base, &OPS, lock, timeline.id, seqno) };
+        unsafe { bindings::dma_fence_init(base, &OPS, lock, timeline.id(), seqno) };
 
         // SAFETY: The first reference is handed over. INVARIANT: `base` of a `FenceData`,
         // initialised just now.

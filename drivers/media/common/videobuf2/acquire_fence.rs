@@ -41,251 +41,25 @@
 //!
 //! C header: `videobuf2-acquire-fence-internal.h` beside this file.
 
-use core::{
-    cell::UnsafeCell,
-    ptr::{self, NonNull},
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
-};
+use core::{cell::UnsafeCell, ptr, sync::atomic::Ordering};
 use kernel::{
     bindings,
-    dma_buf::{AlreadySignalled, DmaResvUsage, Fence, FenceCb, FenceCbRegistration, Reservation},
+    dma_buf::{DmaResvUsage, Fence, Reservation},
     ffi::c_uint,
     list::{
         impl_has_list_links, impl_list_arc_safe, impl_list_item, AtomicTracker, ListLinks,
         TryNewListArc,
     },
     prelude::*,
-    types::{ARef, Opaque},
+    types::Opaque,
 };
 
+#[path = "acquire_entry.rs"]
+mod entry;
 #[path = "acquire_ffi.rs"]
 mod ffi;
 mod hand_over;
-
-/// How many fences a buffer waits for.
-///
-/// # Invariants
-///
-/// `vb` is the `struct vb2_buffer` that `self` belongs to; it outlives `self`.
-struct Countdown {
-    vb: *mut bindings::vb2_buffer,
-    /// The number, and one more while they are being gathered.
-    pending: AtomicUsize,
-    /// The buffer was returned while it waited: the scheduler is not notified.
-    returned: AtomicBool,
-    /// The in-fence has ended with an error, or was given up. Set before it is counted down.
-    failed: AtomicBool,
-}
-
-impl Countdown {
-    /// Begins to gather. No callback is registered.
-    fn begin(&self) {
-        self.returned.store(false, Ordering::Relaxed);
-        self.failed.store(false, Ordering::Relaxed);
-        self.pending.store(1, Ordering::Relaxed);
-    }
-
-    /// Waits for nothing. No callback is registered.
-    fn reset(&self) {
-        self.pending.store(0, Ordering::Relaxed);
-    }
-
-    /// Counts `fences` down. Returns whether nothing is left to wait for.
-    fn less(&self, fences: usize) -> bool {
-        self.pending.fetch_sub(fences, Ordering::AcqRel) == fences
-    }
-
-    /// Returns whether nothing is left to wait for. Any context.
-    fn is_over(&self) -> bool {
-        self.pending.load(Ordering::Acquire) == 0
-    }
-
-    /// Counts `fences` down, which were signalled or given up after QBUF, and notifies the
-    /// scheduler if they were the last ones. Any context.
-    fn end(&self, fences: usize) {
-        if self.less(fences) && !self.returned.load(Ordering::Relaxed) {
-            // SAFETY: The buffer is alive by the invariants.
-            unsafe { bindings::vb2_acquire_fence_notify(self.vb) };
-        }
-    }
-
-    /// Notes how a fence has ended. Any context; before it is counted down.
-    fn judge(&self, kind: Kind, result: Result) {
-        if kind == Kind::InFence && result.is_err() {
-            self.failed.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// Tells those who trace that the buffer does not wait for a fence any longer. Any context.
-    fn report_ended(&self, fence: FenceNumber, outcome: bindings::vb2_acquire_outcome) {
-        let FenceNumber { context, seqno } = fence;
-        // SAFETY: The buffer is alive by the invariants.
-        unsafe { bindings::vb2_acquire_fence_report_ended(self.vb, context, seqno, outcome) };
-    }
-
-    /// Waits for `fence`, unless it is signalled. Sleeps; fails with `ENOMEM`.
-    fn wait_for(&self, fence: ARef<Fence>, kind: Kind) -> Result<Entry> {
-        let room = KBox::new_uninit(GFP_KERNEL)?;
-        let number = FenceNumber::of(&fence);
-        let wait = Wait {
-            // INVARIANT: The owner of `self` owns what it registers.
-            countdown: NonNull::from(self),
-            kind,
-            number,
-            given_up: AtomicBool::new(false),
-        };
-        // Before the callback can report its end.
-        // SAFETY: The buffer is alive by the invariants, and there is a reference to the fence.
-        unsafe { bindings::vb2_acquire_fence_report_waiting(self.vb, fence.as_raw()) };
-        // Before the callback can count it down.
-        self.pending.fetch_add(1, Ordering::Relaxed);
-        match room.write_pin_init(FenceCbRegistration::new(fence, wait)) {
-            Ok(registration) => Ok(Entry::Waits(registration)),
-            Err(AlreadySignalled(result)) => {
-                self.judge(kind, result);
-                self.report_ended(number, bindings::vb2_acquire_outcome_VB2_ACQUIRE_SIGNALLED);
-                self.less(1);
-                Ok(Entry::Over)
-            }
-        }
-    }
-}
-
-/// Why a fence is waited for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// A reservation object had it: it orders, and does not judge. Whatever its result is, the job
-    /// can go on.
-    Implicit,
-    /// The program passed it.
-    InFence,
-}
-
-/// What a fence is called in trace events.
-#[derive(Clone, Copy)]
-struct FenceNumber {
-    context: u64,
-    seqno: u64,
-}
-
-impl FenceNumber {
-    fn of(fence: &Fence) -> Self {
-        Self {
-            context: fence.context(),
-            seqno: fence.seqno(),
-        }
-    }
-}
-
-/// A fence that a buffer waits for.
-///
-/// # Invariants
-///
-/// `countdown` belongs to the [`AcquireFences`] that owns the registration that `self` is in, and
-/// drops it before.
-struct Wait {
-    countdown: NonNull<Countdown>,
-    kind: Kind,
-    /// Of the fence, which a callback must not ask.
-    number: FenceNumber,
-    /// Set by the timer, if it has removed the callback.
-    given_up: AtomicBool,
-}
-
-// SAFETY: The countdown is used by reference; its fields are atomic, or do not change.
-unsafe impl Send for Wait {}
-
-// SAFETY: As above.
-unsafe impl Sync for Wait {}
-
-impl Wait {
-    fn countdown(&self) -> &Countdown {
-        // SAFETY: Alive by the invariants: the owner of both drops the registration first, which
-        // waits for the callback.
-        unsafe { self.countdown.as_ref() }
-    }
-
-    fn report_ended(&self, outcome: bindings::vb2_acquire_outcome) {
-        self.countdown().report_ended(self.number, outcome);
-    }
-}
-
-impl FenceCb for Wait {
-    fn called(&self, result: Result) {
-        self.report_ended(bindings::vb2_acquire_outcome_VB2_ACQUIRE_SIGNALLED);
-        self.countdown().judge(self.kind, result);
-        self.countdown().end(1);
-    }
-}
-
-/// What became of a fence that was found.
-enum Entry {
-    Waits(Pin<KBox<FenceCbRegistration<Wait>>>),
-    /// It did not end in time. The reference tells it from a later one at the same address.
-    GivenUp(ARef<Fence>),
-    Over,
-}
-
-impl Entry {
-    /// Removes the callback. The timer is stopped.
-    fn let_go(&mut self) {
-        if let Entry::Waits(registration) = self {
-            *self = if registration.data().given_up.load(Ordering::Relaxed) {
-                Entry::GivenUp(registration.fence().into())
-            } else {
-                if registration.remove() {
-                    let outcome = bindings::vb2_acquire_outcome_VB2_ACQUIRE_LET_GO;
-                    registration.data().report_ended(outcome);
-                }
-                Entry::Over
-            };
-        }
-    }
-
-    /// Removes the callback of a fence that did not end in time. Returns whether that is so.
-    fn give_up(&self) -> bool {
-        let Entry::Waits(registration) = self else {
-            return false;
-        };
-        let late = registration.remove();
-        registration.data().given_up.store(late, Ordering::Relaxed);
-        if late {
-            let wait = registration.data();
-            wait.report_ended(bindings::vb2_acquire_outcome_VB2_ACQUIRE_GIVEN_UP);
-            wait.countdown().judge(wait.kind, Err(ETIMEDOUT));
-        }
-        late
-    }
-
-    fn fence(&self) -> Option<&Fence> {
-        match self {
-            Entry::Waits(registration) => Some(registration.fence()),
-            Entry::GivenUp(fence) => Some(fence),
-            Entry::Over => None,
-        }
-    }
-}
-
-/// Looks for fences that were given up before.
-///
-/// They are found again in the same order, as a rule, so that each search begins where the last one
-/// has ended.
-struct Search<'a> {
-    entries: &'a [Entry],
-    next: usize,
-}
-
-impl Search<'_> {
-    fn finds(&mut self, fence: &Fence) -> bool {
-        let (before, after) = self.entries.split_at(self.next);
-        let is_it = |entry: &Entry| entry.fence().is_some_and(|other| ptr::eq(other, fence));
-        let Some(distance) = Iterator::chain(after.iter(), before).position(is_it) else {
-            return false;
-        };
-        self.next = (self.next + distance + 1) % self.entries.len();
-        true
-    }
-}
+use entry::{Countdown, Entry, Kind, Search};
 
 /// The most reservation objects that a buffer has.
 const MAX_OBJECTS: usize = (bindings::VB2_MAX_PLANES * bindings::VB2_PLANE_RESVS) as usize;
@@ -335,12 +109,7 @@ unsafe impl Sync for AcquireFences {}
 impl AcquireFences {
     fn new(vb: *mut bindings::vb2_buffer, usage: DmaResvUsage) -> impl PinInit<Self> {
         pin_init!(Self {
-            countdown: Countdown {
-                vb,
-                pending: AtomicUsize::new(0),
-                returned: AtomicBool::new(false),
-                failed: AtomicBool::new(false),
-            },
+            countdown: Countdown::new(vb),
             usage,
             entries: UnsafeCell::new(KVVec::new()),
             // SAFETY: `timer` is memory for a timer, which stays where it is.
@@ -388,10 +157,7 @@ impl AcquireFences {
     ) -> Result {
         // Who moves or clears the memory is waited for by all.
         let usage = in_fence.map_or(self.usage, |_| DmaResvUsage::Kernel);
-        let mut given_up = Search {
-            entries: before,
-            next: 0,
-        };
+        let mut given_up = Search::new(before);
         let mut objs = [ptr::null_mut(); MAX_OBJECTS];
         // SAFETY: The buffer is prepared, and there is room for the objects of all its planes.
         let count =
