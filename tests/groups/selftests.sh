@@ -65,8 +65,9 @@ done
 if ((SELFTESTS_MANY)); then
 	check "$SELFTESTS_MANY frames each, asked about in the middle of the job" \
 		selftests_run "$SELFTESTS_MANY" "rga=pixels_test -r pixels.rga.off -r pixels.rga.on" \
-		"h264=pixels_test -r pixels.h264.off -r pixels.h264.on"
-	for name in rga h264; do
+		"h264=pixels_test -r pixels.h264.off -r pixels.h264.on" \
+		"events=explicit_test -r frames.vim2m.event_and_fence -r frames.hantro.event_and_fence"
+	for name in rga h264 events; do
 		cases ktap "$name" "$TEST_LOGS/$name.tap"
 		sed -nE '/^# ([0-9]+ frames|stale)/s/^#/        /p' "$TEST_LOGS/$name.tap"
 	done

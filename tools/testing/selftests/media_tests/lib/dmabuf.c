@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -93,6 +94,14 @@ int fence_wait(int fence, int ms)
 	if (poll(&pollfd, 1, ms) < 0)
 		return NO_STATUS;
 	return fence_status(fence);
+}
+
+long long fence_ended_ns(int fence)
+{
+	struct sync_fence_info ended = {};
+	struct sync_file_info info = { .num_fences = 1, .sync_fence_info = (uintptr_t)&ended };
+
+	return ioctl(fence, SYNC_IOC_FILE_INFO, &info) ? -errno : (long long)ended.timestamp_ns;
 }
 
 int sw_sync_fence(int timeline, unsigned int value)

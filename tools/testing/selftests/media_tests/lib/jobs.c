@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -14,6 +15,16 @@
 #include "jobs.h"
 
 #define BLANK	0x55
+
+#define DEFAULT_FRAMES	100
+
+unsigned int frame_count(void)
+{
+	const char *text = getenv("RKEMU_FRAMES");
+	int frames = text ? atoi(text) : 0;
+
+	return frames > 0 ? frames : DEFAULT_FRAMES;
+}
 
 /* A pattern in which no two pixels of a picture are the same, nor those of two pictures. */
 static __u32 rga_pixel(unsigned int i, __u32 n)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Explicit fences: a program hears that the job of a picture has started, and asks for its fence,
- * before it dequeues the picture; or queues its input with a fence. On the test driver vim2m.
+ * before it dequeues the picture; or queues its input with a fence. On the test driver vim2m, and
+ * for the times on hantro, if its hardware is emulated.
  */
 
 #include <errno.h>
@@ -17,6 +18,9 @@
 /* The driver's own control: how long a job takes, in milliseconds. */
 #define CID_JOB_MS	(V4L2_CID_USER_BASE + 0x1000)
 #define JOB_MS		400
+/* The same of one of many. */
+#define FRAME_MS	50
+#define FRAME_NS	(FRAME_MS * 1000000LL)
 
 #define PENDING		0
 
@@ -203,6 +207,10 @@ TEST_F(explicit_fences, in_fence)
 		ASSERT_EQ(0, job_queue_picture(&self->jobs, 0));
 		ASSERT_EQ(0, queue_input(&self->jobs, V4L2_BUF_FLAG_IN_FENCE, self->fence));
 		EXPECT_EQ(-EIO, job_end(&self->jobs, 0, 1, SOON_MS));
+		close_fd(&self->fence);
+		ASSERT_EQ(0, expfence(&self->jobs, M2M_CAPTURE, 0, &exp));
+		self->fence = exp.fd;
+		EXPECT_EQ(-EIO, fence_status(self->fence));
 
 		/* One that says that it is there */
 		close_fd(&self->fence);
@@ -219,6 +227,121 @@ TEST_F(explicit_fences, in_fence)
 	ASSERT_EQ(0, queue_input(&self->jobs, 0, 0x55555555));
 	EXPECT_EQ(0, job_end_picture(&self->jobs, 2, 1, SOON_MS));
 	EXPECT_EQ(0, job_end_input(&self->jobs, 0, 1, SOON_MS));
+}
+
+/*
+ * @jobs: of an open file that is streaming, and hears when a picture is begun
+ * @fence: of the job
+ */
+FIXTURE(frames) {
+	struct jobs jobs;
+	int fence;
+};
+
+/* @fault: of the emulated hardware, with which a job fails; NULL if there is none */
+FIXTURE_VARIANT(frames) {
+	const struct job_kind *kind;
+	const char *fault;
+};
+
+FIXTURE_VARIANT_ADD(frames, vim2m) {
+	.kind = &job_vim2m,
+};
+
+FIXTURE_VARIANT_ADD(frames, hantro) {
+	.kind = &job_h264,
+	.fault = "error",
+};
+
+FIXTURE_SETUP(frames)
+{
+	const struct test_device *dev = variant->kind->dev;
+	const char *missing = device_start(dev);
+
+	jobs_init(&self->jobs);
+	self->fence = -1;
+	if (missing)
+		SKIP(return, "%s", missing);
+	ASSERT_EQ(0, device_defaults(dev));
+	ASSERT_EQ(0, job_time_set(dev, FRAME_MS));
+	ASSERT_EQ(0, jobs_open(&self->jobs, variant->kind));
+	ASSERT_EQ(0, subscribe(&self->jobs, m2m_type(&self->jobs.m2m, M2M_CAPTURE)));
+}
+
+FIXTURE_TEARDOWN(frames)
+{
+	close_fd(&self->fence);
+	jobs_close(&self->jobs);
+	EXPECT_EQ(0, device_defaults(variant->kind->dev));
+}
+
+/* Starts job @n, and takes the fence that its event names. @begun_ns: when that was sent */
+static void begin_frame(struct __test_metadata *_metadata, struct jobs *jobs, __u32 n, int *fence,
+			long long *begun_ns)
+{
+	struct v4l2_exportfence exp;
+	struct v4l2_event event;
+
+	ASSERT_EQ(0, job_start(jobs, 0, n));
+	ASSERT_EQ(0, next_event(jobs, SOON_MS, &event));
+	*begun_ns = event.timestamp.tv_sec * 1000000000LL + event.timestamp.tv_nsec;
+	ASSERT_EQ(0, expfence(jobs, M2M_CAPTURE, 0, &exp));
+	*fence = exp.fd;
+	ASSERT_EQ(0, event.u.release_fence.index);
+	ASSERT_EQ(exp.sequence, event.u.release_fence.sequence);
+}
+
+/*
+ * The event comes with the start of the job, the fence ends with its end, and then the picture can
+ * be dequeued. A program on a busy machine may hear of the start when the job is over, so the times
+ * are the kernel's.
+ */
+TEST_F_TIMEOUT(frames, event_and_fence, 3 * CASE_S)
+{
+	const unsigned int frames = frame_count();
+	long long begun_ns, ended_ns, shortest_ns = 0;
+	unsigned int pending = 0;
+	__u32 n;
+
+	for (n = 1; n <= frames; n++) {
+		begin_frame(_metadata, &self->jobs, n, &self->fence, &begun_ns);
+		if (fence_status(self->fence) == PENDING)
+			pending++;
+		else
+			ASSERT_LE(FRAME_NS / 2, now_ns() - begun_ns);
+		ASSERT_EQ(0, job_end(&self->jobs, 0, n, SOON_MS)) {
+			TH_LOG("in frame %u", n);
+		}
+		ASSERT_EQ(1, fence_status(self->fence));
+		ended_ns = fence_ended_ns(self->fence);
+		ASSERT_LE(begun_ns + FRAME_NS / 2, ended_ns);
+		ASSERT_LE(ended_ns, now_ns());
+		if (n == 1 || ended_ns - begun_ns < shortest_ns)
+			shortest_ns = ended_ns - begun_ns;
+		close_fd(&self->fence);
+	}
+	ksft_print_msg("%u frames told of at least %lld ms before the end, %u seen pending\n",
+		       frames, shortest_ns / 1000000, pending);
+	/* Else it is not this that was tested, but how slow the machine is. */
+	EXPECT_LE(frames, 2 * pending);
+}
+
+/* The fence says that the job has failed, and so does one that is taken after DQBUF. */
+TEST_F_TIMEOUT(frames, error, CASE_S)
+{
+	struct v4l2_exportfence exp;
+	long long begun_ns;
+
+	if (!variant->fault)
+		return;
+	ASSERT_EQ(0, fault_set(variant->kind->dev, variant->fault, 1));
+	begin_frame(_metadata, &self->jobs, 1, &self->fence, &begun_ns);
+	EXPECT_EQ(-EIO, fence_wait(self->fence, SOON_MS));
+	EXPECT_EQ(-EIO, job_end(&self->jobs, 0, 1, SOON_MS));
+	close_fd(&self->fence);
+	ASSERT_EQ(0, expfence(&self->jobs, M2M_CAPTURE, 0, &exp));
+	self->fence = exp.fd;
+	EXPECT_EQ(-EIO, fence_status(self->fence));
 }
 
 TEST_HARNESS_MAIN

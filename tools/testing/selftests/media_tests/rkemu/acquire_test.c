@@ -20,7 +20,6 @@
 #define JOB_MS		10
 /* So many times a job could have been done, if it did not wait. */
 #define WAIT_MS		(5 * JOB_MS)
-#define DEFAULT_FRAMES	100
 #define ROUNDS		20
 /* No call takes as long as this, unless it waits for the fence. */
 #define AT_ONCE_MS	1000
@@ -174,15 +173,6 @@ static int read_half(struct m2m_buffer *picture, __u8 *seen, bool second)
 	else
 		memcpy(seen, picture->data, half);
 	return dmabuf_end(picture->dmabuf, DMA_BUF_SYNC_READ);
-}
-
-/* How many pictures a case takes: RKEMU_FRAMES of the environment. */
-static unsigned int frame_count(void)
-{
-	const char *text = getenv("RKEMU_FRAMES");
-	int frames = text ? atoi(text) : 0;
-
-	return frames > 0 ? frames : DEFAULT_FRAMES;
 }
 
 /* Returns how many of so many pictures were not whole when they were read. */

@@ -13,7 +13,6 @@
 /* For jobs that a test looks at more than once. */
 #define LONG_US		600000
 #define MAX_DELAY_US	40000
-#define DEFAULT_FRAMES	100
 
 /*
  * @frames: jobs that were run
@@ -26,15 +25,6 @@
 struct counts {
 	unsigned int frames, mid, early, stale, old, wrong;
 };
-
-/* How many frames a case takes: RKEMU_FRAMES of the environment. */
-static unsigned int frame_count(void)
-{
-	const char *text = getenv("RKEMU_FRAMES");
-	int frames = text ? atoi(text) : 0;
-
-	return frames > 0 ? frames : DEFAULT_FRAMES;
-}
 
 FIXTURE(pixels) {
 	const struct test_device *dev;

@@ -33,6 +33,8 @@ int heap_alloc(unsigned int size);
 int fence_status(int fence);
 /* The same, when the fence has ended or after @ms. */
 int fence_wait(int fence, int ms);
+/* When it ended, by CLOCK_MONOTONIC; 0 if it is pending. Of one that was not merged. */
+long long fence_ended_ns(int fence);
 
 /* Timelines that user space signals, or not. Their driver has no header for user space. */
 #define SW_SYNC			"/sys/kernel/debug/sync/sw_sync"

@@ -8,6 +8,9 @@
 
 #include "m2m.h"
 
+/* How many frames a case that counts takes: RKEMU_FRAMES of the environment, or 100. */
+unsigned int frame_count(void);
+
 #define JOB_SLOTS	M2M_BUFFERS
 /* Frames of VP8 refer to the picture of the job with this number and timestamp, if it is there. */
 #define JOB_REFERENCE	1
