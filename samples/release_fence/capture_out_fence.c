@@ -50,7 +50,7 @@ MODULE_PARM_DESC(fps, "frames a second (4 to 240, default 30)");
 
 /* The height of each is a multiple of PARTS. */
 static const struct v4l2_frmsize_discrete frame_sizes[] = {
-	{ 640, 480 }, { 800, 600 }, { 1024, 768 }, { 1280, 720 },
+	{ 320, 240 }, { 640, 480 }, { 800, 600 }, { 1024, 768 }, { 1280, 720 },
 };
 
 struct capture {

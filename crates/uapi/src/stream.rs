@@ -48,6 +48,8 @@ pub struct Returned {
     pub index: u32,
     /// With V4L2_BUF_FLAG_ERROR.
     pub error: bool,
+    /// The device's own number of it, which increases.
+    pub sequence: u32,
 }
 
 /// The buffers of a queue, since they were requested.
@@ -331,6 +333,7 @@ impl Stream {
             Ok(buffer) => Ok(Some(Returned {
                 index: buffer.index(),
                 error: buffer.flags().contains(BufferFlags::ERROR),
+                sequence: buffer.sequence(),
             })),
             Err(DqBufError::IoctlError(DqBufIoctlError::NotReady)) => Ok(None),
             Err(DqBufError::IoctlError(err)) => Err(hint::ioctl_failed(

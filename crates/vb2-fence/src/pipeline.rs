@@ -3,12 +3,14 @@
 //! `vb2-fence pipeline`: a decoder, a blitter and a display that hand pictures on in dma-bufs.
 //!
 //! [`chain`] is the part to learn from, with [`work`]; [`source`] and [`convert`] are its devices.
-//! [`judge`] and [`show`] are about what it saw.
+//! [`direct`] is the same without a blitter. [`judge`], [`show`] and [`plot`] are about what was seen.
 
 pub mod args;
 pub mod chain;
 pub mod convert;
+pub mod direct;
 pub mod judge;
+pub mod plot;
 pub mod show;
 pub mod source;
 pub mod work;
@@ -20,8 +22,9 @@ use crate::json::{self, Head, Output};
 use crate::pipeline::args::{PipelineArgs, SourceKind, Way};
 use crate::pipeline::chain::Chain;
 use crate::pipeline::convert::Converter;
+use crate::pipeline::direct::Direct;
 use crate::pipeline::judge::{ratio, Numbers};
-use crate::pipeline::source::{Setup, Source};
+use crate::pipeline::source::{find_camera, Setup, Source};
 use uapi::interrupt::Interrupt;
 use uapi::kms::Display;
 
@@ -71,6 +74,10 @@ struct Report<'a> {
 pub fn run(args: &PipelineArgs) -> Result<bool> {
     let json = args.json.as_deref().map(Output::create).transpose()?;
     let source = args.source.map_or_else(SourceKind::detect, Ok)?;
+    let devices = match source {
+        SourceKind::Capture => format!("{} -> vkms", find_camera()?.driver),
+        _ => format!("{} -> rockchip-rga -> vkms", source.name()),
+    };
     let interrupt = Interrupt::catch()?;
     let chosen = Way::ALL.into_iter();
     let chosen = chosen.filter(|&way| args.way.is_none_or(|only| only == way));
@@ -91,12 +98,14 @@ pub fn run(args: &PipelineArgs) -> Result<bool> {
         false => wrong.iter().map(|why| format!("WRONG {why}\n")).collect(),
     };
     json::print_text(&format!(
-        "{} -> rockchip-rga -> vkms, {} buffers a queue, Linux {}\n\n{}\n{verdict}",
-        source.name(),
+        "{devices}, {} buffers a queue, Linux {}\n\n{}\n{verdict}",
         args.buffers,
         head.kernel,
         show::table(&ways)
     ))?;
+    if let Some(svg) = &args.svg {
+        plot::write(&ways, svg)?;
+    }
     if let Some(json) = json {
         json.write(&Report {
             head,
@@ -129,7 +138,13 @@ fn go(args: &PipelineArgs, source: SourceKind, way: Way, interrupt: &Interrupt) 
         rate: args.refresh,
         way,
     };
-    let source = Source::open(source, &setup)?;
+    let (kind, source) = (source, Source::open(source, &setup)?);
+    if kind == SourceKind::Capture {
+        let display = Display::open(source.size, args.refresh)?;
+        let mut direct = Direct::new(way, source, display, args.buffers, args.check)?;
+        let shots = direct.run(args.frames, interrupt)?;
+        return Ok(Numbers::of(&shots, direct.system_calls()?));
+    }
     let converter = Converter::open(&source, &setup)?;
     let display = Display::open(source.size, args.refresh)?;
     let mut chain = Chain::new(way, source, converter, display, args.buffers, args.check)?;

@@ -43,6 +43,8 @@ pub enum SourceKind {
     Vim2m,
     /// vivid, a camera.
     Vivid,
+    /// A camera whose pictures the display shows as they are: one that gives out-fences, else vivid.
+    Capture,
 }
 
 impl SourceKind {
@@ -52,6 +54,7 @@ impl SourceKind {
             Self::Hantro => "hantro",
             Self::Vim2m => "vim2m",
             Self::Vivid => "vivid",
+            Self::Capture => "capture",
         }
     }
 }
@@ -69,6 +72,11 @@ keeps the order, by the release and acquire fences in the dma-bufs. With explici
 on the fences as well: VIDIOC_EXPFENCE gives that of a job, QBUF and the atomic commit take it, and
 the commit gives one for the buffer that was shown before, which goes back to rockchip-rga at once.
 
+With --source capture a camera's pictures go to the display as they are. If its queue gives
+out-fences, explicit takes the fence of a picture from QBUF, and needs no event: the picture is
+committed before the camera begins with it, and the buffer that was shown before is queued with the
+fence of that commit.
+
 System calls are those that the kernel counted in the program's thread, without those for
 checksums.
 
@@ -80,6 +88,7 @@ Checksums of what the display scanned out say whether the order was right.";
   vb2-fence pipeline
   vb2-fence pipeline --frames 1000 --way implicit --json pipeline.json
   vb2-fence pipeline --source vivid --buffers 2
+  vb2-fence pipeline --source capture --way explicit --check 1
 
 Exit status: 0 every picture was shown and right, 1 one was not, 2 it could not be set up.")]
 pub struct PipelineArgs {
@@ -119,4 +128,8 @@ pub struct PipelineArgs {
     /// Write the numbers as JSON to FILE, too.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+
+    /// Draw frames a second and times of each way to FILE.
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
 }

@@ -31,16 +31,16 @@ use uapi::poll;
 use uapi::system_calls::SystemCalls;
 
 /// How long the chain may do nothing at all: more than fences time out after.
-const PATIENCE: Ns = 15_000 * MS;
+pub(super) const PATIENCE: Ns = 15_000 * MS;
 
 /// How often it looks for an interrupt meanwhile.
-const SLICE: Ns = 500 * MS;
+pub(super) const SLICE: Ns = 500 * MS;
 
 /// What poll() says of a device that has told of the start of a job.
-const TELLS: PollFlags = PollFlags::PRI;
+pub(super) const TELLS: PollFlags = PollFlags::PRI;
 
 /// The same of one that has finished something, or has an error to tell of.
-const DONE: PollFlags = PollFlags::IN.union(PollFlags::ERR).union(PollFlags::HUP);
+pub(super) const DONE: PollFlags = PollFlags::IN.union(PollFlags::ERR).union(PollFlags::HUP);
 
 /// A picture on its way.
 #[derive(Debug)]
@@ -409,7 +409,10 @@ impl Chain {
 }
 
 /// Looks at pixels, which is no part of what the ways cost.
-fn uncounted<T>(calls: Option<&SystemCalls>, look: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) fn uncounted<T>(
+    calls: Option<&SystemCalls>,
+    look: impl FnOnce() -> Result<T>,
+) -> Result<T> {
     match calls {
         Some(calls) => calls.leave_out(look)?,
         None => look(),

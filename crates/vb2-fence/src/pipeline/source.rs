@@ -2,10 +2,10 @@
 
 //! The first device: what makes the pictures. Its CAPTURE buffers are the dma-bufs that go on.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{ensure, Context, Result};
-use v4l2r::PlaneLayout;
+use v4l2r::{PixelFormat, PlaneLayout};
 
 use crate::pipeline::args::{SourceKind, Way};
 use crate::pipeline::convert::{dequeue_job, hear_of_starts};
@@ -19,7 +19,10 @@ use uapi::mapping::Mapping;
 use uapi::picture::{Layout, Picture, Size};
 use uapi::rkemu::Block;
 use uapi::stateless::{key_frames, KeyFrames};
-use uapi::stream::{Returned, Stream};
+use uapi::stream::{Returned, Stream, Wanted};
+
+/// The driver of samples/release_fence/capture_out_fence.c: each pixel is the picture's number.
+const SAMPLE: &str = "out-fence";
 
 /// The smallest of vivid's camera, and one that has whole macroblocks.
 const CAMERA: Size = Size::new(320, 180);
@@ -56,6 +59,8 @@ pub struct Source {
     requests: Option<KeyFrames>,
     inputs: Vec<Mapping>,
     pictures: Vec<Mapping>,
+    /// QBUF gives the fence of the picture.
+    out_fences: bool,
     _block: Option<Block>,
 }
 
@@ -70,13 +75,18 @@ impl SourceKind {
 impl Source {
     /// Opens the device.
     pub fn open(kind: SourceKind, setup: &Setup) -> Result<Self> {
-        let (node, size, fourcc) = match kind {
+        let (node, mut size, fourcc) = match kind {
             SourceKind::Hantro => (find("hantro-vpu")?, SMALL, KeyFrames::PICTURE),
             SourceKind::Vim2m => (find("vim2m")?, SMALL, *b"RGB3"),
-            SourceKind::Vivid => (find_camera()?, CAMERA, *b"XR24"),
+            SourceKind::Vivid => (find_vivid()?, CAMERA, *b"XR24"),
+            SourceKind::Capture => (find_camera()?, CAMERA, *b"XR24"),
         };
         let mut stream = Stream::open(&node.path)?;
-        hear_of_starts(&node, &stream, Queue::Capture, setup.way)?;
+        let out_fences = setup.way == Way::Explicit && gives_out_fences(&node);
+        // The event would tell what QBUF has told.
+        if !out_fences {
+            hear_of_starts(&node, &stream, Queue::Capture, setup.way)?;
+        }
         let (mut requests, mut inputs, mut block) = (None, Vec::new(), None);
         match kind {
             SourceKind::Hantro => {
@@ -95,7 +105,16 @@ impl Source {
                 set_format(&mut stream, Queue::Output, fourcc, size, 0)?;
                 stream.set_job_ms(setup.job_ms)?;
             }
-            SourceKind::Vivid => {
+            SourceKind::Capture if node.driver != "vivid" => {
+                let wanted = Wanted {
+                    fourcc: PixelFormat::from(&fourcc),
+                    size: (size.width, size.height),
+                    bytes: 0,
+                };
+                let nearest = stream.set_format(Queue::Capture, &wanted)?;
+                size = Size::new(nearest.width, nearest.height);
+            }
+            SourceKind::Vivid | SourceKind::Capture => {
                 let queue = node.queues.queue_type(Queue::Capture);
                 frame_rate::set(stream.file(), queue, setup.rate)?;
             }
@@ -105,7 +124,7 @@ impl Source {
             inputs = stream.allocate(Queue::Output, setup.buffers)?;
         }
         let pictures = stream.allocate(Queue::Capture, setup.buffers)?;
-        if kind != SourceKind::Vivid {
+        if node.queues.output {
             stream.stream_on(Queue::Output)?;
         }
         stream.stream_on(Queue::Capture)?;
@@ -119,6 +138,7 @@ impl Source {
             requests,
             inputs,
             pictures,
+            out_fences,
             _block: block,
         })
     }
@@ -129,23 +149,32 @@ impl Source {
     }
 
     /// Queues a buffer for picture `number`, and what it is made of. The device waits for the fence
-    /// of who used the buffer last, if there is one.
-    pub fn queue(&self, slot: u32, number: u32, free: Option<BorrowedFd<'_>>) -> Result<()> {
-        self.stream
-            .queue_fenced(Queue::Capture, slot, QbufFences::wait(free))?;
+    /// of who used the buffer last, if there is one. Gives the fence of the picture, if QBUF does.
+    pub fn queue(
+        &self,
+        slot: u32,
+        number: u32,
+        free: Option<BorrowedFd<'_>>,
+    ) -> Result<Option<OwnedFd>> {
+        let fences = QbufFences {
+            wait: free,
+            out: self.out_fences,
+        };
+        let out = self.stream.queue_fenced(Queue::Capture, slot, fences)?;
         let Some(input) = self.inputs.get(slot as usize) else {
-            return Ok(());
+            return Ok(out);
         };
         match &self.requests {
             Some(requests) => {
                 input.write(&key_frames::bitstream(number))?;
-                requests.queue(&self.stream, slot)
+                requests.queue(&self.stream, slot)?;
             }
             None => {
                 input.write(&rgb24(&Picture::frame(self.size, number)))?;
-                self.stream.queue(Queue::Output, slot)
+                self.stream.queue(Queue::Output, slot)?;
             }
         }
+        Ok(out)
     }
 
     /// Takes a picture back that is done, and its input.
@@ -156,12 +185,16 @@ impl Source {
         }
     }
 
-    /// The checksum that the display gives of picture `number`; `None` if that cannot be known.
+    /// The checksum that the display gives of picture `number`, which is the sequence number of a
+    /// camera's; `None` if that cannot be known.
     pub fn checksum(&self, number: u32) -> Option<u32> {
         let picture = match self.kind {
             SourceKind::Hantro => decoder::picture(self.size, number),
             SourceKind::Vim2m => Picture::frame(self.size, number),
-            SourceKind::Vivid => return None,
+            SourceKind::Capture if self.node.driver == SAMPLE => {
+                Picture::uniform(self.size, number & 0xff_ff_ff)
+            }
+            SourceKind::Vivid | SourceKind::Capture => return None,
         };
         Some(crc::of(&picture, Layout::Xrgb8888))
     }
@@ -193,13 +226,29 @@ impl AsFd for Source {
     }
 }
 
-/// vivid has several nodes.
-fn find_camera() -> Result<Node> {
+/// The nodes of cameras.
+fn cameras() -> Result<impl Iterator<Item = Node>> {
     let nodes = video_nodes()?.into_iter();
-    let mut nodes = nodes.filter_map(|path| Node::at(&path).ok());
-    let camera = |node: &Node| node.driver == "vivid" && node.queues.capture && !node.queues.m2m;
-    let found = nodes.find(camera);
+    let nodes = nodes.filter_map(|path| Node::at(&path).ok());
+    Ok(nodes.filter(|node| node.queues.capture && !node.queues.m2m))
+}
+
+/// vivid has several nodes.
+fn find_vivid() -> Result<Node> {
+    let found = cameras()?.find(|node| node.driver == "vivid");
     found.context("no camera of vivid that can be opened: modprobe vivid, as root")
+}
+
+/// The first camera whose queue gives out-fences, else vivid's.
+pub fn find_camera() -> Result<Node> {
+    cameras()?
+        .find(gives_out_fences)
+        .map_or_else(find_vivid, Ok)
+}
+
+fn gives_out_fences(node: &Node) -> bool {
+    let mut queues = node.fences.iter();
+    queues.any(|of| of.queue == Queue::Capture && of.fences.out_fences)
 }
 
 fn rgb24(picture: &Picture) -> Vec<u8> {
