@@ -3,14 +3,13 @@
 //! `vb2-fence pipeline`: a decoder, a blitter and a display that hand pictures on in dma-bufs.
 //!
 //! [`chain`] is the part to learn from, with [`work`]; [`source`] and [`convert`] are its devices.
-//! [`direct`] is the same without a blitter. [`judge`], [`show`] and [`plot`] are about what was seen.
+//! [`direct`] is the same without a blitter. [`judge`] and [`show`] are about what was seen.
 
 pub mod args;
 pub mod chain;
 pub mod convert;
 pub mod direct;
 pub mod judge;
-pub mod plot;
 pub mod show;
 pub mod source;
 pub mod work;
@@ -103,9 +102,6 @@ pub fn run(args: &PipelineArgs) -> Result<bool> {
         head.kernel,
         show::table(&ways)
     ))?;
-    if let Some(svg) = &args.svg {
-        plot::write(&ways, svg)?;
-    }
     if let Some(json) = json {
         json.write(&Report {
             head,

@@ -128,8 +128,4 @@ pub struct PipelineArgs {
     /// Write the numbers as JSON to FILE, too.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-
-    /// Draw frames a second and times of each way to FILE.
-    #[arg(long, value_name = "FILE")]
-    pub svg: Option<PathBuf>,
 }
