@@ -59,6 +59,29 @@ modules_cases()
 	cases ktap "$2${4:+-$4}" "$TEST_LOGS/$2${4:+-$4}.tap"
 }
 
+# Pictures of the sample and of vivid to the display and back; make test-long has more
+SAMPLE_PICTURES=${SAMPLE_PICTURES:-100}
+
+# sample_circle NODE: every picture was shown whole and in order, and its fence has ended
+sample_circle()
+{
+	/usr/bin/python3 - "$BUILD/vm/scratch/circle-$1" "$SAMPLE_PICTURES" <<-'END'
+	import json, sys
+	name, pictures = sys.argv[1], int(sys.argv[2])
+	report = json.load(open(name + ".json"))
+	(way,) = report["ways"]
+	fences = json.loads(open(name + "-fences.json").read().splitlines()[-1])
+	print(way, fences)
+	assert report["right"] and way["frames"] == way["checked"] == pictures
+	assert way["stale"] == way["torn"] == way["out_of_order"] == way["unfinished"] == 0
+	# All but the first one found a buffer on the display.
+	assert way["given_back_early"] == pictures - 1 and way["shown_early"] > 0
+	assert fences["kind"] == "summary" and fences["lost_events"] == 0
+	assert sum(queue["armed"] for queue in fences["queues"]) >= pictures
+	assert all(queue["pending"] == 0 for queue in fences["queues"])
+	END
+}
+
 # The samples, built by the project's Kbuild against the tree, as a user's own module would be. What
 # vivid's fences come from is vivid's business: the program only has to find out.
 sample_run()
@@ -72,7 +95,7 @@ sample_run()
 	kmake "$TREE" "${objects##*/}" M="$sample" CONFIG_SAMPLE_FENCE_CONSUMER=y \
 		CONFIG_SAMPLE_{RUST_RELEASE_FENCE,CAPTURE_OUT_FENCE,M2M_FENCES}=m modules
 	"$ROOT/scripts/build-program"
-	expect 0 "$ROOT/scripts/vm" -- sh -ec "
+	expect 0 "$ROOT/scripts/vm" --timeout $((900 + SAMPLE_PICTURES / 3)) -- sh -ec "
 		node() { grep -lx \$1 /sys/class/video4linux/*/name | cut -d / -f 5; }
 		cd '$sample/samples/release_fence'
 		insmod rust_release_fence.ko
@@ -82,14 +105,22 @@ sample_run()
 		./consumer /dev/\$(node out-fence)
 		'$CARGO_OUT/examples/consumer' /dev/\$(node out-fence)
 		rmmod capture_out_fence
+		insmod capture_out_fence.ko fps=15
+		'$TESTS/guest/circle' '$CARGO_OUT/vb2-fence' out-fence $SAMPLE_PICTURES
+		rmmod capture_out_fence
 		insmod m2m_fences.ko
 		'$CARGO_OUT/vb2-fence' stress /dev/\$(node m2m-fences) --seconds 5 --size 1280x720
 		rmmod m2m_fences
-		./consumer /dev/\$(node vivid-000-vid-cap)"
+		./consumer /dev/\$(node vivid-000-vid-cap)
+		'$TESTS/guest/circle' '$CARGO_OUT/vb2-fence' vivid-000-vid-cap $SAMPLE_PICTURES"
 	has "before the job: the buffer is ready"
 	has "during the job: the buffer is not ready"
 	has "after the job: the buffer is ready"
 	has "buffer 0, QBUF: fence pending, then signalled; picture "
+	has "out-fence -> vkms"
+	has "vivid -> vkms"
+	sample_circle out-fence
+	sample_circle vivid-000-vid-cap
 }
 
 # shellcheck source=mutants/lib.sh
@@ -114,6 +145,7 @@ modules_cases "buffers, file and device go away in every order, while all of a j
 	lifetime_test
 check "one that goes away under a dma-buf is seen" \
 	mutant_is_caught "$ROOT/mutants/videobuf2/dma-buf-keeps-no-module.patch"
-sample_key=$(key sample "$(cat "$ROOT"/scripts/configs/*.config "$ROOT"/crates/uapi/examples/consumer/*)")
+sample_key=$(key sample "$SAMPLE_PICTURES" "$(find "$ROOT"/scripts/configs "$ROOT"/crates/{uapi,vb2-fence} \
+	"$TESTS/guest/circle" -type f | sort | xargs cat)")
 check_once "the samples build against the tree, and their fences come and end" "$sample_key-sample" \
 	sample_run
