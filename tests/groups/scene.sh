@@ -202,6 +202,10 @@ scene_pipeline_numbers()
 	for way in early:
 	    assert way["shown_early"] > 10 and way["ratio"]["median_ms"] > 0, way
 	END
+	expect 0 cat "$SCENE/pipeline.svg"
+	/usr/bin/python3 -c 'import sys, xml.dom.minidom as d; d.parse(sys.argv[1])' "$SCENE/pipeline.svg"
+	has "QBUF to flip, ms"
+	has "explicit"
 }
 
 # The deadlock of 2016: capture, mem2mem and display, with two buffers each.
@@ -245,6 +249,7 @@ check "it says what is missing, and puts back what it changed" scene_manners
 check "decoder, blitter and display, dequeued in between and handed on early" scene_pipeline_numbers
 check "the same with vim2m" scene_pipeline pipeline-vim2m 0 "RIGHT: every picture was shown"
 check "$SCENE_CAMERA pictures of vivid through rockchip-rga to the display" scene_pipeline_camera
+check "pictures of vivid straight to the display" scene_pipeline pipeline-capture 0 "vivid -> vkms"
 check "a pipeline whose fences come before the picture is found out" \
 	scene_pipeline pipeline-early-implicit 1 "WRONG implicit: the display showed"
 check "the same with explicit fences" \

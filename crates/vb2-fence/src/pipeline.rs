@@ -3,13 +3,14 @@
 //! `vb2-fence pipeline`: a decoder, a blitter and a display that hand pictures on in dma-bufs.
 //!
 //! [`chain`] is the part to learn from, with [`work`]; [`source`] and [`convert`] are its devices.
-//! [`direct`] is the same without a blitter. [`judge`] and [`show`] are about what was seen.
+//! [`direct`] is the same without a blitter. [`judge`], [`show`] and [`plot`] are about what was seen.
 
 pub mod args;
 pub mod chain;
 pub mod convert;
 pub mod direct;
 pub mod judge;
+pub mod plot;
 pub mod show;
 pub mod source;
 pub mod work;
@@ -122,6 +123,9 @@ pub fn run(args: &PipelineArgs) -> Result<bool> {
                 .collect(),
             wrong: &wrong,
         })?;
+    }
+    if let Some(svg) = &args.svg {
+        plot::write(&ways, svg)?;
     }
     Ok(right)
 }

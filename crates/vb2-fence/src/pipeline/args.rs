@@ -128,4 +128,8 @@ pub struct PipelineArgs {
     /// Write the numbers as JSON to FILE, too.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+
+    /// Draw bars of frames a second, and of the times from QBUF to flip, to FILE.
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
 }
