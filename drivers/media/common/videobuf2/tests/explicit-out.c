@@ -293,7 +293,7 @@ static void refused(struct kunit *test)
 	unsigned int round;
 	int again;
 
-	for (round = 0; round < 1000; ++round) {
+	for (round = 0; round < 5000; ++round) {
 		KUNIT_ASSERT_EQ(test, 0, try_qbuf(mq, 0, NULL));
 		out = vb2_core_expfence(&mq->q, mq->q.type, mock_vb(mq, 0));
 		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, out);

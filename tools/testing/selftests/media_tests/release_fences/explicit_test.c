@@ -5,12 +5,14 @@
  * for the times on hantro, if its hardware is emulated.
  */
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 
 #include "kselftest_harness.h"
+#include "fence_trace.h"
 #include "jobs.h"
 
 #define PARAMETER	"/sys/module/vim2m/parameters/release_fences"
@@ -21,6 +23,8 @@
 /* The same of one of many. */
 #define FRAME_MS	50
 #define FRAME_NS	(FRAME_MS * 1000000LL)
+
+#define ROUNDS		5000
 
 #define PENDING		0
 
@@ -227,6 +231,59 @@ TEST_F(explicit_fences, in_fence)
 	ASSERT_EQ(0, queue_input(&self->jobs, 0, 0x55555555));
 	EXPECT_EQ(0, job_end_picture(&self->jobs, 2, 1, SOON_MS));
 	EXPECT_EQ(0, job_end_input(&self->jobs, 0, 1, SOON_MS));
+}
+
+/* Of this process, but for the one that is counted with. */
+static int open_descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	int count = 0;
+
+	if (!dir)
+		return -errno;
+	while (readdir(dir))
+		count++;
+	closedir(dir);
+	return count - 1;
+}
+
+/* Every third QBUF is refused. It leaves no descriptor, and no reference to its in-fence. */
+TEST_F_TIMEOUT(explicit_fences, refused, CASE_S)
+{
+	struct m2m_qbuf in = { .flags = V4L2_BUF_FLAG_IN_FENCE }, both;
+	struct m2m *m2m = &self->jobs.m2m;
+	struct v4l2_exportfence exp;
+	struct fence_counts counts;
+	unsigned int round;
+	int open;
+
+	if (!variant->on)
+		return;
+	ASSERT_EQ(0, fence_counts_start());
+	ASSERT_EQ(0, job_run(&self->jobs, 1, 1));
+	ASSERT_EQ(0, expfence(&self->jobs, M2M_CAPTURE, 1, &exp));
+	self->fence = exp.fd;
+	in.fence = exp.fd;
+	both = in;
+	both.flags |= V4L2_BUF_FLAG_OUT_FENCE;
+	open = open_descriptors();
+	ASSERT_LT(0, open);
+	for (round = 0; round < ROUNDS; round++) {
+		ASSERT_EQ(0, m2m_qbuf(m2m, M2M_CAPTURE, 0, &in));
+		if (round % 3 == 2) {
+			/* It is queued already, and no queue of vim2m gives an out-fence. */
+			ASSERT_EQ(-EINVAL, m2m_qbuf(m2m, M2M_CAPTURE, 0, &in));
+			ASSERT_EQ(-EINVAL, m2m_qbuf(m2m, M2M_CAPTURE, 2, &both));
+		}
+		ASSERT_EQ(0, m2m_stream(m2m, M2M_CAPTURE, false));
+		ASSERT_EQ(0, m2m_stream(m2m, M2M_CAPTURE, true));
+	}
+	EXPECT_EQ(open, open_descriptors());
+	close_fd(&self->fence);
+	jobs_close(&self->jobs);
+	EXPECT_EQ(0, fence_counts_end(&counts));
+	EXPECT_LT(0, counts.made);
+	EXPECT_EQ(counts.made, counts.gone);
 }
 
 /*
