@@ -180,6 +180,20 @@ def test_a_patch_that_does_not_apply(project):
     assert not project.tree.exists()
 
 
+def test_git_that_fails(project, tmp_path):
+    git = tmp_path / "bin/git"
+    git.parent.mkdir()
+    git.write_text(
+        f'#!/bin/sh\ncase "$*" in *" add -f "*) echo "fatal: No space left on device" >&2; exit 128 ;; esac\n'
+        f'exec {shutil.which("git")} "$@"\n'
+    )
+    git.chmod(0o755)
+    project.env["PATH"] = f"{git.parent}:{os.environ['PATH']}"
+    done = project.make_tree(status=128)
+    assert done.output.endswith("fatal: No space left on device\n")
+    assert not project.tree.exists()
+
+
 def test_a_series_with_a_patch_too_many_or_too_few(project):
     series = project.patch("series")
     whole = series.read_text()
