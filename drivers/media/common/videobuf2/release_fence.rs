@@ -190,8 +190,8 @@ impl ReleaseFence {
         unsafe { bindings::vb2_release_fence_timeout(q) }
     }
 
-    /// The driver gets a buffer whose fence QBUF or STREAMON published: from now on its job may take as long as any
-    /// other. Any context.
+    /// The driver gets a buffer whose fence QBUF or STREAMON published: from now on its job may
+    /// take as long as any other. Any context.
     fn handed_over(&self) {
         if let Some(fence) = self.slot.pending() {
             let expires = jiffies().wrapping_add(self.timeout());
