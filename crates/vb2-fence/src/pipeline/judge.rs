@@ -136,8 +136,15 @@ impl Numbers {
     /// Why this is not as it has to be, if `frames` pictures were to be shown.
     pub fn complaints(&self, way: Way, source: SourceKind, frames: u32) -> Vec<String> {
         let early = way != Way::Dqbuf;
-        // A camera writes its picture at once, and its fence is seldom seen; or nothing converts it.
-        let job = !matches!(source, SourceKind::Vivid | SourceKind::Capture);
+        // A camera writes its picture at once: its fence is seldom seen. In a circle its buffer goes back
+        // before the display is done with it.
+        let proves = match source {
+            SourceKind::Capture => {
+                way != Way::Explicit || self.shown_early + self.given_back_early > 0
+            }
+            SourceKind::Vivid => self.shown_early > 0,
+            _ => self.shown_early > 0 && self.converted_early > 0,
+        };
         let wrong = [
             (self.frames < frames as usize, "the pipeline has stopped"),
             (
@@ -153,7 +160,7 @@ impl Numbers {
             (self.out_of_order > 0, "pictures came out of order"),
             (self.flagged > 0, "a job failed"),
             (
-                early && (self.shown_early == 0 || job && self.converted_early == 0),
+                early && !proves,
                 "nothing was handed on early, so this proves nothing: try a longer --job-ms",
             ),
             (
