@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Counts the instructions of one arm by function. Run by scripts/bench in gdb, with the arguments in its environment."""
+"""Counts the instructions of one arm, or of one QBUF's acquire, by function.
+
+Run by scripts/bench in gdb, with the arguments in its environment.
+"""
 
 import collections
 import os
 
 import gdb
 
-# Offset of the member arm in struct bench_ops
-ARM = 3 * 8
+# Offsets of the members arm in struct bench_ops, and acquire in struct bench_acquire_ops
+ARM, ACQUIRE = 3 * 8, 2 * 8
 # Those of the checks, and the first ones of the rows
 CALLS_BEFORE = 1000
 MOST = 20000
@@ -26,7 +29,8 @@ def function(address):
 gdb.execute("set pagination off")
 gdb.execute(f"file {os.environ['VMLINUX']}")
 ops = value(f"&bench_{os.environ['VARIANT']}")
-arm = value(f"*(unsigned long *){ops + ARM:#x}")
+member = ACQUIRE if os.environ["VARIANT"].startswith("acquire_") else ARM
+arm = value(f"*(unsigned long *){ops + member:#x}")
 gdb.execute(f"target remote | exec {os.environ['QEMU']}", to_string=True)
 # The processor's: a breakpoint in memory would be lost when the kernel is unpacked.
 start = gdb.Breakpoint(f"*{arm:#x}", type=gdb.BP_HARDWARE_BREAKPOINT)

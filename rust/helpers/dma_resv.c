@@ -19,6 +19,18 @@ void rust_helper_dma_resv_unlock(struct dma_resv *obj)
 	dma_resv_unlock(obj);
 }
 
+void rust_helper_dma_resv_iter_begin(struct dma_resv_iter *cursor,
+				     struct dma_resv *obj,
+				     enum dma_resv_usage usage)
+{
+	dma_resv_iter_begin(cursor, obj, usage);
+}
+
+void rust_helper_dma_resv_iter_end(struct dma_resv_iter *cursor)
+{
+	dma_resv_iter_end(cursor);
+}
+
 void rust_helper_ww_acquire_init(struct ww_acquire_ctx *ctx)
 {
 	ww_acquire_init(ctx, &reservation_ww_class);

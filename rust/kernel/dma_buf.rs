@@ -13,7 +13,7 @@
 //!    contexts may end the job, [`JobFence::end`].
 //!
 //! The types allow no other order. Consumers get a [`Fence`], which cannot be signalled. A driver
-//! that consumes asks a reservation object what it has to wait for ([`Reservation::fences`]), and
+//! that consumes asks a reservation object what it has to wait for ([`Reservation::for_each_pending`]), and
 //! is told when that is over ([`FenceCbRegistration`]).
 //!
 //! Reference: <https://docs.kernel.org/driver-api/dma-buf.html>
@@ -32,7 +32,6 @@ pub use self::callback::{AlreadySignalled, FenceCb, FenceCbRegistration};
 pub use self::context::FenceContext;
 pub use self::driver_fence::{DriverFence, DriverFenceAllocation, JobFence};
 pub use self::fence::{Fence, Status};
-pub use self::pending::PendingFences;
 pub use self::reservation::{FenceSlots, LockedReservations, Reservation, ReservationGuard, Usage};
 pub use self::signalling::SignallingGuard;
 pub use self::spare::SpareAllocation;

@@ -5,32 +5,41 @@
 //! C header: [`include/linux/dma-resv.h`](srctree/include/linux/dma-resv.h)
 
 use super::{DmaResvUsage, Fence, Reservation};
-use crate::{
-    bindings,
-    error::{to_result, Result},
-    ffi::c_uint,
-    types::ARef,
-};
-use core::ptr::{self, NonNull};
+use crate::bindings;
+use core::{mem::MaybeUninit, ops::ControlFlow};
 
 impl Reservation {
-    /// Returns the fences of the kinds that `usage` stands for that are not signalled.
+    /// Calls `f` with each fence of the kinds that `usage` stands for that is not signalled, in the
+    /// order in which the object has them, until `f` breaks.
     ///
-    /// They are gathered without the object's lock: one that is added meanwhile may be missing, and
-    /// one that is there may be signalled by the time the caller looks at it.
+    /// They are looked at without the object's lock: one that is added meanwhile may be missing,
+    /// and one that is there may be signalled by the time `f` looks at it. `f` is told with `true`
+    /// that the list begins, or begins anew, since it has got room for more: what came before that
+    /// does not count.
     ///
-    /// Sleeps; fails with `ENOMEM`. Takes no lock but those of the fences.
+    /// Does not sleep; `f` may. Takes no lock but those of the fences.
     ///
     /// # Examples
     ///
     /// ```
+    /// use core::ops::ControlFlow;
     /// use kernel::dma_buf::{
     ///     DmaResvUsage, DriverFenceAllocation, FenceContext, Reservation, Status, Usage,
     /// };
     /// use kernel::{c_str, stack_pin_init};
     ///
+    /// fn count(buffer: &Reservation, usage: DmaResvUsage) -> usize {
+    ///     let mut count = 0;
+    ///     let _ = buffer.for_each_pending(usage, |fence, begins| {
+    ///         assert_eq!(fence.status(), Status::Pending);
+    ///         count = if begins { 1 } else { count + 1 };
+    ///         ControlFlow::Continue(())
+    ///     });
+    ///     count
+    /// }
+    ///
     /// stack_pin_init!(let buffer = Reservation::new());
-    /// assert_eq!(buffer.fences(DmaResvUsage::Bookkeep)?.len(), 0);
+    /// assert_eq!(count(&buffer, DmaResvUsage::Bookkeep), 0);
     ///
     /// let timeline = FenceContext::new(c_str!("codec"), c_str!("output"));
     /// let alloc = DriverFenceAllocation::new(&timeline, GFP_KERNEL)?;
@@ -40,75 +49,39 @@ impl Reservation {
     /// drop(locked);
     ///
     /// // A writer finds the job that reads, another reader does not.
-    /// let mut found = buffer.fences(DmaResvUsage::rw(true))?;
-    /// assert_eq!(found.len(), 1);
-    /// assert_eq!(buffer.fences(DmaResvUsage::rw(false))?.len(), 0);
-    /// let seen = found.next().ok_or(ENOENT)?;
-    /// assert_eq!(seen.status(), Status::Pending);
+    /// assert_eq!(count(&buffer, DmaResvUsage::rw(true)), 1);
+    /// assert_eq!(count(&buffer, DmaResvUsage::rw(false)), 0);
     ///
     /// job.signal(Ok(()));
-    /// assert_eq!(seen.status(), Status::Complete(Ok(())));
-    /// assert_eq!(buffer.fences(DmaResvUsage::rw(true))?.len(), 0);
+    /// assert_eq!(count(&buffer, DmaResvUsage::rw(true)), 0);
     /// # Ok::<(), Error>(())
     /// ```
-    pub fn fences(&self, usage: DmaResvUsage) -> Result<PendingFences> {
-        let (mut count, mut array): (c_uint, _) = (0, ptr::null_mut());
-        // SAFETY: `self` is an initialised object by its invariants; the other two are for results.
-        to_result(unsafe {
-            bindings::dma_resv_get_fences(self.as_raw(), usage.as_raw(), &mut count, &mut array)
-        })?;
-        // INVARIANT: What it returned.
-        Ok(PendingFences {
-            array,
-            count: count as usize,
-            next: 0,
-        })
-    }
-}
-
-/// What [`Reservation::fences`] has found, in the order in which the object has them.
-///
-/// # Invariants
-///
-/// `array` is NULL or from `kmalloc()`, and has `count` pointers to fences. `next` is not more than
-/// `count`. The pointers from `next` on stand for a reference each.
-pub struct PendingFences {
-    array: *mut *mut bindings::dma_fence,
-    count: usize,
-    next: usize,
-}
-
-impl Iterator for PendingFences {
-    type Item = ARef<Fence>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.next == self.count {
-            return None;
+    #[inline]
+    pub fn for_each_pending(
+        &self,
+        usage: DmaResvUsage,
+        mut f: impl FnMut(&Fence, bool) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let mut cursor = MaybeUninit::uninit();
+        let cursor: *mut bindings::dma_resv_iter = cursor.as_mut_ptr();
+        // SAFETY: `self` is an initialised object by its invariants, and `cursor` memory.
+        unsafe { bindings::dma_resv_iter_begin(cursor, self.as_raw(), usage.as_raw()) };
+        let mut result = ControlFlow::Continue(());
+        // SAFETY: Begun just now.
+        let mut next = unsafe { bindings::dma_resv_iter_first_unlocked(cursor) };
+        while !next.is_null() {
+            // SAFETY: The cursor has a reference to it until the next call.
+            let fence = unsafe { Fence::from_raw(next) };
+            // SAFETY: Written by the last call.
+            result = f(fence, unsafe { (*cursor).is_restarted });
+            if result.is_break() {
+                break;
+            }
+            // SAFETY: Begun, and the first fence was looked for.
+            next = unsafe { bindings::dma_resv_iter_next_unlocked(cursor) };
         }
-        // SAFETY: In the array, by the invariants.
-        let slot = unsafe { self.array.add(self.next) };
-        // SAFETY: As above.
-        let fence = unsafe { *slot };
-        // INVARIANT: The reference is handed over.
-        self.next += 1;
-        // SAFETY: Not NULL: `dma_resv_get_fences()` took a reference to it.
-        let fence = unsafe { NonNull::new_unchecked(fence) };
-        // SAFETY: By the invariants, it stands for a reference, and the pointer is not used again.
-        Some(unsafe { ARef::from_raw(fence.cast()) })
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.count - self.next;
-        (left, Some(left))
-    }
-}
-
-impl ExactSizeIterator for PendingFences {}
-
-impl Drop for PendingFences {
-    fn drop(&mut self) {
-        self.for_each(drop);
-        // SAFETY: NULL or from `kmalloc()` by the invariants, and not used again.
-        unsafe { bindings::kfree(self.array.cast()) };
+        // SAFETY: Begun above, and not used again.
+        unsafe { bindings::dma_resv_iter_end(cursor) };
+        result
     }
 }

@@ -9,6 +9,7 @@ use core::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 use kernel::{
+    alloc::AllocError,
     bindings,
     dma_buf::{AlreadySignalled, Fence, FenceCb, FenceCbRegistration},
     prelude::*,
@@ -48,11 +49,6 @@ impl Countdown {
         self.pending.store(1, Ordering::Relaxed);
     }
 
-    /// Waits for nothing. No callback is registered.
-    pub(super) fn reset(&self) {
-        self.pending.store(0, Ordering::Relaxed);
-    }
-
     /// Counts `fences` down. Returns whether nothing is left to wait for.
     pub(super) fn less(&self, fences: usize) -> bool {
         self.pending.fetch_sub(fences, Ordering::AcqRel) == fences
@@ -86,10 +82,9 @@ impl Countdown {
         unsafe { bindings::vb2_acquire_fence_report_ended(self.vb, context, seqno, outcome) };
     }
 
-    /// Waits for `fence`, unless it is signalled. Sleeps; fails with `ENOMEM`.
-    pub(super) fn wait_for(&self, fence: ARef<Fence>, kind: Kind) -> Result<Entry> {
-        let room = KBox::new_uninit(GFP_KERNEL)?;
-        let number = FenceNumber::of(&fence);
+    /// Waits for `fence`, unless it is signalled.
+    pub(super) fn wait_for(&self, fence: &Fence, kind: Kind, room: Room<'_>) {
+        let number = FenceNumber::of(fence);
         let wait = Wait {
             // INVARIANT: The owner of `self` owns what it registers.
             countdown: NonNull::from(self),
@@ -102,14 +97,11 @@ impl Countdown {
         unsafe { bindings::vb2_acquire_fence_report_waiting(self.vb, fence.as_raw()) };
         // Before the callback can count it down.
         self.pending.fetch_add(1, Ordering::Relaxed);
-        match room.write_pin_init(FenceCbRegistration::new(fence, wait)) {
-            Ok(registration) => Ok(Entry::Waits(registration)),
-            Err(AlreadySignalled(result)) => {
-                self.judge(kind, result);
-                self.report_ended(number, bindings::vb2_acquire_outcome_VB2_ACQUIRE_SIGNALLED);
-                self.less(1);
-                Ok(Entry::Over)
-            }
+        let registered = room.init(FenceCbRegistration::new(fence.into(), wait));
+        if let Err(AlreadySignalled(result)) = registered {
+            self.judge(kind, result);
+            self.report_ended(number, bindings::vb2_acquire_outcome_VB2_ACQUIRE_SIGNALLED);
+            self.less(1);
         }
     }
 }
@@ -181,75 +173,190 @@ impl FenceCb for Wait {
     }
 }
 
-/// What became of a fence that was found.
-pub(super) enum Entry {
-    Waits(Pin<KBox<FenceCbRegistration<Wait>>>),
-    /// It did not end in time. The reference tells it from a later one at the same address.
-    GivenUp(ARef<Fence>),
-    Over,
+/// A fence that a buffer waits for, or did.
+pub(super) type Registration = FenceCbRegistration<Wait>;
+
+/// Removes the callback of a fence that did not end in time. Returns whether that is so.
+pub(super) fn give_up(registration: &Registration) -> bool {
+    let late = registration.remove();
+    if late {
+        let wait = registration.data();
+        wait.given_up.store(true, Ordering::Relaxed);
+        wait.report_ended(bindings::vb2_acquire_outcome_VB2_ACQUIRE_GIVEN_UP);
+        wait.countdown().judge(wait.kind, Err(ETIMEDOUT));
+    }
+    late
 }
 
-impl Entry {
-    /// Removes the callback. The timer is stopped.
-    pub(super) fn let_go(&mut self) {
-        if let Entry::Waits(registration) = self {
-            *self = if registration.data().given_up.load(Ordering::Relaxed) {
-                Entry::GivenUp(registration.fence().into())
-            } else {
-                if registration.remove() {
-                    let outcome = bindings::vb2_acquire_outcome_VB2_ACQUIRE_LET_GO;
-                    registration.data().report_ended(outcome);
-                }
-                Entry::Over
-            };
-        }
-    }
-
-    /// Removes the callback of a fence that did not end in time. Returns whether that is so.
-    pub(super) fn give_up(&self) -> bool {
-        let Entry::Waits(registration) = self else {
-            return false;
-        };
-        let late = registration.remove();
-        registration.data().given_up.store(late, Ordering::Relaxed);
-        if late {
-            let wait = registration.data();
-            wait.report_ended(bindings::vb2_acquire_outcome_VB2_ACQUIRE_GIVEN_UP);
-            wait.countdown().judge(wait.kind, Err(ETIMEDOUT));
-        }
-        late
-    }
-
-    pub(super) fn fence(&self) -> Option<&Fence> {
-        match self {
-            Entry::Waits(registration) => Some(registration.fence()),
-            Entry::GivenUp(fence) => Some(fence),
-            Entry::Over => None,
-        }
+/// Removes the callback, and counts the fence down, unless that was done. The timer is stopped.
+fn let_go(registration: &Registration) {
+    if registration.remove() {
+        let outcome = bindings::vb2_acquire_outcome_VB2_ACQUIRE_LET_GO;
+        registration.data().report_ended(outcome);
+        registration.data().countdown().less(1);
     }
 }
 
-/// Looks for fences that were given up before.
+/// The fences that a buffer waits for, or did, and room for more. The room is kept for the next
+/// job, if it is not large.
 ///
-/// They are found again in the same order, as a rule, so that each search begins where the last one
-/// has ended.
-pub(super) struct Search<'a> {
-    entries: &'a [Entry],
+/// # Invariants
+///
+/// The registrations stay where they are until they are dropped: the vector does not grow.
+pub(super) struct Waits(KVVec<Registration>);
+
+/// Room for one more.
+///
+/// # Invariants
+///
+/// The vector has more capacity than elements.
+pub(super) struct Room<'a>(&'a mut KVVec<Registration>);
+
+impl Room<'_> {
+    fn init(
+        self,
+        registration: impl PinInit<Registration, AlreadySignalled>,
+    ) -> Result<(), AlreadySignalled> {
+        let slot = self.0.spare_capacity_mut().as_mut_ptr().cast();
+        // SAFETY: Memory behind the last element, by the invariants, which stays where it is by
+        // those of `Waits`.
+        unsafe { registration.__pinned_init(slot) }?;
+        let len = self.0.len() + 1;
+        // SAFETY: Not more than the capacity, by the invariants; initialised just now.
+        unsafe { self.0.set_len(len) };
+        Ok(())
+    }
+}
+
+impl Waits {
+    /// So many are made room for at first.
+    const LEAST: usize = 4;
+
+    /// Room for more is given back with the job.
+    const KEPT: usize = 16;
+
+    pub(super) const fn new() -> Self {
+        Self(KVVec::new())
+    }
+
+    pub(super) fn as_slice(&self) -> &[Registration] {
+        &self.0
+    }
+
+    /// Returns room for one more, if there is any.
+    pub(super) fn room(&mut self) -> Option<Room<'_>> {
+        // INVARIANT: Just compared.
+        (self.0.len() < self.0.capacity()).then_some(Room(&mut self.0))
+    }
+
+    /// Makes room for more. Lets go of all. Sleeps; fails with `ENOMEM`.
+    #[cold]
+    pub(super) fn grow(&mut self) -> Result {
+        let capacity = usize::max(2 * self.0.capacity(), Self::LEAST);
+        let larger = KVVec::with_capacity(capacity, GFP_KERNEL)?;
+        self.let_go(0);
+        self.0 = larger;
+        Ok(())
+    }
+
+    /// Lets go of all but the `first` ones. The timer is stopped.
+    #[inline]
+    pub(super) fn let_go(&mut self, first: usize) {
+        if self.0.len() > first {
+            self.truncate(first);
+        }
+    }
+
+    fn truncate(&mut self, first: usize) {
+        self.0[first..].iter().for_each(let_go);
+        // From here on no callback uses them.
+        let gone = ptr::from_mut(&mut self.0[first..]);
+        // SAFETY: Not more than there were.
+        unsafe { self.0.set_len(first) };
+        // SAFETY: Initialised elements, which the vector does not have any more.
+        unsafe { ptr::drop_in_place(gone) };
+    }
+
+    /// Lets go of all, since the job is over.
+    pub(super) fn clear(&mut self) {
+        self.let_go(0);
+        if self.0.capacity() > Self::KEPT {
+            self.0 = KVVec::new();
+        }
+    }
+}
+
+/// Fences that did not end in time, until a snapshot does not find them any more.
+///
+/// They are found in the same order, as a rule, so that each search begins where the last one has
+/// ended.
+pub(super) struct GivenUp {
+    /// The references tell them from later ones at the same addresses.
+    fences: KVVec<(ARef<Fence>, Found)>,
     next: usize,
 }
 
-impl<'a> Search<'a> {
-    pub(super) fn new(entries: &'a [Entry]) -> Self {
-        Self { entries, next: 0 }
+/// Whether the snapshot that is being taken has found a fence.
+type Found = bool;
+
+impl GivenUp {
+    pub(super) const fn new() -> Self {
+        Self {
+            fences: KVVec::new(),
+            next: 0,
+        }
     }
 
+    /// Adds those of `waits` that were given up. Sleeps.
+    ///
+    /// Without memory to note them, they are waited for once more.
+    pub(super) fn add(&mut self, waits: &Waits) {
+        let waits = waits.as_slice().iter();
+        for wait in waits.filter(|wait| wait.data().given_up.load(Ordering::Relaxed)) {
+            if self.push(wait.fence().into()).is_err() {
+                break;
+            }
+        }
+    }
+
+    /// Returns whether `fence` is one of them.
+    #[inline]
     pub(super) fn finds(&mut self, fence: &Fence) -> bool {
-        let (before, after) = self.entries.split_at(self.next);
-        let is_it = |entry: &Entry| entry.fence().is_some_and(|other| ptr::eq(other, fence));
-        let Some(distance) = Iterator::chain(after.iter(), before).position(is_it) else {
+        !self.fences.is_empty() && self.search(fence)
+    }
+
+    /// Forgets those that a snapshot has not found. Sleeps.
+    #[inline]
+    pub(super) fn end_snapshot(&mut self) {
+        if !self.fences.is_empty() {
+            self.keep_found();
+        }
+    }
+
+    fn push(&mut self, fence: ARef<Fence>) -> Result<(), AllocError> {
+        self.fences.push((fence, false), GFP_KERNEL)
+    }
+
+    #[cold]
+    fn search(&mut self, fence: &Fence) -> bool {
+        let (before, after) = self.fences.split_at_mut(self.next);
+        let mut others = Iterator::chain(after.iter_mut(), before).enumerate();
+        let Some((distance, (_, found))) = others.find(|(_, (other, _))| ptr::eq(&**other, fence))
+        else {
             return false;
         };
-        self.next = (self.next + distance + 1) % self.entries.len();
+        *found = true;
+        self.next = (self.next + distance + 1) % self.fences.len();
         true
+    }
+
+    #[cold]
+    fn keep_found(&mut self) {
+        let before = core::mem::replace(self, Self::new());
+        for (fence, _) in before.fences.into_iter().filter(|(_, found)| *found) {
+            if self.push(fence).is_err() {
+                break;
+            }
+        }
     }
 }

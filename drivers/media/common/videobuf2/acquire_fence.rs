@@ -30,7 +30,7 @@
 //!   buffer and a count of zero.
 //! - Callback and let go: a callback that is not known to be over is removed under the fence's
 //!   lock, under which it runs. So it has run, or never will. It uses only what lives in `self`.
-//! - Timer and QBUF: it is started when all are registered, and stopped before `entries` changes.
+//! - Timer and QBUF: it is started when all are registered, and stopped before `waits` changes.
 //! - Timer and let go: it is stopped first, and waited for. It takes the locks of fences only, and
 //!   videobuf2 holds none of them when it lets go.
 //! - Done, and callback or timer: a buffer that is returned while it waits is marked, and the
@@ -41,7 +41,7 @@
 //!
 //! C header: `videobuf2-acquire-fence-internal.h` beside this file.
 
-use core::{cell::UnsafeCell, ptr, sync::atomic::Ordering};
+use core::{cell::UnsafeCell, mem::MaybeUninit, ops::ControlFlow, ptr, sync::atomic::Ordering};
 use kernel::{
     bindings,
     dma_buf::{DmaResvUsage, Fence, Reservation},
@@ -59,7 +59,7 @@ mod entry;
 #[path = "acquire_ffi.rs"]
 mod ffi;
 mod hand_over;
-use entry::{Countdown, Entry, Kind, Search};
+use entry::{give_up, Countdown, GivenUp, Kind, Waits};
 
 /// The most reservation objects that a buffer has.
 const MAX_OBJECTS: usize = (bindings::VB2_MAX_PLANES * bindings::VB2_PLANE_RESVS) as usize;
@@ -69,14 +69,14 @@ const MAX_OBJECTS: usize = (bindings::VB2_MAX_PLANES * bindings::VB2_PLANE_RESVS
 /// # Invariants
 ///
 /// - `timer` was set up with [`timer_expired`], and is shut down before `self` is freed.
-/// - While it is pending, or its callback is running, `entries` does not change.
+/// - While it is pending, or its callback is running, `waits` does not change.
 #[pin_data(PinnedDrop)]
 struct AcquireFences {
     countdown: Countdown,
     /// Which fences the buffer's jobs wait for.
     usage: DmaResvUsage,
-    /// As many as others have added: not always memory that is contiguous.
-    entries: UnsafeCell<KVVec<Entry>>,
+    waits: UnsafeCell<Waits>,
+    given_up: UnsafeCell<GivenUp>,
     #[pin]
     timer: Opaque<bindings::timer_list>,
     /// In the list of a [`hand_over::HandOver`].
@@ -101,9 +101,9 @@ impl_list_item! {
 // SAFETY: No field belongs to a thread, and the drop, in any thread, stops the timer first.
 unsafe impl Send for AcquireFences {}
 
-// SAFETY: `entries` is used by the timer, and by functions that are unsafe for that reason. The
-// fields of `countdown` are atomic, or do not change, and the timer has a lock of its own. `links`
-// is for the owner of the one `ListArc`, which `tracker`, an atomic too, knows of.
+// SAFETY: `waits` is used by the timer, and by functions that are unsafe for that reason, as is
+// `given_up`. The fields of `countdown` are atomic, or do not change, and the timer has a lock of
+// its own. `links` is for the owner of the one `ListArc`, which `tracker`, an atomic too, knows of.
 unsafe impl Sync for AcquireFences {}
 
 impl AcquireFences {
@@ -111,7 +111,8 @@ impl AcquireFences {
         pin_init!(Self {
             countdown: Countdown::new(vb),
             usage,
-            entries: UnsafeCell::new(KVVec::new()),
+            waits: UnsafeCell::new(Waits::new()),
+            given_up: UnsafeCell::new(GivenUp::new()),
             // SAFETY: `timer` is memory for a timer, which stays where it is.
             timer <- Opaque::ffi_init(|timer| unsafe {
                 bindings::timer_setup(timer, Some(timer_expired))
@@ -134,59 +135,69 @@ impl AcquireFences {
         unsafe { self.let_go() };
         self.countdown.begin();
         // SAFETY: The timer is stopped, and nothing else runs, by the safety requirements.
-        let entries = unsafe { &mut *self.entries.get() };
-        let mut found = KVVec::new();
-        if let Err(error) = self.gather(entries, in_fence, &mut found) {
-            found.iter_mut().for_each(Entry::let_go);
-            self.countdown.reset();
-            return Err(error);
+        let waits = unsafe { &mut *self.waits.get() };
+        // SAFETY: As above.
+        let given_up = unsafe { &mut *self.given_up.get() };
+        while !self.gather(waits, given_up, in_fence) {
+            if let Err(error) = waits.grow() {
+                waits.clear();
+                self.countdown.less(1);
+                return Err(error);
+            }
         }
-        *entries = found;
+        given_up.end_snapshot();
         // What is signalled from here on notifies.
         self.countdown.less(1);
         Ok(())
     }
 
-    /// Registers with all fences but those that were given up, which are in `before`. Those that it
-    /// has found are in `entries`, after an error too.
-    fn gather(
-        &self,
-        before: &[Entry],
-        in_fence: Option<&Fence>,
-        entries: &mut KVVec<Entry>,
-    ) -> Result {
+    /// Registers with all fences but those that were given up before. Returns whether there was
+    /// room for all of them.
+    #[inline]
+    fn gather(&self, waits: &mut Waits, given_up: &mut GivenUp, in_fence: Option<&Fence>) -> bool {
         // Who moves or clears the memory is waited for by all.
         let usage = in_fence.map_or(self.usage, |_| DmaResvUsage::Kernel);
-        let mut given_up = Search::new(before);
-        let mut objs = [ptr::null_mut(); MAX_OBJECTS];
+        let mut objs = [MaybeUninit::<*mut bindings::dma_resv>::uninit(); MAX_OBJECTS];
+        let room = objs.as_mut_ptr().cast();
         // SAFETY: The buffer is prepared, and there is room for the objects of all its planes.
-        let count =
-            unsafe { bindings::vb2_release_fence_collect(self.countdown.vb, objs.as_mut_ptr()) };
+        let count = unsafe { bindings::vb2_release_fence_collect(self.countdown.vb, room) };
+        // SAFETY: So many were written: objects that are alive as long as the buffer is prepared.
+        // `&Reservation` has the layout of a pointer to one.
+        let objs: &[&Reservation] =
+            unsafe { core::slice::from_raw_parts(objs.as_ptr().cast(), count as usize) };
 
-        for (i, obj) in objs.iter().enumerate().take(count as usize) {
+        for (i, obj) in objs.iter().enumerate() {
             // Planes may share one.
-            if objs.iter().take(i).any(|other| other == obj) {
+            if objs[..i].iter().any(|other| ptr::eq(*other, *obj)) {
                 continue;
             }
-            // SAFETY: It is alive as long as the buffer is prepared.
-            let fences = unsafe { Reservation::from_raw(*obj) }.fences(usage)?;
-            entries.reserve(fences.len(), GFP_KERNEL)?;
-            for fence in fences {
-                let entry = if given_up.finds(&fence) {
-                    Entry::GivenUp(fence)
-                } else {
-                    self.countdown.wait_for(fence, Kind::Implicit)?
+            let before = waits.as_slice().len();
+            let result = obj.for_each_pending(usage, |fence, begins| {
+                if begins {
+                    waits.let_go(before);
+                }
+                if given_up.finds(fence) {
+                    return ControlFlow::Continue(());
+                }
+                let Some(room) = waits.room() else {
+                    return ControlFlow::Break(());
                 };
-                entries.push(entry, GFP_KERNEL)?;
+                self.countdown.wait_for(fence, Kind::Implicit, room);
+                ControlFlow::Continue(())
+            });
+            if result.is_break() {
+                return false;
             }
         }
-        if let Some(fence) = in_fence {
-            entries.reserve(1, GFP_KERNEL)?;
-            // Given up before or not: the program wants to know how it ends.
-            let entry = self.countdown.wait_for(fence.into(), Kind::InFence)?;
-            entries.push(entry, GFP_KERNEL)?;
-        }
-        Ok(())
+        let Some(fence) = in_fence else {
+            return true;
+        };
+        let Some(room) = waits.room() else {
+            return false;
+        };
+        // Given up before or not: the program wants to know how it ends.
+        self.countdown.wait_for(fence, Kind::InFence, room);
+        true
     }
 
     /// Starts the timeout: the buffer is queued.
@@ -199,7 +210,7 @@ impl AcquireFences {
             // SAFETY: Has no preconditions.
             let expires = unsafe { bindings::vb2_acquire_fence_expires() };
             // SAFETY: The timer is set up, by the invariants. INVARIANT: Nothing is changing
-            // `entries`, by the safety requirements, and `let_go()` stops it before that.
+            // `waits`, by the safety requirements, and `let_go()` stops it before that.
             unsafe { bindings::mod_timer(self.timer.get(), expires) };
         }
     }
@@ -232,19 +243,29 @@ impl AcquireFences {
     /// # Safety
     ///
     /// As for [`Self::acquire`].
+    #[inline]
     unsafe fn let_go(&self) {
         // SAFETY: Nothing changes it now, by the safety requirements.
-        if unsafe { &*self.entries.get() }.is_empty() {
-            return;
+        if !unsafe { &*self.waits.get() }.as_slice().is_empty() {
+            // SAFETY: As above.
+            unsafe { self.let_go_of_all() };
         }
+    }
+
+    /// Does what [`Self::let_go`] does if there is something.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::acquire`].
+    #[inline(never)]
+    unsafe fn let_go_of_all(&self) {
         // SAFETY: The timer is set up, by the invariants.
         unsafe { bindings::timer_delete_sync(self.timer.get()) };
         // SAFETY: The timer is stopped, and nothing else runs, by the safety requirements.
-        let entries = unsafe { &mut *self.entries.get() };
-        entries.iter_mut().for_each(Entry::let_go);
-        if entries.iter().all(|entry| entry.fence().is_none()) {
-            *entries = KVVec::new();
-        }
+        let waits = unsafe { &mut *self.waits.get() };
+        // SAFETY: As above.
+        unsafe { &mut *self.given_up.get() }.add(waits);
+        waits.clear();
     }
 
     /// Gives up what has not ended in time. Called by the timer.
@@ -253,13 +274,11 @@ impl AcquireFences {
             return;
         }
         // SAFETY: It does not change while the callback of the timer runs, by the invariants.
-        let entries = unsafe { &*self.entries.get() };
+        let waits = unsafe { &*self.waits.get() };
         let (mut first, mut count) = (None, 0);
-        for entry in entries {
-            if entry.give_up() {
-                first = first.or(entry.fence());
-                count += 1;
-            }
+        for late in waits.as_slice().iter().filter(|wait| give_up(wait)) {
+            first = first.or(Some(late.fence()));
+            count += 1;
         }
         if let Some(fence) = first {
             let (vb, fence) = (self.countdown.vb, fence.as_raw());
@@ -277,7 +296,7 @@ impl PinnedDrop for AcquireFences {
         unsafe { bindings::timer_shutdown_sync(self.timer.get()) };
         // While what the callbacks use is all there.
         // SAFETY: The timer is stopped, and nothing else uses what is dropped.
-        unsafe { *self.entries.get() = KVVec::new() };
+        unsafe { &mut *self.waits.get() }.clear();
     }
 }
 

@@ -44,7 +44,8 @@ unsafe extern "C" fn vb2_acquire_fences_free(this: *const AcquireFences) {
 }
 
 /// Takes a snapshot of the fences that a buffer, which is prepared, has to wait for, with the
-/// program's in-fence, or NULL, in place of implicit ones. Sleeps. Returns 0 or -ENOMEM.
+/// program's in-fence, or NULL, in place of implicit ones; and starts the timeout if the buffer is
+/// about to be `queued`. Sleeps. Returns 0 or -ENOMEM.
 ///
 /// # Safety
 ///
@@ -55,9 +56,17 @@ unsafe extern "C" fn vb2_acquire_fences_free(this: *const AcquireFences) {
 unsafe extern "C" fn vb2_acquire_fences_acquire(
     this: &AcquireFences,
     in_fence: Option<&Fence>,
+    queued: bool,
 ) -> c_int {
     // SAFETY: By the safety requirements.
-    unsafe { this.acquire(in_fence) }.map_or_else(|error| error.to_errno(), |()| 0)
+    if let Err(error) = unsafe { this.acquire(in_fence) } {
+        return error.to_errno();
+    }
+    if queued {
+        // SAFETY: By the safety requirements.
+        unsafe { this.start_timeout() };
+    }
+    0
 }
 
 /// Starts the timeout: the buffer is queued. Any context.

@@ -31,7 +31,8 @@ enum vb2_acquire_outcome {
 /* acquire_ffi.rs */
 struct vb2_acquire_fences *vb2_acquire_fences_new(struct vb2_buffer *vb, bool output);
 void vb2_acquire_fences_free(struct vb2_acquire_fences *fences);
-int vb2_acquire_fences_acquire(struct vb2_acquire_fences *fences, struct dma_fence *in_fence);
+int vb2_acquire_fences_acquire(struct vb2_acquire_fences *fences, struct dma_fence *in_fence,
+			       bool queued);
 void vb2_acquire_fences_start_timeout(struct vb2_acquire_fences *fences);
 void vb2_acquire_fences_let_go(struct vb2_acquire_fences *fences);
 void vb2_acquire_fences_buffer_done(struct vb2_acquire_fences *fences, enum vb2_buffer_state state);
@@ -72,7 +73,6 @@ int vb2_queue_init_hand_over(struct vb2_queue *q);
 void vb2_queue_free_hand_over(struct vb2_queue *q);
 int vb2_buffer_init_acquire_fences(struct vb2_buffer *vb);
 void vb2_buffer_free_acquire_fences(struct vb2_buffer *vb);
-int __vb2_buffer_queue_acquire_fences(struct vb2_buffer *vb, struct dma_fence *in_fence);
 
 /*
  * What each QBUF, done and DQBUF calls: for buffers without acquire fences a comparison and a
@@ -84,13 +84,19 @@ static inline int vb2_buffer_acquire_fences(struct vb2_buffer *vb, struct dma_fe
 {
 	if (!vb->acquire_fences)
 		return 0;
-	return vb2_acquire_fences_acquire(READ_ONCE(vb->acquire_fences), in_fence);
+	return vb2_acquire_fences_acquire(READ_ONCE(vb->acquire_fences), in_fence, false);
 }
 
 /* The buffer, which is prepared, is about to be queued. */
 static inline int vb2_buffer_queue_acquire_fences(struct vb2_buffer *vb, struct dma_fence *in_fence)
 {
-	return vb->acquire_fences ? __vb2_buffer_queue_acquire_fences(vb, in_fence) : 0;
+	if (!vb->acquire_fences)
+		return 0;
+	if (vb->state != VB2_BUF_STATE_IN_REQUEST)
+		return vb2_acquire_fences_acquire(READ_ONCE(vb->acquire_fences), in_fence, true);
+	/* That of a request has acquired them when it was prepared, and queueing it cannot fail. */
+	vb2_acquire_fences_start_timeout(READ_ONCE(vb->acquire_fences));
+	return 0;
 }
 
 /* The buffer is active, and will be returned with @state. */
@@ -112,14 +118,12 @@ static inline void vb2_buffer_let_go_acquire_fences(struct vb2_buffer *vb)
  * The driver streams, or is about to start, and gets the buffer. Returns false if the caller has to
  * hand it over: the queue does not keep buffers that wait.
  */
-static inline bool vb2_buffer_hand_over_in_turn(struct vb2_buffer *vb)
+static inline bool vb2_buffer_hand_over_in_turn(struct vb2_queue *q, struct vb2_buffer *vb)
 {
-	struct vb2_hand_over *hand_over = vb->vb2_queue->hand_over;
-
-	if (!hand_over)
+	if (!q->hand_over)
 		return false;
 
-	vb2_hand_over_queue(hand_over, vb->acquire_fences);
+	vb2_hand_over_queue(READ_ONCE(q->hand_over), vb->acquire_fences);
 	return true;
 }
 
@@ -165,7 +169,11 @@ static inline void vb2_buffer_let_go_acquire_fences(struct vb2_buffer *vb) { }
 
 static inline int vb2_queue_init_hand_over(struct vb2_queue *q) { return 0; }
 static inline void vb2_queue_free_hand_over(struct vb2_queue *q) { }
-static inline bool vb2_buffer_hand_over_in_turn(struct vb2_buffer *vb) { return false; }
+static inline bool vb2_buffer_hand_over_in_turn(struct vb2_queue *q, struct vb2_buffer *vb)
+{
+	return false;
+}
+
 static inline void vb2_queue_start_hand_over(struct vb2_queue *q) { }
 static inline void vb2_queue_stop_hand_over(struct vb2_queue *q) { }
 static inline void vb2_queue_wait_for_hand_over(struct vb2_queue *q) { }

@@ -68,20 +68,6 @@ void vb2_buffer_free_acquire_fences(struct vb2_buffer *vb)
 	vb->acquire_fences = NULL;
 }
 
-int __vb2_buffer_queue_acquire_fences(struct vb2_buffer *vb, struct dma_fence *in_fence)
-{
-	int ret;
-
-	/* That of a request has acquired them when it was prepared, and queueing it cannot fail. */
-	if (vb->state != VB2_BUF_STATE_IN_REQUEST) {
-		ret = vb2_acquire_fences_acquire(vb->acquire_fences, in_fence);
-		if (ret)
-			return ret;
-	}
-	vb2_acquire_fences_start_timeout(vb->acquire_fences);
-	return 0;
-}
-
 bool __vb2_buffer_acquired(const struct vb2_buffer *vb)
 {
 	return vb2_acquire_fences_are_over(vb->acquire_fences);

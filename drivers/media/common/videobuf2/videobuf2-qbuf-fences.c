@@ -95,7 +95,7 @@ void vb2_qbuf_put_fences(struct v4l2_buffer *b, struct vb2_qbuf_fences *fences, 
 }
 EXPORT_SYMBOL_GPL(vb2_qbuf_put_fences);
 
-int __vb2_buffer_publish_at_qbuf(struct vb2_buffer *vb, struct dma_fence *out_fence, bool *cookie)
+static int publish_at_qbuf(struct vb2_buffer *vb, struct dma_fence *out_fence, bool *cookie)
 {
 	int ret = vb2_release_fence_publish_out(vb->release_fence, out_fence);
 
@@ -103,6 +103,35 @@ int __vb2_buffer_publish_at_qbuf(struct vb2_buffer *vb, struct dma_fence *out_fe
 		*cookie = dma_fence_begin_signalling();
 	/* To queue that of a request cannot fail: its job has no fence then. */
 	return vb->state == VB2_BUF_STATE_IN_REQUEST ? 0 : ret;
+}
+
+void __vb2_buffer_take_back_qbuf(struct vb2_buffer *vb)
+{
+	vb2_buffer_let_go_acquire_fences(vb);
+	vb2_buffer_take_back_turn(vb);
+}
+
+int __vb2_buffer_begin_qbuf(struct vb2_buffer *vb, struct dma_fence *in_fence,
+			    struct dma_fence *out_fence, bool *cookie)
+{
+	struct vb2_queue *q = vb->vb2_queue;
+	int ret;
+
+	ret = vb2_buffer_queue_acquire_fences(vb, in_fence);
+	if (ret)
+		return ret;
+
+	vb2_buffer_begin_turn(vb, out_fence);
+	if (q->out_fences_at_qbuf && q->start_streaming_called) {
+		/* After the snapshot: the buffer waits for older fences only. */
+		ret = publish_at_qbuf(vb, out_fence, cookie);
+		if (ret) {
+			__vb2_buffer_take_back_qbuf(vb);
+			return ret;
+		}
+	}
+	vb2_buffer_drop_in_fence(vb);
+	return 0;
 }
 
 /* The buffer is cancelled, and the driver never had it. */
@@ -122,8 +151,8 @@ void __vb2_queue_hand_over_at_streamon(struct vb2_queue *q)
 
 	list_for_each_entry(vb, &q->queued_list, queued_entry) {
 		cookie = true;
-		__vb2_buffer_publish_at_qbuf(vb, NULL, &cookie);
-		vb2_buffer_hand_over_in_turn(vb);
+		publish_at_qbuf(vb, NULL, &cookie);
+		vb2_buffer_hand_over_in_turn(q, vb);
 		dma_fence_end_signalling(cookie);
 	}
 }

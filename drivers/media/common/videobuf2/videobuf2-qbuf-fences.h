@@ -29,7 +29,9 @@ int vb2_qbuf_get_fences(struct vb2_queue *q, struct v4l2_buffer *b, bool gives_o
 			struct vb2_qbuf_fences *fences);
 void vb2_qbuf_put_fences(struct v4l2_buffer *b, struct vb2_qbuf_fences *fences, int ret,
 			 struct file **out_file);
-int __vb2_buffer_publish_at_qbuf(struct vb2_buffer *vb, struct dma_fence *out_fence, bool *cookie);
+int __vb2_buffer_begin_qbuf(struct vb2_buffer *vb, struct dma_fence *in_fence,
+			    struct dma_fence *out_fence, bool *cookie);
+void __vb2_buffer_take_back_qbuf(struct vb2_buffer *vb);
 void __vb2_queue_hand_over_at_streamon(struct vb2_queue *q);
 
 /* Whether VIDIOC_QBUF and VIDIOC_PREPARE_BUF look at the flags. */
@@ -69,19 +71,31 @@ static inline void vb2_buffer_drop_in_fence(struct vb2_buffer *vb)
 		dma_fence_put(xchg(&vb->in_fence, NULL));
 }
 
-/*
- * The buffer, which is prepared, is about to be queued. If that publishes its fence, @out_fence or
- * another one, a signalling section begins.
- */
-static inline int vb2_buffer_publish_at_qbuf(struct vb2_buffer *vb, struct dma_fence *out_fence,
-					     bool *cookie)
+/* Whether the buffer's queue has opted in: all that other queues pay for the two below */
+static inline bool vb2_buffer_has_fences(const struct vb2_buffer *vb)
 {
-	struct vb2_queue *q = vb->vb2_queue;
+	return vb->acquire_fences || vb->release_fence;
+}
 
+/*
+ * The buffer, which is prepared, is about to be queued: takes the snapshot, begins its turn, and
+ * publishes its fence, @out_fence or another one, if the queue does so at QBUF. Then a signalling
+ * section begins. After an error nothing of that is left.
+ */
+static __always_inline int vb2_buffer_begin_qbuf(struct vb2_buffer *vb, struct dma_fence *in_fence,
+						 struct dma_fence *out_fence, bool *cookie)
+{
 	*cookie = true;	/* no section */
-	if (!q->out_fences_at_qbuf || !q->start_streaming_called)
+	if (!vb2_buffer_has_fences(vb))
 		return 0;
-	return __vb2_buffer_publish_at_qbuf(vb, out_fence, cookie);
+	return __vb2_buffer_begin_qbuf(vb, in_fence, out_fence, cookie);
+}
+
+/* QBUF has failed after that. */
+static inline void vb2_buffer_take_back_qbuf(struct vb2_buffer *vb)
+{
+	if (vb2_buffer_has_fences(vb))
+		__vb2_buffer_take_back_qbuf(vb);
 }
 
 /* It was handed over, or is kept until that can be done. The section ends. */
@@ -116,12 +130,13 @@ static inline struct dma_fence *vb2_buffer_kept_in_fence(const struct vb2_buffer
 }
 
 static inline void vb2_buffer_drop_in_fence(struct vb2_buffer *vb) { }
-static inline int vb2_buffer_publish_at_qbuf(struct vb2_buffer *vb, struct dma_fence *out_fence,
-					     bool *cookie)
+static inline int vb2_buffer_begin_qbuf(struct vb2_buffer *vb, struct dma_fence *in_fence,
+					struct dma_fence *out_fence, bool *cookie)
 {
 	return 0;
 }
 
+static inline void vb2_buffer_take_back_qbuf(struct vb2_buffer *vb) { }
 static inline void vb2_buffer_end_qbuf(struct vb2_buffer *vb, bool cookie) { }
 static inline void vb2_queue_hand_over_at_streamon(struct vb2_queue *q) { }
 

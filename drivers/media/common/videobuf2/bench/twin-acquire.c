@@ -18,12 +18,14 @@ struct twin_acquire;
  * A fence that was found.
  *
  * @fence:	NULL: not waited for
+ * @context, @seqno: of the fence, which a callback must not ask
  * @given_up:	it did not end in time; set by the timer, with the callback removed
  */
 struct wait {
 	struct dma_fence_cb cb;
 	struct dma_fence *fence;
 	struct twin_acquire *twin;
+	u64 context, seqno;
 	bool given_up;
 };
 
@@ -55,9 +57,17 @@ static void less(struct twin_acquire *twin, int fences)
 		vb2_acquire_fence_notify(twin->vb);
 }
 
+static void ended(const struct wait *wait, enum vb2_acquire_outcome outcome)
+{
+	vb2_acquire_fence_report_ended(wait->twin->vb, wait->context, wait->seqno, outcome);
+}
+
 static void called(struct dma_fence *fence, struct dma_fence_cb *cb)
 {
-	less(container_of(cb, struct wait, cb)->twin, 1);
+	struct wait *wait = container_of(cb, struct wait, cb);
+
+	ended(wait, VB2_ACQUIRE_SIGNALLED);
+	less(wait->twin, 1);
 }
 
 static void give_up(struct timer_list *timer)
@@ -73,6 +83,8 @@ static void give_up(struct timer_list *timer)
 
 			wait->given_up = wait->fence && !wait->given_up &&
 					 dma_fence_remove_callback(wait->fence, &wait->cb);
+			if (wait->given_up)
+				ended(wait, VB2_ACQUIRE_GIVEN_UP);
 			late += wait->given_up;
 		}
 	}
@@ -128,7 +140,8 @@ static noinline __used void twin_let_go(struct twin_acquire *twin)
 			given_up |= wait->given_up;
 			if (!wait->fence || wait->given_up)
 				continue;
-			dma_fence_remove_callback(wait->fence, &wait->cb);
+			if (dma_fence_remove_callback(wait->fence, &wait->cb))
+				ended(wait, VB2_ACQUIRE_LET_GO);
 			dma_fence_put(wait->fence);
 			wait->fence = NULL;
 		}
@@ -148,8 +161,12 @@ static void wait_for(struct twin_acquire *twin, struct wait *wait, struct dma_fe
 	if (wait->given_up)
 		return;
 
+	wait->context = fence->context;
+	wait->seqno = fence->seqno;
+	vb2_acquire_fence_report_waiting(twin->vb, fence);
 	atomic_inc(&twin->pending);
 	if (dma_fence_add_callback(fence, &wait->cb, called)) {
+		ended(wait, VB2_ACQUIRE_SIGNALLED);
 		atomic_dec(&twin->pending);
 		wait->fence = NULL;
 		dma_fence_put(fence);
@@ -185,7 +202,7 @@ static int gather_object(struct twin_acquire *twin, struct dma_resv *obj, struct
 
 static int gather(struct twin_acquire *twin, struct waits **found)
 {
-	struct dma_resv *objs[BENCH_MAX_OBJS];
+	struct dma_resv *objs[BENCH_MAX_OBJS] __uninitialized;
 	unsigned int count = vb2_release_fence_collect(twin->vb, objs), i, j;
 	int ret;
 
