@@ -36,6 +36,8 @@ static const char driver_name[] = "videobuf2";
  * @memory:	for the next fence, or NULL
  * @slot:	the last job's fence, with a reference; one that is signalled counts as none. Only
  *		those who hold the locks of the buffer's objects store a fence.
+ * @result:	of the last job
+ * @own:	stands in for the objects of a buffer that has none
  * @timer:	of the timeout; a pending one is left to a later job, see expired()
  */
 struct twin {
@@ -43,6 +45,8 @@ struct twin {
 	u64 context, seqno;
 	struct bench_fence *memory;
 	struct dma_fence __rcu *slot;
+	int result;
+	struct dma_resv own;
 	struct timer_list timer;
 };
 
@@ -66,8 +70,6 @@ static const struct dma_fence_ops twin_fence_ops = {
 	.get_driver_name = twin_driver_name,
 	.get_timeline_name = twin_timeline_name,
 };
-
-/* Fence */
 
 /* Makes the memory for a fence, with its names. Sleeps. */
 static struct bench_fence *make_memory(const struct vb2_queue *q)
@@ -95,8 +97,6 @@ static void signal_noted(struct dma_fence *fence, struct vb2_queue *q, unsigned 
 	if (CALL(dma_fence_end)(fence, result))
 		call_report_signalled(q, index, fence, result);
 }
-
-/* Slot */
 
 /* The caller holds the locks of the buffer's objects, so that no other thread stores a fence. */
 static bool is_pending(struct twin *twin)
@@ -153,26 +153,36 @@ static void expired(struct timer_list *timer)
 	CALL(dma_fence_put)(fence);
 }
 
-/* Arm */
-
 static unsigned int timeout_ms(const struct vb2_queue *q)
 {
 	return clamp(READ_ONCE(q->release_fence_timeout_ms),
 		     READ_ONCE(vb2_release_fence_timeout_ms), TIMEOUT_MS_MAX);
 }
 
+/* Collects the objects of a buffer, unless @objs is NULL. Returns how many: one at least. */
+static unsigned int collect_one(struct twin *twin, struct dma_resv **objs)
+{
+	unsigned int count = vb2_release_fence_collect(twin->vb, objs);
+
+	if (count)
+		return count;
+	if (objs)
+		*objs = &twin->own;
+	return 1;
+}
+
 /* Collects the objects of a job's buffers, those of the first one first. */
 static void collect(struct twin *const twins[2], struct dma_resv **objs, unsigned int counts[2])
 {
-	counts[0] = twins[0] ? vb2_release_fence_collect(twins[0]->vb, objs) : 0;
-	counts[1] = twins[1] ? vb2_release_fence_collect(twins[1]->vb, objs + counts[0]) : 0;
+	counts[0] = twins[0] ? collect_one(twins[0], objs) : 0;
+	counts[1] = twins[1] ? collect_one(twins[1], objs + counts[0]) : 0;
 }
 
 /* Whether the buffers still have as many. */
 static bool are_all(struct twin *const twins[2], const unsigned int counts[2])
 {
-	return (!twins[0] || vb2_release_fence_collect(twins[0]->vb, NULL) == counts[0]) &&
-	       (!twins[1] || vb2_release_fence_collect(twins[1]->vb, NULL) == counts[1]);
+	return (!twins[0] || collect_one(twins[0], NULL) == counts[0]) &&
+	       (!twins[1] || collect_one(twins[1], NULL) == counts[1]);
 }
 
 static void unlock_held(struct dma_resv **objs, u64 held)
@@ -274,8 +284,8 @@ static int arm_job(struct twin *dst, struct twin *src)
 	struct bench_fence *memory[2] = { NULL, NULL };
 	struct ww_acquire_ctx ctx __uninitialized;
 	unsigned int counts[2], count, i;
+	bool published[2] = {}, cookie;
 	int ret = 0;
-	bool cookie;
 	u64 held;
 
 	for (;;) {
@@ -311,12 +321,16 @@ static int arm_job(struct twin *dst, struct twin *src)
 
 	cookie = dma_fence_begin_signalling();
 	if (counts[0])
-		ret |= publish(twins[0], memory[0], objs, counts[0]);
+		published[0] = publish(twins[0], memory[0], objs, counts[0]);
 	if (counts[1])
-		ret |= publish(twins[1], memory[1], objs + counts[0], counts[1]);
+		published[1] = publish(twins[1], memory[1], objs + counts[0], counts[1]);
 	unlock_all(objs, count, &ctx, held);
+	for (i = 0; i < 2; ++i) {
+		if (published[i])
+			vb2_release_fence_report_started(twins[i]->vb, twins[i]->seqno);
+	}
 	dma_fence_end_signalling(cookie);
-	return ret;
+	return published[0] || published[1];
 free:
 	kfree(memory[0]);
 	kfree(memory[1]);
@@ -359,6 +373,10 @@ static noinline __used int twin_attach_release_fences(struct twin *dst, struct t
 		return 0;
 
 	might_sleep();
+	if (dst && vb2_queue_publishes_at_qbuf(dst->vb->vb2_queue)) {
+		*cookie = dma_fence_begin_signalling();
+		return 0;
+	}
 	ret = arm_job(dst, src);
 	if (ret <= 0)
 		return ret;
@@ -394,14 +412,17 @@ static int job_result(struct vb2_queue *q, enum vb2_buffer_state state)
 static noinline __used void twin_begin_release(struct twin *twin, enum vb2_buffer_state state,
 					       struct vb2_release *release)
 {
-	struct dma_fence *fence = call_get_pending(&twin->slot);
+	int result = job_result(twin->vb->vb2_queue, state);
+	struct dma_fence *fence;
 
+	WRITE_ONCE(twin->result, result);
+	fence = call_get_pending(&twin->slot);
 	release->fence = fence;
 	if (!fence)
 		return;
 
 	/* Pairs with the acquire in signal_noted(). DQBUF ends a fence with it, too. */
-	smp_store_release(&to_bench_fence(fence)->noted, job_result(twin->vb->vb2_queue, state));
+	smp_store_release(&to_bench_fence(fence)->noted, result);
 	release->index = twin->vb->index;
 	release->cookie = dma_fence_begin_signalling();
 	WARN_ON_ONCE(state == VB2_BUF_STATE_QUEUED);
@@ -428,6 +449,7 @@ static void *twin_setup(struct vb2_buffer *vb)
 
 	twin->vb = vb;
 	twin->context = dma_fence_context_alloc(1);
+	dma_resv_init(&twin->own);
 	timer_setup(&twin->timer, expired, 0);
 	return twin;
 }
@@ -463,6 +485,7 @@ static void twin_teardown(void *state)
 	end_pending(twin);
 	dma_fence_put(rcu_dereference_protected(twin->slot, true));
 	kfree(twin->memory);
+	dma_resv_fini(&twin->own);
 	kfree(twin);
 }
 
