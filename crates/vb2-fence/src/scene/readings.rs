@@ -9,14 +9,14 @@ use std::path::Path;
 use anyhow::{bail, Context, Result};
 use serde::Serialize;
 
-use crate::json::{self, Head, Output};
-use crate::judge::{self, Row, Seen};
+use crate::json::Head;
+use crate::judge::{self, Seen};
 use crate::scene::args::{ProducerKind, SceneArgs};
 use crate::scene::foreign::Source;
 use crate::scene::producer::{set_all, switches};
 use crate::scene::reading::{Reading, ReadingRoom};
 use crate::scene::saw::Saw;
-use crate::scene::{image, timeline};
+use crate::scene::{image, timeline, Report};
 use crate::table;
 use uapi::clock::ms_between;
 use uapi::device::Node;
@@ -94,20 +94,6 @@ struct Half {
     vgem: Option<Tally>,
 }
 
-/// What reader.json has.
-#[derive(Debug, Serialize)]
-struct Report<'a> {
-    #[serde(flatten)]
-    head: Head,
-    driver: &'a str,
-    device: String,
-    job_ms: u32,
-    right: bool,
-    rows: &'a [Row],
-    off: &'a Half,
-    on: &'a Half,
-}
-
 /// Reads off and on; says whether every line is right.
 pub fn run(args: &SceneArgs, dir: &Path) -> Result<bool> {
     // As long as a job of the other scene is, a picture is read.
@@ -154,11 +140,7 @@ pub fn run(args: &SceneArgs, dir: &Path) -> Result<bool> {
         timeline::of_reading(&off.reading, "acquire fences off"),
         timeline::of_reading(&on.reading, "acquire fences on"),
     ];
-    timeline::write(
-        &plots,
-        "milliseconds from the beginning of the reading",
-        &dir.join("reader.svg"),
-    )?;
+    let x = "milliseconds from the beginning of the reading";
     let report = Report {
         head,
         driver: &node.driver,
@@ -169,10 +151,7 @@ pub fn run(args: &SceneArgs, dir: &Path) -> Result<bool> {
         off: &off,
         on: &on,
     };
-    Output::create(&dir.join("reader.json"))?.write(&report)?;
-    let path = dir.join("reader.txt");
-    fs::write(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
-    json::print_text(&text)?;
+    report.write(dir, "reader", &plots, x, &text)?;
     Ok(right)
 }
 

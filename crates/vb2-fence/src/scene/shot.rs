@@ -6,14 +6,13 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde::Serialize;
 
-use crate::json::{self, Head, Output};
-use crate::judge::{self, Row, Seen};
+use crate::json::Head;
+use crate::judge::{self, Seen};
 use crate::scene::args::{ProducerKind, SceneArgs};
 use crate::scene::flip::{Flip, Stage};
 use crate::scene::producer::{set_all, switches};
-use crate::scene::{image, timeline};
+use crate::scene::{image, timeline, Report};
 use crate::table;
 use uapi::clock::ms_between;
 use uapi::interrupt::Interrupt;
@@ -37,20 +36,6 @@ const ATTEMPTS: u32 = 4;
 
 /// The frame that is shown.
 const NUMBER: u32 = 2026;
-
-/// What scene.json has.
-#[derive(Debug, Serialize)]
-struct Scene<'a> {
-    #[serde(flatten)]
-    head: Head,
-    driver: &'a str,
-    device: String,
-    job_ms: u32,
-    right: bool,
-    rows: &'a [Row],
-    off: &'a Flip,
-    on: &'a Flip,
-}
 
 /// Makes the scene; says whether every line is right.
 pub fn run(args: &SceneArgs, dir: &Path) -> Result<bool> {
@@ -105,9 +90,8 @@ pub fn run(args: &SceneArgs, dir: &Path) -> Result<bool> {
         timeline::of_flip(&off, "release fences off"),
         timeline::of_flip(&on, "release fences on"),
     ];
-    let svg = dir.join("scene.svg");
-    timeline::write(&plots, "milliseconds from the start of the job", &svg)?;
-    let scene = Scene {
+    let x = "milliseconds from the start of the job";
+    let report = Report {
         head,
         driver: &node.driver,
         device: node.path.display().to_string(),
@@ -117,10 +101,7 @@ pub fn run(args: &SceneArgs, dir: &Path) -> Result<bool> {
         off: &off,
         on: &on,
     };
-    Output::create(&dir.join("scene.json"))?.write(&scene)?;
-    let path = dir.join("scene.txt");
-    fs::write(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
-    json::print_text(&text)?;
+    report.write(dir, "scene", &plots, x, &text)?;
     Ok(right)
 }
 
