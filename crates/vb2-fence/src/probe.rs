@@ -55,8 +55,9 @@ fence does not end, or does not say what happened to the buffer. What counts is 
 show.
 
 Explicit fences: V4L2_EVENT_RELEASE_FENCE has to come while a job runs, with the number of the fence
-that VIDIOC_EXPFENCE gives, and that fence has to end with the job, and to say how. Kernels, drivers
-and queues that do not have these are not supported, which is no error.
+that VIDIOC_EXPFENCE gives, and that fence has to end with the job, and to say how. A job that is over
+before the program has read its event shows nothing of that. Kernels, drivers and queues that do not
+have these are not supported, which is no error.
 
 Acquire fences: a fence that the program holds is put into the dma-buf of a buffer before that is
 queued, as that of a reader, and as that of a writer. It is held for five times as long as a job
@@ -292,20 +293,21 @@ fn run_round(run: &Run<'_>, case: Case) -> Result<RoundResult> {
 /// What can be done if it was not seen what the device does.
 fn unseen_advice(probe: &Probe) -> Option<String> {
     let device = probe.device.display();
-    if probe.verdict != Verdict::Unseen {
-        let mut jobs = probe.acquire.queues.iter().flat_map(|queue| &queue.jobs);
-        let unseen = jobs.find(|job| job.finding == Finding::Unseen)?;
+    let longer = "make a job longer (a larger --size; of visl: echo 200 \
+                  >/sys/module/visl/parameters/visl_transtime_ms)";
+    if probe.verdict == Verdict::Unseen {
+        let mut cases = probe.cases.iter();
+        let case = cases.find(|case| case.verdict != Some(Verdict::Publishes));
+        let reason = case.map_or("", |case| case.reason.as_str());
+        return Some(format!("{device}: {reason}; {longer}"));
+    }
+    let mut jobs = probe.acquire.queues.iter().flat_map(|queue| &queue.jobs);
+    if let Some(unseen) = jobs.find(|job| job.finding == Finding::Unseen) {
         return Some(format!("{device}: acquire fences: {}", unseen.reason));
     }
-    let case = probe
-        .cases
-        .iter()
-        .find(|case| case.verdict != Some(Verdict::Publishes));
-    let reason = case.map_or("", |case| case.reason.as_str());
-    Some(format!(
-        "{device}: {reason}; make a job longer (a larger --size; of visl: echo 200 \
-         >/sys/module/visl/parameters/visl_transtime_ms)"
-    ))
+    let explicit = &probe.explicit;
+    (explicit.verdict == explicit::Verdict::Unseen)
+        .then(|| format!("{device}: explicit fences: {}; {longer}", explicit.reason))
 }
 
 #[cfg(test)]
@@ -371,6 +373,46 @@ mod tests {
         interrupt.raise();
         let err = run_case(&args, &run, Case::Imported).unwrap_err();
         assert!(format!("{err:#}").contains("interrupted"), "{err:#}");
+    }
+
+    #[test]
+    fn what_could_not_be_seen_is_said() {
+        let mut probe = Probe {
+            head: Head::new(),
+            device: "/dev/video0".into(),
+            driver: "vivid".into(),
+            card: "vivid".into(),
+            publishing: Support::On,
+            jobs: "captured pictures".into(),
+            verdict: Verdict::Publishes,
+            cases: Vec::new(),
+            explicit: Explicit {
+                verdict: explicit::Verdict::Unseen,
+                reason: "over".into(),
+                seen: None,
+            },
+            acquire: Acquire {
+                acquiring: Support::On,
+                verdict: crate::judge::acquire::Verdict::Waits,
+                reason: None,
+                source: None,
+                queues: Vec::new(),
+            },
+        };
+        let text = show::render(&probe);
+        let unseen = "could not be seen";
+        assert!(text.contains(&format!("explicit fences: {unseen}\n  over\n")));
+        assert!(text.ends_with(&format!("/dev/video0: publishes, waits, {unseen}\n")));
+        let advice = unseen_advice(&probe).unwrap();
+        let says = "/dev/video0: explicit fences: over; make a job longer";
+        assert!(advice.starts_with(says), "{advice}");
+        for verdict in [explicit::Verdict::Tells, explicit::Verdict::Wrong] {
+            probe.explicit.verdict = verdict;
+            assert_eq!(unseen_advice(&probe), None);
+        }
+        probe.verdict = Verdict::Unseen;
+        let advice = unseen_advice(&probe).unwrap();
+        assert!(advice.starts_with("/dev/video0: ; make"), "{advice}");
     }
 
     #[test]

@@ -15,8 +15,9 @@ use crate::observe::probe::{dequeue, Prepared, PATIENCE_MS};
 use crate::words::status;
 use uapi::clock::{self, ms_between, Ns, MS};
 use uapi::device::Queue;
-use uapi::explicit::JobFence;
+use uapi::explicit::{JobFence, Started};
 use uapi::poll;
+use uapi::stream::Stream;
 use uapi::sync_file::{self, FenceStatus};
 
 /// Between two questions.
@@ -24,6 +25,9 @@ const PAUSE: Duration = Duration::from_micros(500);
 
 /// How long after the buffer the fence may end.
 const END_PATIENCE_MS: u64 = 3_000;
+
+/// What is wrong with an event that was sent too early, or too late.
+const NOT_MEANWHILE: &str = "the event did not come while the job ran";
 
 /// What the device is found to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -33,6 +37,8 @@ pub enum Verdict {
     Tells,
     /// Kernel, driver or queue do not have this.
     NotSupported,
+    /// The job was over before the event could be read.
+    Unseen,
     /// The event did not come, or what the fence says is not what happened.
     Wrong,
 }
@@ -43,6 +49,7 @@ impl Verdict {
         match self {
             Self::Tells => "tells of jobs",
             Self::NotSupported => "not supported",
+            Self::Unseen => "could not be seen",
             Self::Wrong => "tells WRONG things of jobs",
         }
     }
@@ -66,6 +73,8 @@ pub struct Seen {
     pub started_ns: Ns,
     /// When the event was sent.
     pub event_ns: Option<Ns>,
+    /// The event was read only after the buffer was dequeued, and its fence was not asked for.
+    pub read_late: bool,
     /// The fence had the event's number.
     pub same_number: bool,
     /// The fence at its end.
@@ -127,9 +136,9 @@ fn watch(prepared: &Prepared, started_ns: Ns, returned: &AtomicBool) -> Result<S
     let give_up = clock::now() + PATIENCE_MS * MS;
     let (mut heard, mut fence, mut early) = (None, None, false);
     let dequeued = loop {
-        while let Some(job) = stream.next_start()? {
-            if heard.is_none() && job.index == target {
-                heard = Some(job);
+        if heard.is_none() {
+            heard = next_start_of(stream, target)?;
+            if heard.is_some() {
                 fence = stream.export_fence(Queue::Capture, target)?;
             }
         }
@@ -139,7 +148,6 @@ fn watch(prepared: &Prepared, started_ns: Ns, returned: &AtomicBool) -> Result<S
         }
         // A queue that does not stream yet has no buffer to wait for, and says that this is wrong.
         let begun = heard.is_some() || returned.load(Ordering::Acquire);
-        // After the question for the event: one that comes later than the buffer is not heard.
         match begun.then(|| dequeue(stream, target)).flatten() {
             Some(dequeued) => break dequeued,
             None if clock::now() > give_up => break Dequeued::Failed("no buffer was done".into()),
@@ -147,9 +155,15 @@ fn watch(prepared: &Prepared, started_ns: Ns, returned: &AtomicBool) -> Result<S
         }
     };
     let ended_ns = clock::now();
+    // A short job may be over between the question for the event and that for the buffer.
+    let late = match heard {
+        None => next_start_of(stream, target)?,
+        Some(_) => None,
+    };
     let mut seen = Seen {
         started_ns,
-        event_ns: heard.map(|job| job.at_ns),
+        event_ns: heard.or(late).map(|job| job.at_ns),
+        read_late: late.is_some(),
         same_number: false,
         fence: None,
         signalled_ns: None,
@@ -168,11 +182,29 @@ fn watch(prepared: &Prepared, started_ns: Ns, returned: &AtomicBool) -> Result<S
     Ok(seen)
 }
 
+/// The event that the job of a buffer has started, if it has come.
+fn next_start_of(stream: &Stream, target: u32) -> Result<Option<Started>> {
+    while let Some(job) = stream.next_start()? {
+        if job.index == target {
+            return Ok(Some(job));
+        }
+    }
+    Ok(None)
+}
+
 impl Seen {
     fn judge(&self) -> (Verdict, String) {
         let wrong = |why: String| (Verdict::Wrong, why);
         if let Dequeued::Failed(err) = &self.dequeued {
             return wrong(err.clone());
+        }
+        if let (Some(event_ns), true) = (self.event_ns, self.read_late) {
+            // When it was sent is known, but not whether its fence could have been had in time.
+            if !(self.started_ns..=self.ended_ns).contains(&event_ns) {
+                return wrong(NOT_MEANWHILE.into());
+            }
+            let text = "the job was over before the event could be read";
+            return (Verdict::Unseen, text.into());
         }
         let (Some(event_ns), true) = (self.event_ns, self.same_number) else {
             return wrong(match (self.event_ns, self.fence) {
@@ -185,7 +217,7 @@ impl Seen {
             return wrong("the fence did not end".into());
         };
         if event_ns < self.started_ns || event_ns > signalled_ns {
-            return wrong("the event did not come while the job ran".into());
+            return wrong(NOT_MEANWHILE.into());
         }
         if self.early {
             return wrong("the fence ended before the job".into());
@@ -213,6 +245,7 @@ mod tests {
         Seen {
             started_ns: 100 * MS,
             event_ns: Some(101 * MS),
+            read_late: false,
             same_number: true,
             fence: Some(FenceStatus::Signalled),
             signalled_ns: Some(300 * MS),
@@ -244,6 +277,33 @@ mod tests {
             ..seen()
         };
         assert_eq!(failed.judge().0, Verdict::Tells);
+    }
+
+    #[test]
+    fn an_event_that_was_read_late() {
+        let late = |event_ms: u64| Seen {
+            event_ns: Some(event_ms * MS),
+            read_late: true,
+            same_number: false,
+            fence: None,
+            signalled_ns: None,
+            ..seen()
+        };
+        let text = "the job was over before the event could be read";
+        for event_ms in [100, 101, 301] {
+            assert_eq!(late(event_ms).judge(), (Verdict::Unseen, text.into()));
+        }
+        // When it was sent is known all the same.
+        for event_ms in [99, 302] {
+            let (verdict, reason) = late(event_ms).judge();
+            assert_eq!(verdict, Verdict::Wrong);
+            assert!(reason.contains("while the job ran"), "{reason}");
+        }
+        let failed = Seen {
+            dequeued: Dequeued::Failed("no buffer".into()),
+            ..late(101)
+        };
+        assert_eq!(failed.judge(), (Verdict::Wrong, "no buffer".into()));
     }
 
     #[test]
