@@ -195,6 +195,11 @@ impl Stream {
         &self.buffers(queue).planes
     }
 
+    /// The fences that a queue has, once it has buffers.
+    pub fn fences(&self, queue: Queue) -> QueueFences {
+        self.buffers(queue).fences
+    }
+
     fn buffers(&self, queue: Queue) -> &Buffers {
         match queue {
             Queue::Output => &self.output,

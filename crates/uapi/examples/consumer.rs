@@ -15,13 +15,11 @@ use std::{env, io, process};
 
 use anyhow::{ensure, Context, Result};
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
-use uapi::device;
+use uapi::explicit::QbufFences;
+use uapi::queues::Queue::Capture;
+use uapi::stream::Stream;
 use uapi::sync_file::{self, FenceStatus};
-use v4l2r::ioctl::{dqbuf, reqbufs, streamon, V4l2Buffer};
 use v4l2r::memory::MemoryType;
-use v4l2r::QueueType::VideoCapture;
-
-mod ioctls;
 
 const USAGE: &str = "usage: consumer /dev/videoN [PICTURES]";
 
@@ -55,37 +53,41 @@ fn run() -> Result<()> {
     let pictures: u32 = args.next().map_or(Ok(10), |n| n.parse()).context(USAGE)?;
 
     // No call blocks: a buffer whose fence is signalled can be dequeued.
-    let video = device::open(Path::new(&path))?;
-    let buffers: ioctls::Buffers =
-        reqbufs(&video, VideoCapture, MemoryType::Mmap, 4).context("is it a capture device?")?;
-    let from_qbuf = buffers.have_out_fences;
+    let mut video = Stream::open(Path::new(&path))?;
+    let count = video.request_buffers(Capture, MemoryType::Mmap, 4)?;
+    let from_qbuf = video.fences(Capture).out_fences;
     if !from_qbuf {
-        ioctls::subscribe(&video)?;
+        video.subscribe_starts(Capture)?;
     }
     // Before the buffers: a queue that has not started gives no out-fences.
-    streamon(&video, VideoCapture).context("STREAMON")?;
-    let fences = (0..buffers.count).map(|index| buffers.queue(&video, index));
-    let mut fences = fences.collect::<Result<Vec<_>>>()?;
+    video.stream_on(Capture)?;
+    let with = QbufFences {
+        wait: None,
+        out: from_qbuf,
+    };
+    let queue = |index| video.queue_fenced(Capture, index, with);
+    let mut fences = (0..count).map(queue).collect::<Result<Vec<_>>>()?;
 
-    let mut in_turn = (0..buffers.count).cycle();
+    let mut in_turn = (0..count).cycle();
     for _ in 0..pictures {
         let index = if from_qbuf {
             in_turn.next().context("REQBUFS gave no buffers")?
         } else {
             wait_for(&video, PollFlags::PRI, "event")?;
-            let index = ioctls::next_job(&video)?;
-            fences[index as usize] = Some(ioctls::export_fence(&video, index)?);
+            let index = video.next_start()?.context("no event")?.index;
+            let job = video.export_fence(Capture, index)?;
+            fences[index as usize] = job.map(|job| job.fence);
             index
         };
         let fence = fences[index as usize].as_ref().context("no fence")?;
         let (source, before) = (if from_qbuf { "QBUF" } else { "EXPFENCE" }, state(fence)?);
         wait_for(fence, PollFlags::IN, "end of a fence")?;
         let after = state(fence)?;
-        let picture: V4l2Buffer = dqbuf(&video, VideoCapture).context("DQBUF")?;
-        let sequence = picture.sequence();
+        let picture = video.take(Capture)?;
+        let sequence = picture.sequence;
         println!("buffer {index}, {source}: fence {before}, then {after}; picture {sequence}");
         // The fence of the buffer that came back is closed.
-        fences[picture.index() as usize] = buffers.queue(&video, picture.index())?;
+        fences[picture.index as usize] = queue(picture.index)?;
     }
     Ok(())
 }
