@@ -211,9 +211,11 @@ impl Contextual<'_> {
             }
         }
         // The same turn all the time: the buffer was queued, and is with the device.
+        // The node is asked first: a job of another context may hold its lock, and this buffer be
+        // dequeued and queued again until it answers.
         while before % 2 == 1
-            && turn.load(Ordering::Acquire) == before
             && streams.stream.is_underway(Queue::Capture, index)?
+            && turn.load(Ordering::Acquire) == before
         {
             if clock::now() > woken.at_ns + self.tolerance_ms * MS {
                 count(&self.counts.stale);
