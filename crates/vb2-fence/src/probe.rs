@@ -22,8 +22,8 @@ use self::explicit::Explicit;
 use self::feed::{Camera, Feeder, Raw, Setup};
 use self::show::{CaseResult, Probe, RoundResult};
 use crate::json::{self, Head};
-use crate::judge::acquire::Finding;
-use crate::judge::probe::{most, overall, Verdict};
+use crate::judge::acquire::{Finding, TOO_LONG};
+use crate::judge::probe::{most, overall, Verdict, LOCKED};
 use crate::list::fences_of;
 use crate::observation::Case;
 use crate::observe;
@@ -299,11 +299,25 @@ fn unseen_advice(probe: &Probe) -> Option<String> {
         let mut cases = probe.cases.iter();
         let case = cases.find(|case| case.verdict != Some(Verdict::Publishes));
         let reason = case.map_or("", |case| case.reason.as_str());
-        return Some(format!("{device}: {reason}; {longer}"));
+        let advice = if reason == LOCKED {
+            ": the driver works with the lock of the queue held, and only a fence shows when; a \
+             longer job changes nothing"
+                .into()
+        } else {
+            format!("; {longer}")
+        };
+        return Some(format!("{device}: {reason}{advice}"));
     }
     let mut jobs = probe.acquire.queues.iter().flat_map(|queue| &queue.jobs);
     if let Some(unseen) = jobs.find(|job| job.finding == Finding::Unseen) {
-        return Some(format!("{device}: acquire fences: {}", unseen.reason));
+        let advice = if unseen.reason == TOO_LONG {
+            "; take a smaller --size, or echo 10000 \
+             >/sys/module/videobuf2_common/parameters/acquire_fence_timeout_ms"
+        } else {
+            ""
+        };
+        let reason = &unseen.reason;
+        return Some(format!("{device}: acquire fences: {reason}{advice}"));
     }
     let explicit = &probe.explicit;
     (explicit.verdict == explicit::Verdict::Unseen)

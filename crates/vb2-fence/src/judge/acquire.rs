@@ -19,6 +19,10 @@ const JOBS: u64 = 5;
 /// With fewer it shows nothing that a job does not end: it may still be running.
 const LEAST_JOBS: f64 = 2.0;
 
+/// The fence cannot be held for long enough.
+pub const TOO_LONG: &str =
+    "the timeout of acquire fences is too short for a job that takes so long";
+
 /// A job is given so much at least, in nanoseconds: a machine can be busy.
 const LEAST_NS: Ns = 100_000_000;
 
@@ -99,8 +103,7 @@ impl Held {
             };
         }
         if ms_between(returned, self.signalled_ns) < LEAST_JOBS * ms_between(0, job) {
-            let text = "the timeout of acquire fences is too short for a job that takes so long";
-            return (Finding::Unseen, text.into());
+            return (Finding::Unseen, TOO_LONG.into());
         }
         let later = ms_between(self.signalled_ns, ended);
         let text =

@@ -18,6 +18,9 @@ const UNFENCED_MS: f64 = 5.0;
 /// machine can be busy.
 const EARLY_MS: (f64, f64) = (4.0, 40.0);
 
+/// The job has the lock that poll() of the node takes: without a fence nothing shows that it runs.
+pub const LOCKED: &str = "no fence was seen, and poll() of the node waited until the job was over";
+
 /// What a job, a case or a device is found to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -57,10 +60,13 @@ impl Seen {
             return (Verdict::Unseen, err.clone());
         }
         if self.views.is_empty() || self.views.iter().any(|view| view.looks() == 0) {
-            return (
-                Verdict::Unseen,
-                "the job was over before it was looked at".into(),
-            );
+            let locked = self.longest_poll_ns > (ended - self.started_ns) / 2;
+            let text = if locked {
+                LOCKED
+            } else {
+                "the job was over before it was looked at"
+            };
+            return (Verdict::Unseen, text.into());
         }
         if self.views.iter().all(|view| view.pending == 0) {
             return self.judge_unfenced(claimed);

@@ -122,6 +122,8 @@ pub struct Seen {
     pub start_returned_ns: Option<Ns>,
     /// When the video node was ready; `None` if it never was.
     pub ended_ns: Option<Ns>,
+    /// How long poll() of the node took at most, which is asked not to wait.
+    pub longest_poll_ns: Ns,
     /// The buffer, through each descriptor.
     pub views: Vec<View>,
     /// How the buffer came back.

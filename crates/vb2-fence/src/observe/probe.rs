@@ -147,6 +147,7 @@ pub fn run(mut prepared: Prepared, case: Case) -> Result<Seen> {
             writes: ending.writes,
             start_returned_ns: ending.start_returned_ns,
             ended_ns: ending.ended_ns,
+            longest_poll_ns: ending.longest_poll_ns,
             views: end(watched)?,
             dequeued: ending.dequeued,
         })
@@ -166,6 +167,7 @@ struct Ending {
     writes: Writes,
     start_returned_ns: Option<Ns>,
     ended_ns: Option<Ns>,
+    longest_poll_ns: Ns,
     dequeued: Dequeued,
 }
 
@@ -182,6 +184,7 @@ fn watch(
     let mut exported = case != Case::ExportedDuring;
     let mut returned_ns = None;
     let mut unfenced = 0;
+    let mut longest_poll_ns: Ns = 0;
     let mut ask_from_ns = clock::now() + UNASKED_MS * MS;
     while clock::now() < give_up {
         let started_ns = progress.started.load(Ordering::Acquire);
@@ -200,8 +203,11 @@ fn watch(
             let ready = if unwritten && clock::now() < ask_from_ns {
                 None
             } else {
-                ask_from_ns = clock::now() + UNASKED_MS * MS;
-                Some(poll::ready_now(stream.as_fd()).context("poll of the video node")?)
+                let asked_ns = clock::now();
+                ask_from_ns = asked_ns + UNASKED_MS * MS;
+                let ready = poll::ready_now(stream.as_fd()).context("poll of the video node")?;
+                longest_poll_ns = longest_poll_ns.max(clock::now() - asked_ns);
+                Some(ready)
             };
             let underway = ready.is_some_and(|ready| ready != Readiness::Ready);
             for (watched, (at_ns, look)) in watched.iter_mut().zip(looks) {
@@ -217,6 +223,7 @@ fn watch(
                         writes: writes(shows, unfenced)?,
                         start_returned_ns: returned_ns,
                         ended_ns,
+                        longest_poll_ns,
                         dequeued,
                     });
                 }
@@ -240,6 +247,7 @@ fn watch(
         writes: writes(shows, unfenced)?,
         start_returned_ns: returned_ns,
         ended_ns: None,
+        longest_poll_ns,
         dequeued: Dequeued::Failed("no buffer was done".into()),
     })
 }

@@ -43,7 +43,8 @@ impl Decoder {
             let names: Vec<String> = formats.iter().map(|o| o.fourcc.to_string()).collect();
             bail!(
                 "{node} takes {}: of decoders, those that take parsed H.264, MPEG-2 or VP8 (S264, \
-                 MG2S, VP8F) can be probed; stateful ones publish no fences",
+                 MG2S, VP8F) can be probed; of others, vb2-fence watch {node} shows the fences, \
+                 while a player runs",
                 names.join(", ")
             );
         }

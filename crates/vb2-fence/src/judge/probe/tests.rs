@@ -55,6 +55,7 @@ fn seen(views: Vec<View>) -> Seen {
         writes: Writes::SinceStart,
         start_returned_ns: Some(at(2)),
         ended_ns: Some(at(200)),
+        longest_poll_ns: 0,
         views,
         dequeued: Dequeued::Done,
     }
@@ -135,6 +136,15 @@ fn a_start_that_takes_long_is_no_job() {
     assert_eq!(blocking.judge(true).0, Verdict::Unseen);
     let fast = seen(vec![unfenced_view(150)]);
     assert_eq!(fast.judge(true).0, Verdict::DoesNotPublish);
+}
+
+#[test]
+fn a_driver_that_keeps_its_lock() {
+    let mut locked = seen(vec![View::new(Handle::ExportedBefore, 0)]);
+    locked.start_returned_ns = None;
+    expect(&locked, Verdict::Unseen, "over before");
+    locked.longest_poll_ns = 190 * MS;
+    expect(&locked, Verdict::Unseen, LOCKED);
 }
 
 /// A device that captures takes a buffer long after it was queued.
