@@ -13,8 +13,8 @@
 //!    contexts may end the job, [`JobFence::end`].
 //!
 //! The types allow no other order. Consumers get a [`Fence`], which cannot be signalled. A driver
-//! that consumes asks a reservation object what it has to wait for ([`Reservation::for_each_pending`]), and
-//! is told when that is over ([`FenceCbRegistration`]).
+//! that consumes asks a reservation object what it has to wait for
+//! ([`Reservation::for_each_pending`]), and is told when that is over ([`FenceCbRegistration`]).
 //!
 //! Reference: <https://docs.kernel.org/driver-api/dma-buf.html>
 
