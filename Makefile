@@ -5,7 +5,7 @@
 
 export KDIR RUSTC LLVM ARCH FIXES
 
-.PHONY: help setup tree refresh kernel image vm kunit run mutants bench board test test-long clean
+.PHONY: help setup tree refresh kernel image vm kunit run mutants bench board series test test-long clean
 
 help:
 	@echo 'make run           what a consumer sees without release fences and with them; set-up included'
@@ -21,6 +21,7 @@ help:
 	@echo 'make mutants       build deliberately broken kernels: a suite must catch each [MUTANTS=name]'
 	@echo 'make bench         what release fences cost [BENCH=quick: instructions only]: docs/bench.md'
 	@echo 'make board         build the kernel for boards with the RK3566 (PineTab2) into build/board/'
+	@echo 'make series        the patches as mails with cover letters, in build/series/ [V=2]; sends nothing'
 	@echo 'make clean         remove build/; the cache is ~/.cache/vb2-release-fences'
 	@echo
 	@echo 'KDIR=/path/to/linux-6.12.y, RUSTC=, LLVM=, ARCH=x86_64|arm64|um can be given. FIXES=0 leaves out'
@@ -61,6 +62,9 @@ bench: setup
 board:
 	@ARCH=arm64 scripts/setup
 	@scripts/build-rk3566
+
+series: setup
+	@V='$(V)' scripts/series
 
 test: setup
 	@tests/run

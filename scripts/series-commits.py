@@ -11,7 +11,6 @@ Prints a line for each series: name, commits.
 """
 
 import os
-import re
 import subprocess
 import sys
 import tempfile

@@ -161,3 +161,25 @@ clone_objects()
 	{ grep -rlIZ --include='.*.cmd' -F "$TREE/" "$1/$2" || [[ $? == 1 ]]; } |
 		xargs -0 -r sed -i "s,$TREE/$from/,$1/$2/,g; s,$TREE/,$1/,g"
 }
+
+# checkpatch_commit COMMIT: what checkpatch --strict says of a commit of make series; fails if it says
+# anything. Without git it does not run spdxcheck.py, which needs more packages.
+checkpatch_commit()
+{
+	# The tree has none of the kernel's commits, so it does not know those that a patch mends. A commit
+	# that could not be looked up is not named: a bug may be for stable kernels without a Fixes: tag. What
+	# prints the argument of an ioctl goes on with the line that names the ioctl. MAINTAINERS has its own
+	# commit. Backports begin as in stable kernels: commit ... upstream.
+	local ignore=UNKNOWN_COMMIT_ID,MISSING_FIXES_TAG,LOGGING_CONTINUATION,FILE_PATH_CHANGES
+	! tgit -C "$TREE" log -1 --format=%b "$1" | grep -q '^commit [0-9a-f]\{40\} upstream' ||
+		ignore+=,GIT_COMMIT_ID
+	tgit -C "$TREE" format-patch -q -1 --no-signature --no-renames --stdout "$1" |
+		(cd "$TREE" && { GIT_DIR=/nonexistent perl scripts/checkpatch.pl --strict --no-summary --terse \
+			--show-types --showfile --ignore "$ignore" - || [[ $? == 1 ]]; }) |
+		# A trace event is laid out as all of the kernel's are, which checkpatch takes for calls. A
+		# configuration of kunit.py names itself in the command that uses it.
+		awk '/^include\/trace\/.*:(OPEN_ENDED_LINE|PARENTHESIS_ALIGNMENT):/ { next }
+			/kunitconfig.*:EMBEDDED_FILENAME:/ { next }
+			{ print; bad = 1 }
+			END { exit bad }'
+}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# make tree and make refresh, in a small repository with a kernel of three files; and that the patches can
-# be taken apart.
+# make tree, make refresh and make series, in a small repository with a kernel of three files; that the
+# patches can be taken apart, and that git am of the series makes the tree.
 
 host_tests tree
 
@@ -58,3 +58,4 @@ patches_apply_apart()
 }
 
 check "the feature applies alone, and the fixes in other orders" patches_apply_apart
+check "git am of all series on the pristine source makes the tree of make tree" "$ROOT/scripts/series" --check
