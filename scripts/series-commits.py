@@ -42,22 +42,24 @@ class Repository:
 
     def run(self, *arguments, text="", **env):
         """Returns what git prints, or None if it fails."""
+        command, env = [*GIT, *arguments], self.env | env
         done = subprocess.run(
-            [*GIT, *arguments], cwd=self.tree, env=self.env | env, input=text.encode(), capture_output=True, check=False
+            command, cwd=self.tree, env=env, input=text.encode(), capture_output=True, check=False
         )
-        self.said = done.stderr.decode(errors="replace")
+        self.said = done.stderr.decode(errors="replace").strip().removeprefix("error: ")
         return None if done.returncode else done.stdout.decode(errors="replace").strip()
 
     def __call__(self, *arguments, **more):
         """The same; it does not fail."""
         printed = self.run(*arguments, **more)
         if printed is None:
-            die(f"git {' '.join(map(str, arguments))}: {self.said.strip()}")
+            die(f"git {' '.join(map(str, arguments))}: {self.said}")
         return printed
 
     def add(self, files):
         """Puts {path: (mode, blob)} into the index."""
-        self("update-index", "--add", "--index-info", text="".join(f"{m} {b}\t{p}\n" for p, (m, b) in files.items()))
+        lines = (f"{mode} {blob}\t{path}\n" for path, (mode, blob) in files.items())
+        self("update-index", "--add", "--index-info", text="".join(lines))
 
     def files(self):
         """All of the index, as for add()."""
@@ -70,17 +72,17 @@ class Commit:
 
     def __init__(self, name):
         self.name, self.globs = name, []
-        self.path = SERIES / "commits" / f"{name[4:]}.patch" if name.startswith("new/") else ROOT / "patches" / f"{name}.patch"
+        self.new = name.startswith("new/")
+        self.path = SERIES / f"commits/{name[4:]}.patch" if self.new else ROOT / f"patches/{name}.patch"
         if not self.path.is_file():
             die(f"series/list: {name}: there is no {self.path.relative_to(ROOT)}")
 
     def message(self, git):
-        """Returns author, date, message and diff."""
+        """Returns its header, its message and its diff, which may be empty."""
         with tempfile.TemporaryDirectory() as tmp:
             info = git("mailinfo", f"{tmp}/message", f"{tmp}/diff", text=self.path.read_text(encoding="utf-8"))
             head = dict(line.split(": ", 1) for line in info.splitlines())
-            text = Path(tmp, "message").read_text(encoding="utf-8")
-            diff = Path(tmp, "diff").read_text(encoding="utf-8")
+            text, diff = (Path(tmp, name).read_text(encoding="utf-8") for name in ("message", "diff"))
             return head, f"{head['Subject']}\n\n{text}", diff if "\ndiff --git " in diff else ""
 
 
@@ -103,7 +105,9 @@ def read_list():
             case [glob] if line.startswith("\t") and commits:
                 commits[-1].globs.append(glob)
             case [name] if series and not line.startswith("\t"):
-                found = [name] if name.startswith("new/") else [n for n in left if fnmatchcase(n, name)]
+                found = [n for n in left if fnmatchcase(n, name)]
+                if name.startswith("new/"):
+                    found = [name]
                 if not found:
                     die(f"series/list:{number}: no patch of patches/series that is left matches {name}")
                 commits += map(Commit, found)
@@ -143,58 +147,61 @@ def assign(series, overlay):
 class Maker:
     """Makes commits."""
 
-    def __init__(self, git, base, overlay, stages, added):
-        self.git, self.base, self.stages, self.added = git, base, stages, added
+    def __init__(self, git, forms, overlay, stages, added):
+        self.git, self.forms_git, self.stages, self.added = git, forms, stages, added
         modes = ["100755" if os.access(ROOT / path, os.X_OK) else "100644" for path in overlay]
-        blobs = git("hash-object", "-w", "--no-filters", "--stdin-paths", text="".join(f"{ROOT / p}\n" for p in overlay))
+        paths = "".join(f"{ROOT / path}\n" for path in overlay)
+        blobs = git("hash-object", "-w", "--no-filters", "--stdin-paths", text=paths)
         self.final = dict(zip(overlay, zip(modes, blobs.split())))
         self.forms = {}
 
-    def form(self, active):
-        """The overlay with these stages."""
+    def form(self, before):
+        """The overlay as it is after these commits: without the stages that are not over."""
+        active = tuple(stage for stage, until in self.stages if until not in before)
+        git = self.forms_git
         if active not in self.forms:
-            self.git("read-tree", "--empty")
-            self.git.add(self.final)
+            git("read-tree", "--empty")
+            git.add(self.final)
             for stage in active:
                 path = SERIES / "stages" / f"{stage}.patch"
-                if self.git.run("apply", "--cached", "--whitespace=nowarn", str(path)) is None:
+                if git.run("apply", "--cached", "--whitespace=nowarn", str(path)) is None:
                     die(
-                        f"series/stages/{stage}.patch does not apply to the final form"
-                        f" ({self.git.said.splitlines()[0]}): mend it there, it takes out what a later commit brings"
+                        f"series/stages/{stage}.patch does not apply ({git.said.splitlines()[0]}): change it so"
+                        " that it takes out of the final form what comes with a later commit"
                     )
-            self.forms[active] = self.git.files()
+            self.forms[active] = git.files()
         return self.forms[active]
 
+    def commit(self, commit, parent, before):
+        """Makes a commit on parent, which is in the index, after these; returns it."""
+        head, message, diff = commit.message(self.git)
+        old, new = self.form(before), self.form([*before, commit.name])
+        there = [path for name in before for path in self.added.get(name, [])]
+        files = {path: new[path] for path in there if new[path] != old[path]}
+        files |= {path: new[path] for path in self.added.get(commit.name, [])}
+        if not files and not diff:
+            die(f"series/list: {commit.name} changes nothing")
+        if diff and self.git.run("apply", "--cached", "--whitespace=nowarn", text=diff) is None:
+            where = commit.path.relative_to(ROOT)
+            die(f"{where} does not apply in its place of series/list: {self.git.said.splitlines()[0]}")
+        self.git.add(files)
+        date = head["Date"]
+        return self.git(
+            *("commit-tree", self.git("write-tree"), "-p", parent, "-F", "-"),
+            text=message,
+            GIT_AUTHOR_NAME=head["Author"],
+            GIT_AUTHOR_EMAIL=head["Email"],
+            GIT_AUTHOR_DATE=date,
+            GIT_COMMITTER_DATE=date,
+        )
+
     def line(self, start, commits):
-        """Makes commits in a line, from start on: (commit, names of the commits before)."""
-        parent, before = start
-        before = list(before)
-        have = {}
+        """Makes commits in a line. Start and end of it are (commit, names of the commits before)."""
+        parent, before = start[0], list(start[1])
         self.git("read-tree", parent)
         for commit in commits:
-            head, message, diff = commit.message(self.git)
-            active = lambda names: tuple(s for s, until in self.stages if until not in names)
-            old_form, brought = active(before), [p for n in before for p in self.added.get(n, [])]
+            parent = self.commit(commit, parent, before)
             before.append(commit.name)
-            index = self.git.env["GIT_INDEX_FILE"]
-            # The index is that of the line while a form is made.
-            saved = index + ".form"
-            self.git.env["GIT_INDEX_FILE"] = saved
-            old, new = self.form(old_form), self.form(active(before))
-            self.git.env["GIT_INDEX_FILE"] = index
-            have = {p: old[p] for p in brought}
-            want = {p: new[p] for p in brought + self.added.get(commit.name, [])}
-            if diff and self.git.run("apply", "--cached", "--whitespace=nowarn", text=diff) is None:
-                die(f"{commit.path.relative_to(ROOT)} does not apply in its place of series/list: {self.git.said.splitlines()[0]}")
-            changed = {p: f for p, f in want.items() if have.get(p) != f}
-            if changed:
-                self.git.add(changed)
-            elif not diff:
-                die(f"series/list: {commit.name} changes nothing")
-            author = {"GIT_AUTHOR_NAME": head["Author"], "GIT_AUTHOR_EMAIL": head["Email"]}
-            author |= {"GIT_AUTHOR_DATE": head["Date"], "GIT_COMMITTER_DATE": head["Date"]}
-            tree = self.git("write-tree")
-            parent = self.git("commit-tree", tree, "-p", parent, "-F", "-", text=message, **author)
         return parent, before
 
 
@@ -204,15 +211,15 @@ def main():
     overlay = sys.stdin.read().splitlines()
     stages, series = read_list()
     with tempfile.TemporaryDirectory() as tmp:
-        git = Repository(tree, f"{tmp}/index")
-        maker = Maker(git, base, overlay, stages, assign(series, overlay))
+        git, forms = (Repository(tree, f"{tmp}/{name}") for name in ("index", "forms"))
+        maker = Maker(git, forms, overlay, stages, assign(series, overlay))
         ends = {"base": (base, [])}
         for name, (start, commits) in series.items():
             ends[name] = maker.line(ends[start], commits)
             git("update-ref", f"refs/series/{name}-base", ends[start][0])
             git("update-ref", f"refs/series/{name}", ends[name][0])
             print(name, len(commits))
-        # From the last series on that begins another line
+        # All of them in one line: those are made again that begin elsewhere.
         line, names = (base, []), []
         for name, (_, commits) in series.items():
             same = line[0] == ends[series[name][0]][0]
@@ -222,12 +229,12 @@ def main():
         git("read-tree", applied)
         git.add(maker.final)
         for commit in names:
-            if commit.name.startswith("new/") and (diff := commit.message(git)[2]):
+            if commit.new and (diff := commit.message(git)[2]):
                 git("apply", "--cached", "--whitespace=nowarn", text=diff)
         expected = git("write-tree")
         if git("rev-parse", f"{line[0]}^{{tree}}") != expected:
             files = git("diff", "--name-only", expected, line[0]).splitlines()
-            die(f"the series do not make the tree of make tree: {len(files)} files differ, first {files[0]}")
+            die(f"the series do not make the tree of make tree: {files[0]} and {len(files) - 1} others differ")
 
 
 main()

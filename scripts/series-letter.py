@@ -56,12 +56,13 @@ def lines(path):
 
 def objections(name):
     """Yields the table: objection, answer, command."""
-    rows = [("Objection", "Answer", "Shown by"), *(tuple(r.split("\t")) for r in lines(LETTERS / f"{name}.objections"))]
+    rows = [row.split("\t") for row in lines(LETTERS / f"{name}.objections")]
     rule = "+".join("-" * (width + 1 + (i > 0)) for i, width in enumerate(WIDTHS))
-    for row in rows:
-        cells = [textwrap.wrap(cell, width, break_long_words=False) for cell, width in zip(row, WIDTHS, strict=True)]
+    for row in [("Objection", "Answer", "Shown by"), *rows]:
+        cells = [textwrap.wrap(cell, width) for cell, width in zip(row, WIDTHS, strict=True)]
         for i in range(max(map(len, cells))):
-            yield " | ".join((c[i] if i < len(c) else "").ljust(w) for c, w in zip(cells, WIDTHS)).rstrip()
+            parts = (cell[i] if i < len(cell) else "" for cell in cells)
+            yield " | ".join(part.ljust(width) for part, width in zip(parts, WIDTHS)).rstrip()
         yield rule
 
 
@@ -70,13 +71,13 @@ def evidence(results, report, kernel):
     day = datetime.fromtimestamp(RESULTS.stat().st_mtime, timezone.utc).strftime("%d %B %Y").lstrip("0")
     machines = [m for r in results["results"] for m in r.get("machines", [])]
     silent = sum(m.get("debug_locks") == 1 and m.get("reports") == 0 for m in machines)
-    yield from textwrap.wrap(
-        f"All series together on Linux {kernel}, {machine()}, {day}: {results['passed']} checks and test cases passed,"
-        f" {results['failed']} failed. Of {len(machines)} virtual machines {silent} ended with lockdep on and nothing to"
-        f" report. What consumers see of {report['driver']}, off and on: {report['right']} of {report['judged']}"
-        " observations are as they should be.",
-        75,
+    text = (
+        f"All series together on Linux {kernel}, {machine()}, {day}: {results['passed']} checks and test cases"
+        f" passed, {results['failed']} failed. Of {len(machines)} virtual machines {silent} ended with lockdep"
+        f" on and nothing to report. What consumers see of {report['driver']}, off and on: {report['right']} of"
+        f" {report['judged']} observations are as they should be."
     )
+    yield from textwrap.wrap(text, 75)
     yield ""
     for group in results["groups"]:
         ours = [r for r in results["results"] if r.get("group") == group["name"]]
@@ -101,9 +102,9 @@ def main():
                 print("\n".join(evidence(results, report, kernel)))
             case "@base":
                 text = (
-                    f"This is series {number} of {len(list(LETTERS.glob('*.txt')))}. The base is Linux {kernel} as in"
-                    " Debian's package linux-source-6.12, which comes without history: base-commit is a commit of"
-                    " that source in a local repository, and in no public one."
+                    f"This is series {number} of {len(list(LETTERS.glob('*.txt')))}. The base is Linux {kernel}"
+                    " as in Debian's package linux-source-6.12, which comes without history: base-commit is a"
+                    " commit of that source in a local repository, and in no public one."
                 )
                 print("\n".join(textwrap.wrap(text, 75)))
             case _:

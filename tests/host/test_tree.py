@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Checks make tree and make refresh, in a small repository with a kernel of three files."""
+"""Checks make tree, make refresh and make series, in a small repository with a kernel of three files."""
 
 import os
 import re
@@ -273,3 +273,77 @@ def test_the_feature_without_the_fixes(project):
     assert "fifteen" in project.text("old.c")
     project.env["FIXES"] = "no"
     assert "FIXES=no: 0 leaves out" in project.make_tree(status=1).output
+
+
+STAGE = """\
+diff --git a/drivers/media/new/new.c b/drivers/media/new/new.c
+--- a/drivers/media/new/new.c
++++ b/drivers/media/new/new.c
+@@ -1 +1 @@
+-new file
++{text}
+"""
+LIST = """\
+stage without-later until fixes/old/second
+series early on base
+feature/*
+\tdrivers/media/new/*
+series late on early
+fixes/*
+"""
+
+
+@pytest.fixture
+def series(project):
+    """The same with two series: the second patch is the one that brings the file's final form."""
+    (project.repo / "series/stages").mkdir(parents=True)
+    (project.repo / "series/list").write_text(LIST)
+    (project.repo / "series/stages/without-later.patch").write_text(STAGE.format(text="early form"))
+    return project
+
+
+def make_series(project, *arguments, status=0):
+    """Runs scripts/series."""
+    return project.run(project.repo / "scripts/series", *arguments, status=status, env=project.env)
+
+
+def test_series_make_the_tree_with_each_file_at_its_stage(series):
+    done = make_series(series, "--check")
+    assert done.output.endswith("2 patches in 2 series\n")
+    assert "makes the tree of make tree" in done.output
+    new = "drivers/media/new/new.c"
+    assert series.git(series.tree, "show", f"refs/series/early:{new}") == "early form"
+    assert series.git(series.tree, "show", f"refs/series/late:{new}") == "new file"
+    assert series.git(series.tree, "log", "--format=%s", "refs/series/all").splitlines() == [
+        "media: say fifteen",
+        "media: say five",
+        "Linux 6.12.7",
+    ]
+    assert series.git(series.tree, "status", "--short") == ""
+
+
+@pytest.mark.parametrize(
+    "path, old, new, said",
+    [
+        ("series/list", "^fixes/\\*$", "feature/*", "no patch of patches/series that is left matches feature/*"),
+        ("series/list", "^series late.*\\nfixes.*\\n", "", "series/list has no place for fixes/old/second.patch"),
+        ("series/list", "^\\tdrivers.*", "", "no commit adds drivers/media/new/new.c"),
+        ("series/list", "media/new/", "media/old/", "no commit adds drivers/media/new/new.c"),
+        ("series/list", "until fixes", "until no", "stage without-later: there is no commit no/old/second"),
+        ("series/list", "on early", "on it", "series/list:5: not understood: series late on it"),
+        ("drivers/media/new/new.c", "new file", "other", "series/stages/without-later.patch does not apply"),
+    ],
+)
+def test_series_that_do_not_fit(series, path, old, new, said):
+    series.change(series.repo / path, old, new)
+    done = make_series(series, "--check", status=1)
+    assert said in done.output
+    assert done.output.count("error:") == 1
+
+
+def test_letters_need_the_results_of_a_run(series):
+    assert "the base is Debian's source" in make_series(series, status=1).output
+    series.env["KDIR"] = ""
+    assert "no build/results.json" in make_series(series, status=1).output
+    series.env["V"] = "two"
+    assert "V=two: a number" in make_series(series, status=1).output
