@@ -18,7 +18,7 @@ pub struct Cli {
 /// The program's commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run vim2m jobs and compare what a consumer sees with release fences off and on.
+    /// Run vim2m jobs and compare what a consumer sees with release fences off and on; or test a board.
     #[command(long_about = report::LONG)]
     Report(report::ReportArgs),
     /// List the video nodes and say which fences they have.

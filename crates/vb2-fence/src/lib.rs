@@ -9,12 +9,13 @@
 //! - observing: [`observe`] runs jobs and judges nothing;
 //! - judging: [`judge`] says what is right, and never touches a device;
 //! - showing: [`table`] (release fences off and on, side by side), [`json`];
-//! - the commands: [`report`] is about vim2m, [`list`], [`probe`], [`watch`] and [`stress`] are for
+//! - the commands: [`report`] is about vim2m, and [`board`] about boards, [`list`], [`probe`], [`watch`] and [`stress`] are for
 //!   every device, [`scene`] puts a picture that is being written on a display, [`consumers`] asks in
 //!   all the ways there are, [`pipeline`] is devices one after the other, [`compositor`] is a loop to
 //!   be traced;
 //! - [`cli`], which is what [`generate`] writes about.
 
+pub mod board;
 pub mod cli;
 pub mod compositor;
 pub mod consumers;

@@ -62,17 +62,47 @@ pub struct Row {
     error: Option<String>,
 }
 
+impl Listing {
+    /// Asks all nodes.
+    pub fn look() -> Result<Self> {
+        let sysfs = Sysfs::default();
+        let nodes = video_nodes()?;
+        Ok(Self {
+            head: Head::new(),
+            kernel_has_release_fences: sysfs.kernel_has_fences(),
+            release_fence_timeout_ms: sysfs.timeout_ms(),
+            acquire_fence_timeout_ms: sysfs.acquire_timeout_ms(),
+            nodes: nodes.iter().map(|path| row(&sysfs, path)).collect(),
+        })
+    }
+
+    /// Whether the kernel has the option.
+    pub fn kernel_has_fences(&self) -> bool {
+        self.kernel_has_release_fences
+    }
+
+    /// The nodes of a driver.
+    pub fn nodes_of(&self, driver: &str) -> Vec<String> {
+        let nodes = self.nodes.iter();
+        let nodes = nodes.filter(|row| row.driver.as_deref() == Some(driver));
+        nodes.map(|row| row.path.display().to_string()).collect()
+    }
+
+    /// The nodes with pictures for consumers whose drivers can publish, with the drivers.
+    pub fn publishers(&self) -> Vec<(&Path, &str)> {
+        let nodes = self.nodes.iter().filter(|row| {
+            let can = [Support::On, Support::Off, Support::Unknown].contains(&row.publishing);
+            can && row.queues.is_some_and(|queues| queues.capture)
+        });
+        nodes
+            .filter_map(|row| Some((row.path.as_path(), row.driver.as_deref()?)))
+            .collect()
+    }
+}
+
 /// Runs the command.
 pub fn run(args: &ListArgs) -> Result<bool> {
-    let sysfs = Sysfs::default();
-    let nodes = video_nodes()?;
-    let listing = Listing {
-        head: Head::new(),
-        kernel_has_release_fences: sysfs.kernel_has_fences(),
-        release_fence_timeout_ms: sysfs.timeout_ms(),
-        acquire_fence_timeout_ms: sysfs.acquire_timeout_ms(),
-        nodes: nodes.iter().map(|path| row(&sysfs, path)).collect(),
-    };
+    let listing = Listing::look()?;
     if args.json {
         json::print(&listing)?;
     } else {
@@ -129,7 +159,8 @@ fn row(sysfs: &Sysfs, path: &Path) -> Row {
     }
 }
 
-fn render(listing: &Listing) -> String {
+/// The listing as text.
+pub fn render(listing: &Listing) -> String {
     let mut fences = match listing.release_fence_timeout_ms {
         Some(ms) => format!("with release fences, timeout {ms} ms"),
         None => "without release fences (or videobuf2 is not loaded)".to_owned(),
@@ -209,9 +240,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn columns_line_up() {
-        let row = |path: &str, publishing, acquiring| Row {
+    fn row(path: &str, publishing: Support, acquiring: Support) -> Row {
+        Row {
             path: path.into(),
             driver: Some("vim2m".into()),
             card: Some("a card".into()),
@@ -221,7 +251,41 @@ mod tests {
             acquiring,
             fences: Vec::new(),
             error: None,
+        }
+    }
+
+    impl Listing {
+        /// Of nodes and their drivers, for the tests of others.
+        pub fn of_drivers(drivers: &[(&str, &str)]) -> Self {
+            let rows = drivers.iter().map(|&(path, driver)| Row {
+                driver: Some(driver.into()),
+                ..row(path, Support::On, Support::On)
+            });
+            listing(rows.collect())
+        }
+    }
+
+    #[test]
+    fn publishers_have_pictures() {
+        let queues = Queues::decode(v4l2r::ioctl::Capabilities::VIDEO_M2M);
+        let with = |path, publishing, queues| Row {
+            queues,
+            ..row(path, publishing, Support::On)
         };
+        let listing = listing(vec![
+            with("/dev/video0", Support::On, Some(queues)),
+            with("/dev/video1", Support::NotOptedIn, Some(queues)),
+            with("/dev/video2", Support::Off, Some(queues)),
+            with("/dev/video3", Support::On, None),
+        ]);
+        let paths: Vec<&Path> = listing.publishers().iter().map(|(path, _)| *path).collect();
+        assert_eq!(paths, [Path::new("/dev/video0"), Path::new("/dev/video2")]);
+        assert_eq!(listing.nodes_of("vim2m").len(), 4);
+        assert!(listing.nodes_of("visl").is_empty());
+    }
+
+    #[test]
+    fn columns_line_up() {
         let nodes = vec![
             row("/dev/video0", Support::On, Support::Off),
             row("/dev/video10", Support::Unknown, Support::Unknown),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use vb2_fence::cli::{Cli, Command};
-use vb2_fence::{compositor, consumers, generate, list, pipeline};
+use vb2_fence::{board, compositor, consumers, generate, list, pipeline};
 use vb2_fence::{probe, report, scene, stress, watch};
 
 /// The program could not do what it was asked to: wrong usage, or something is missing here.
@@ -15,6 +15,7 @@ const CANNOT: u8 = 2;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match &cli.command {
+        Command::Report(args) if args.board => board::run(args),
         Command::Report(args) => report::run(args),
         Command::List(args) => list::run(args),
         Command::Probe(args) => probe::run(args),

@@ -4,13 +4,13 @@
 //! the device tells when a job starts, and whether a job waits for those who use its buffers.
 
 pub mod acquire;
-mod codec;
+pub mod codec;
 mod decoder;
 pub mod explicit;
 pub mod feed;
 pub mod show;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{bail, ensure, Context, Result};
 use clap::Args;
@@ -141,60 +141,7 @@ struct Run<'a> {
 
 /// Runs the command; says whether the device publishes and all is right.
 pub fn run(args: &ProbeArgs) -> Result<bool> {
-    let node = Node::at(&args.device)?;
-    let heap = match Heap::named(&args.heap) {
-        Ok(heap) => Ok(heap),
-        // Without the usual one there is no import to try; a wish has to be granted.
-        Err(err) if args.heap == heap::SYSTEM => Err(format!("{err:#}")),
-        Err(err) => return Err(err),
-    };
-    let setup = Setup {
-        node,
-        heap,
-        job_ms: args.job_ms,
-        size: args.size,
-        format: args.format,
-    };
-    let feeder = choose_feeder(args, &setup)?;
-    let interrupt = Interrupt::catch()?;
-    let sysfs = Sysfs::default();
-    let (publishing, acquiring) = fences_of(&sysfs, &setup.node);
-    let run = Run {
-        setup: &setup,
-        feeder: feeder.as_ref(),
-        claimed: publishing == Support::On,
-        interrupt: &interrupt,
-    };
-    let mut cases = Vec::new();
-    for case in Case::ALL {
-        cases.push(run_case(args, &run, case)?);
-    }
-    let verdict = overall(cases.iter().map(|case| case.verdict));
-    interrupt.check()?;
-    let prepared = feeder.prepare(&setup, Case::ExportedBefore, None)?;
-    let explicit = Explicit::ask(&prepared);
-    let explicit = explicit.with_context(|| format!("{}", setup.node.path.display()))?;
-    drop(prepared);
-    let asked = Asked {
-        setup: &setup,
-        feeder: feeder.as_ref(),
-        job: longest_job(&cases),
-        timeout_ms: sysfs.acquire_timeout_ms(),
-        interrupt: &interrupt,
-    };
-    let acquire = Acquire::ask(&asked, acquiring)?;
-    let probe = Probe {
-        head: Head::new(),
-        device: setup.node.path,
-        driver: setup.node.driver,
-        card: setup.node.card,
-        publishing,
-        jobs: feeder.describe(),
-        verdict,
-        cases,
-        explicit,
-        acquire,
-    };
+    let probe = Probing::prepare(args)?.run()?;
     if args.json {
         json::print(&probe)?;
     } else {
@@ -203,8 +150,88 @@ pub fn run(args: &ProbeArgs) -> Result<bool> {
     if let Some(advice) = unseen_advice(&probe) {
         bail!(advice);
     }
-    let told = probe.explicit.verdict != explicit::Verdict::Wrong;
-    Ok(verdict == Verdict::Publishes && told && probe.acquire.verdict.is_right())
+    Ok(probe.is_right())
+}
+
+/// A device that can be probed.
+pub struct Probing<'a> {
+    args: &'a ProbeArgs,
+    setup: Setup,
+    feeder: Box<dyn Feeder>,
+}
+
+impl<'a> Probing<'a> {
+    /// Looks whether it can be; runs no job.
+    pub fn prepare(args: &'a ProbeArgs) -> Result<Self> {
+        let node = Node::at(&args.device)?;
+        let heap = match Heap::named(&args.heap) {
+            Ok(heap) => Ok(heap),
+            // Without the usual one there is no import to try; a wish has to be granted.
+            Err(err) if args.heap == heap::SYSTEM => Err(format!("{err:#}")),
+            Err(err) => return Err(err),
+        };
+        let setup = Setup {
+            node,
+            heap,
+            job_ms: args.job_ms,
+            size: args.size,
+            format: args.format,
+        };
+        let feeder = choose_feeder(args, &setup)?;
+        Ok(Self {
+            args,
+            setup,
+            feeder,
+        })
+    }
+
+    /// Runs the jobs.
+    pub fn run(self) -> Result<Probe> {
+        let Self {
+            args,
+            setup,
+            feeder,
+        } = self;
+        let interrupt = Interrupt::catch()?;
+        let sysfs = Sysfs::default();
+        let (publishing, acquiring) = fences_of(&sysfs, &setup.node);
+        let run = Run {
+            setup: &setup,
+            feeder: feeder.as_ref(),
+            claimed: publishing == Support::On,
+            interrupt: &interrupt,
+        };
+        let mut cases = Vec::new();
+        for case in Case::ALL {
+            cases.push(run_case(args, &run, case)?);
+        }
+        let verdict = overall(cases.iter().map(|case| case.verdict));
+        interrupt.check()?;
+        let prepared = feeder.prepare(&setup, Case::ExportedBefore, None)?;
+        let explicit = Explicit::ask(&prepared);
+        let explicit = explicit.with_context(|| format!("{}", setup.node.path.display()))?;
+        drop(prepared);
+        let asked = Asked {
+            setup: &setup,
+            feeder: feeder.as_ref(),
+            job: longest_job(&cases),
+            timeout_ms: sysfs.acquire_timeout_ms(),
+            interrupt: &interrupt,
+        };
+        let acquire = Acquire::ask(&asked, acquiring)?;
+        Ok(Probe {
+            head: Head::new(),
+            device: setup.node.path,
+            driver: setup.node.driver,
+            card: setup.node.card,
+            publishing,
+            jobs: feeder.describe(),
+            verdict,
+            cases,
+            explicit,
+            acquire,
+        })
+    }
 }
 
 /// What a job took that ended.
@@ -212,6 +239,16 @@ fn longest_job(cases: &[CaseResult]) -> Option<Ns> {
     let rounds = cases.iter().flat_map(|case| &case.rounds);
     let times = rounds.filter_map(|round| Some(round.seen.ended_ns? - round.seen.started_ns));
     times.max()
+}
+
+/// Whether a node decodes, so that a probe needs a stream.
+pub fn is_decoder(path: &Path) -> Result<bool> {
+    Ok(Node::at(path)?.queues.m2m && takes_streams(&Stream::open(path)?))
+}
+
+fn takes_streams(stream: &Stream) -> bool {
+    let offers = stream.offers(Queue::Output);
+    !offers.is_empty() && offers.iter().all(|offer| offer.compressed)
 }
 
 fn choose_feeder(args: &ProbeArgs, setup: &Setup) -> Result<Box<dyn Feeder>> {
@@ -226,10 +263,7 @@ fn choose_feeder(args: &ProbeArgs, setup: &Setup) -> Result<Box<dyn Feeder>> {
         "{path} has no CAPTURE queue of pictures, so there is nothing to consume"
     );
     let stream = Stream::open(&setup.node.path)?;
-    let is_decoder = queues.m2m && {
-        let offers = stream.offers(Queue::Output);
-        !offers.is_empty() && offers.iter().all(|offer| offer.compressed)
-    };
+    let is_decoder = queues.m2m && takes_streams(&stream);
     ensure!(
         is_decoder || args.stream.is_none(),
         "{path} is not a decoder: it needs no --stream"
@@ -290,7 +324,7 @@ fn run_round(run: &Run<'_>, case: Case) -> Result<RoundResult> {
 }
 
 /// What can be done if it was not seen what the device does.
-fn unseen_advice(probe: &Probe) -> Option<String> {
+pub fn unseen_advice(probe: &Probe) -> Option<String> {
     let device = probe.device.display();
     if probe.verdict != Verdict::Unseen {
         let mut jobs = probe.acquire.queues.iter().flat_map(|queue| &queue.jobs);

@@ -30,7 +30,13 @@ A job takes as long as --job-ms says. A quarter into it, and at its end, the pro
 node, the CAPTURE buffer's dma-buf and the fence behind it whether the picture is ready. It does so
 for a buffer that was exported before the job, for a second export made while the job runs, and for
 a buffer imported from the system dma-heap. The driver's parameter release_fences is set for each
-half and put back at the end.";
+half and put back at the end.
+
+With --board it goes through the gates of a board instead: kernel, drivers, a probe of each device
+that can publish, playback and its system calls, off and on, and the kernel's log. Each has a line,
+\"pass\", \"fail\" and why, or \"not asked\" and what is missing. All that was seen goes to one text file,
+whose path is the last line. It asks nothing and sends nothing, and the file has no names of hosts
+or users, no serial numbers and no addresses. Be root, or most is not asked.";
 
 /// Arguments of `vb2-fence report`.
 #[derive(Args, Debug)]
@@ -39,8 +45,10 @@ half and put back at the end.";
   vb2-fence report --rounds 5 --json report.json
   vb2-fence report --json | jq .right
   vb2-fence report --feature off      (what a kernel without release fences does)
+  vb2-fence report --board --stream film.h264
 
-Exit status: 0 every line is right, 1 a line is wrong, 2 the report could not be made.")]
+Exit status: 0 every line is right (with --board: no gate failed), 1 a line is wrong, 2 the report
+could not be made.")]
 pub struct ReportArgs {
     /// The video node [default: the first one of the vim2m driver].
     #[arg(long, value_name = "NODE")]
@@ -64,6 +72,24 @@ pub struct ReportArgs {
     /// Which half to run.
     #[arg(long, value_enum, default_value_t = Halves::Both)]
     pub feature: Halves,
+
+    /// Go through the gates of a board instead, and write one text file.
+    #[arg(long, conflicts_with_all = ["device", "json", "job_ms", "feature"])]
+    pub board: bool,
+
+    /// The text file of --board, which must not be there yet.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "board",
+        default_value = "vb2-fence-board.txt"
+    )]
+    pub out: PathBuf,
+
+    /// What decoders decode for --board: H.264 (Annex B), MPEG-2, or VP8 (IVF) [default: a film
+    /// that GStreamer makes].
+    #[arg(long, value_name = "FILE", requires = "board")]
+    pub stream: Option<PathBuf>,
 }
 
 /// The driver that the report is about.

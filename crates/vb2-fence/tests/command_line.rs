@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 /// The commands, each with words of the last paragraphs of its help.
 const COMMANDS: [(&str, &str); 10] = [
-    ("report", "A quarter into it"),
+    ("report", "It asks nothing and sends nothing"),
     ("list", "no job is run"),
     ("probe", "the device is not asked"),
     ("watch", "the program says so"),
@@ -74,6 +74,8 @@ fn wrong_use_ends_with_status_2() {
         &["report", "--job-ms", "0"],
         &["report", "--rounds", "0"],
         &["report", "--feature", "maybe"],
+        &["report", "--out", "x"],
+        &["report", "--board", "--json"],
         &["scene", "--frames", "3", "--readings", "3"],
         &["scene", "--output", "x", "--readings", "0"],
         &["generate", "nonsense"],
@@ -110,6 +112,45 @@ fn list_writes_json() {
     assert_eq!(document["schema_version"], 1);
     assert_eq!(document["kernel_has_release_fences"], kernel_has_fences());
     assert!(document["nodes"].is_array(), "{document}");
+}
+
+#[test]
+fn the_report_of_a_board_is_one_file() {
+    let dir = std::env::temp_dir().join(format!("vb2-fence-board-test-{}", std::process::id()));
+    std::fs::create_dir(&dir).unwrap();
+    let file = dir.join("board.txt");
+    let out = file.to_str().unwrap();
+    let (status, text) = run(&["report", "--board", "--rounds", "1", "--out", out]);
+    // A machine that is no board fails, and is told why.
+    assert!(matches!(status, Some(0 | 1)), "{text}");
+    assert_eq!(text.lines().last(), Some(out), "{text}");
+    let written = std::fs::read_to_string(&file).unwrap();
+    for gate in [
+        "compile",
+        "kernel",
+        "drivers",
+        "playback",
+        "system calls",
+        "kernel log",
+        "desktop",
+    ] {
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(&format!("{gate}: ")));
+        assert!(written.contains(line.unwrap()), "{gate}: {text}");
+    }
+    let (status, text) = run(&["report", "--board", "--out", out]);
+    assert_eq!(status, Some(2), "{text}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), written);
+    let (status, text) = run(&["report", "--board", "--stream", "/nonexistent"]);
+    assert_eq!(
+        (status, &*text),
+        (
+            Some(2),
+            "vb2-fence: cannot read /nonexistent: No such file or directory (os error 2)\n"
+        )
+    );
+    std::fs::remove_dir_all(dir).unwrap();
 }
 
 #[test]

@@ -46,6 +46,24 @@ pub struct Probe {
     pub acquire: Acquire,
 }
 
+impl Probe {
+    /// Whether the device publishes, and nothing is wrong.
+    pub fn is_right(&self) -> bool {
+        let told = self.explicit.verdict != explicit::Verdict::Wrong;
+        self.verdict == Verdict::Publishes && told && self.acquire.verdict.is_right()
+    }
+
+    /// In a line: whether it publishes, waits, and tells of jobs.
+    pub fn describe(&self) -> String {
+        let (publishes, waits) = (self.verdict.describe(), self.acquire.verdict.describe());
+        let tells = match self.explicit.verdict {
+            explicit::Verdict::NotSupported => "",
+            told => &format!(", {}", told.describe()),
+        };
+        format!("{publishes}, {waits}{tells}")
+    }
+}
+
 /// One case, through all its rounds.
 #[derive(Debug, Serialize)]
 pub struct CaseResult {
@@ -85,12 +103,7 @@ pub fn render(probe: &Probe) -> String {
     out.extend(probe.cases.iter().map(render_case));
     out += &render_explicit(&probe.explicit);
     out += &render_acquire(&probe.acquire);
-    let (publishes, waits) = (probe.verdict.describe(), probe.acquire.verdict.describe());
-    let tells = match probe.explicit.verdict {
-        explicit::Verdict::NotSupported => "",
-        told => &format!(", {}", told.describe()),
-    };
-    out + &format!("{device}: {publishes}, {waits}{tells}\n")
+    out + &format!("{device}: {}\n", probe.describe())
 }
 
 fn render_explicit(explicit: &Explicit) -> String {
