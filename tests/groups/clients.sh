@@ -12,6 +12,8 @@ CLIENTS=$BUILD/clients
 CLIENTS_SIZE=192x128
 declare -A CLIENTS_FRAMES=([h264]=300 [h264-b]=300 [mpeg2]=120 [vp8]=120)
 CLIENTS_STREAMS=(h264 h264-b mpeg2 vp8)
+# What vb2-fence has GStreamer play
+CLIENTS_FILM=mpeg2
 CLIENTS_BLITS=300
 CLIENTS_BLIT_SIZE=128x96
 CLIENTS_PAIRS=(NV12-AR24 AR24-NV12 YU12-RGBP RGB3-NV16 XR24-BGR3)
@@ -47,15 +49,26 @@ clients_make()
 		"$TESTS/programs/numbered-frames" make "${pair%-*}" "$CLIENTS_BLIT_SIZE" "$CLIENTS_BLITS" "$CLIENTS/$pair"
 		echo "blit $pair $CLIENTS/$pair $CLIENTS_BLIT_SIZE $CLIENTS_BLITS"
 	done >>"$CLIENTS/jobs"
+	echo "board board $CLIENTS/$CLIENTS_FILM" >>"$CLIENTS/jobs"
 	ls -l "$CLIENTS"
 }
 
 clients_run()
 {
+	"$ROOT/scripts/build-program"
 	rm -rf "$BUILD/vm/scratch/clients"
 	mkdir -p "$BUILD/vm/scratch/clients"
-	"$ROOT/scripts/vm" --timeout 2400 --udev -- "$TESTS/guest/clients" \
-		"$("$ROOT/scripts/debian-rootfs")" "$CLIENTS/jobs"
+	"$ROOT/scripts/vm" --timeout 3600 --udev -- "$TESTS/guest/clients" \
+		"$("$ROOT/scripts/debian-rootfs")" "$CLIENTS/jobs" "$CARGO_OUT/vb2-fence"
+}
+
+clients_board()
+{
+	local film=${CLIENTS_FRAMES[$CLIENTS_FILM]}
+	expect 0 cat "$BUILD/vm/scratch/clients/board.txt"
+	has "playback: pass: $film pictures, the same without release fences and with them; $((2 * film)) fences"
+	has "system calls: pass: a picture takes "
+	has ", 0 failed, 2 not asked"
 }
 
 # clients_same NAME FORMAT SIZE FRAMES: the same pictures with release fences as without, and with
@@ -118,6 +131,7 @@ for name in "${CLIENTS_STREAMS[@]}"; do
 	check "GStreamer decodes $name on hantro, ${CLIENTS_FRAMES[$name]} frames" \
 		clients_decoded "$name"
 done
+check "vb2-fence goes through the gates of a board" clients_board
 for pair in "${CLIENTS_PAIRS[@]}"; do
 	check "v4l2-ctl sends $CLIENTS_BLITS frames through rockchip-rga, ${pair/-/ to }" \
 		clients_blitted "$pair"

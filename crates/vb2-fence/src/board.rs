@@ -96,7 +96,7 @@ fn go_through(args: &ReportArgs) -> Result<(String, bool)> {
     tell(Gate::new("drivers", drivers).with(list::render(&listing)))?;
 
     let scratch = Scratch::new()?;
-    let film = film(args, &scratch, &interrupt);
+    let film = film(args, &listing, &scratch, &interrupt);
     let mut decoders = Vec::new();
     for (node, driver) in listing.publishers() {
         let (outcome, details, decodes) = probe_node(args, node, film.as_ref());
@@ -118,16 +118,25 @@ fn go_through(args: &ReportArgs) -> Result<(String, bool)> {
         tell(gate)?;
     }
     tell(log::gate())?;
-    tell(Gate::new("desktop", elsewhere("someone has to look")))?;
+    tell(Gate::new("desktop", elsewhere("it is for the eye")))?;
 
     let text = private.strip(&render(&gates));
     Ok((text, !gates.iter().any(Gate::failed)))
 }
 
 /// What decoders decode: a file that was given, or one that is made; else why there is none.
-fn film(args: &ReportArgs, scratch: &Scratch, interrupt: &Interrupt) -> Result<PathBuf, String> {
+fn film(
+    args: &ReportArgs,
+    listing: &Listing,
+    scratch: &Scratch,
+    interrupt: &Interrupt,
+) -> Result<PathBuf, String> {
     if let Some(path) = &args.stream {
         return Ok(path.clone());
+    }
+    let decodes = |(node, _): &(&Path, &str)| probe::is_decoder(node).unwrap_or(false);
+    if !listing.publishers().iter().any(decodes) {
+        return Err("there is no decoder that publishes release fences".into());
     }
     player::make_film(scratch, interrupt).map_err(|err| {
         format!(

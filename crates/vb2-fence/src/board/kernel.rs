@@ -91,7 +91,7 @@ pub fn judge(release: &str, has_fences: bool, config: Option<&(String, String)>)
             "Linux {release} has {OPTION}=y, but videobuf2 is not loaded: modprobe hantro-vpu"
         )),
         (false, Some((place, value))) => Outcome::Fail(format!(
-            "Linux {release} has {OPTION}={value} ({place}): boot a kernel of make deb or make board"
+            "Linux {release} has {OPTION}={value} ({place}): boot the one of `make deb`"
         )),
         (false, None) => Outcome::Fail(format!(
             "Linux {release} has no release fences: it lacks {OPTION}=y, or videobuf2 is not loaded"

@@ -9,10 +9,11 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use super::gate::{Gate, Outcome};
 
-/// What begins a report; before it is no letter, so that "DEBUG: " is none.
-const REPORTS: [&str; 24] = [
-    "WARNING: ",
-    "BUG: ",
+/// How a report begins. In a line it is no more than a word.
+const BEGINNINGS: [&str; 2] = ["WARNING: ", "BUG: "];
+
+/// What only a report says.
+const REPORTS: [&str; 22] = [
     "kernel BUG at ",
     "Oops",
     "Internal error: ",
@@ -99,7 +100,10 @@ impl Log {
     fn judge(&self, lockdep: Lockdep) -> Outcome {
         let complaints = self.complaints();
         if let Some(first) = complaints.first() {
-            return Outcome::Fail(format!("{} lines, the first: {first}", complaints.len()));
+            return Outcome::Fail(format!(
+                "lines that report a fault: {}; the first: {first}",
+                complaints.len()
+            ));
         }
         let lost = if self.complete {
             ""
@@ -152,13 +156,12 @@ fn line(record: &str) -> Option<String> {
 }
 
 fn is_complaint(line: &str) -> bool {
-    let begins = |word: &str| {
-        line.match_indices(word)
-            .any(|(at, _)| !line[..at].ends_with(char::is_alphanumeric))
-    };
-    let report = REPORTS.iter().any(|word| begins(word)) && !line.contains(CRASH);
-    let of_fences = line.contains("videobuf2: ") && line.contains("fence");
-    report || of_fences || COMPLAINTS.iter().any(|text| line.contains(text))
+    let text = line.split_once("] ").map_or(line, |(_time, text)| text);
+    let begins = BEGINNINGS.iter().any(|word| text.starts_with(word));
+    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    let report = begins || says(&REPORTS) && !text.contains(CRASH);
+    let of_fences = text.starts_with("videobuf2: ") && text.contains("fence");
+    report || of_fences || says(&COMPLAINTS)
 }
 
 /// What checks the kernel's locks.
@@ -215,12 +218,13 @@ mod tests {
     fn quiet() {
         let log = log(&[
             "Linux version",
-            "x DEBUG: y",
+            "DEBUG: y",
+            "Speculative Return Stack Overflow: WARNING: See the documents",
             "hantro-vpu fdea0400.video-codec: registered",
             "traps: player[12] general protection fault ip:0",
         ]);
         assert_eq!(
-            log.lines[2],
+            log.lines[3],
             "[    1.500000] hantro-vpu fdea0400.video-codec: registered"
         );
         let pass = Outcome::Pass("no report; this kernel has no lockdep".into());
@@ -243,7 +247,7 @@ mod tests {
             let Outcome::Fail(why) = log(&["x", text]).judge(Lockdep::On) else {
                 panic!("{text}");
             };
-            assert_eq!(why, format!("1 lines, the first: [    1.500000] {text}"));
+            assert_eq!(why, format!("lines that report a fault: 1; the first: [    1.500000] {text}"));
         }
     }
 

@@ -61,7 +61,7 @@ impl Asked<'_> {
 
     fn prepare(&self) -> Result<(Player<'_>, Switch)> {
         let Some((node, driver)) = self.decoder else {
-            bail!("no decoder has decoded the film: see the gates above");
+            bail!("no decoder was probed with a film");
         };
         let film = self.film.as_ref().map_err(|why| anyhow::anyhow!("{why}"))?;
         let player = Player::new(node, film, self.scratch, self.interrupt)?;
