@@ -5,7 +5,7 @@
 
 export KDIR RUSTC LLVM ARCH FIXES
 
-.PHONY: help setup tree refresh kernel image vm kunit run mutants bench board test test-long clean
+.PHONY: help setup tree refresh kernel image vm kunit run mutants bench board deb test test-long clean
 
 help:
 	@echo 'make run           what a consumer sees without release fences and with them; set-up included'
@@ -21,6 +21,7 @@ help:
 	@echo 'make mutants       build deliberately broken kernels: a suite must catch each [MUTANTS=name]'
 	@echo 'make bench         what release fences cost [BENCH=quick: instructions only]: docs/bench.md'
 	@echo 'make board         build the kernel for boards with the RK3566 (PineTab2) into build/board/'
+	@echo 'make deb           Debian packages in build/deb/: vb2-fence; with ARCH=arm64 also the kernel for boards'
 	@echo 'make clean         remove build/; the cache is ~/.cache/vb2-release-fences'
 	@echo
 	@echo 'KDIR=/path/to/linux-6.12.y, RUSTC=, LLVM=, ARCH=x86_64|arm64|um can be given. FIXES=0 leaves out'
@@ -61,6 +62,10 @@ bench: setup
 board:
 	@ARCH=arm64 scripts/setup
 	@scripts/build-rk3566
+
+deb:
+	@ARCH=$(ARCH:amd64=x86_64) scripts/setup --deb
+	@scripts/deb
 
 test: setup
 	@tests/run

@@ -11,6 +11,7 @@ LOGS=$BUILD/logs
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/vb2-release-fences
 
 BINDGEN_VERSION=0.72.1
+CARGO_DEB_VERSION=3.8.0
 REQUIREMENTS=$ROOT/scripts/requirements.txt
 BASE_TARBALL=/usr/src/linux-source-6.12.tar.xz
 # The overlay: every file below these directories belongs into a kernel tree, under the same name.
@@ -65,6 +66,7 @@ um) ARCH_IMAGE=linux ;;
 esac
 
 BINDGEN_HOME=$CACHE/bindgen-$BINDGEN_VERSION
+CARGO_DEB_HOME=$CACHE/tool-cargo-deb-$CARGO_DEB_VERSION
 VENV=$CACHE/venv-$(cksum <"$REQUIREMENTS" | cut -d' ' -f1)
 GIVEN_RUSTC=${RUSTC:-}
 GIVEN_LLVM=${LLVM:-}
